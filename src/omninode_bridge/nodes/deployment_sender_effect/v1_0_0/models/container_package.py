@@ -1,0 +1,99 @@
+"""`package_container`: build, export, compress, hash, keep."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, StrictBool, StrictStr
+
+from .base import InputModel, OutputModel
+from .fields import Checksum, Compression, ContainerName, CorrelationId, ImageTag, PackageId
+
+__all__ = ["ModelContainerPackageInput", "ModelContainerPackageOutput"]
+
+# The kernel refuses an argument or environment string of 128 KiB and more (execve(2), MAX_ARG_STRLEN), so a
+# RUN step could not see a longer value.
+_BUILD_ARG_MAX_BYTES = 131_071
+
+
+def _build_args(value: dict[str, str]) -> dict[str, str]:
+    for name, content in value.items():
+        if not name or "=" in name or "\0" in name:
+            raise ValueError("a build argument's name is not empty and holds no = and no NUL")
+        if "\0" in content:
+            raise ValueError(f"build argument {name!r} holds a NUL")
+        if len(content.encode("utf-8", "surrogatepass")) > _BUILD_ARG_MAX_BYTES:
+            raise ValueError(
+                f"build argument {name!r} is over {_BUILD_ARG_MAX_BYTES} bytes; put it into a file of the context"
+            )
+    return value
+
+
+def _no_nul(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("a path holds no NUL")
+    return value
+
+
+_PathText = Annotated[StrictStr, Field(min_length=1), AfterValidator(_no_nul)]
+
+
+class ModelContainerPackageInput(InputModel):
+    """What to build and how to keep it.
+
+    Attributes:
+        container_name: The image's name by the OCI reference grammar, without the tag.
+        image_tag: The image's tag.
+        build_context: A folder on this machine; `.dockerignore` in it is honoured.
+        dockerfile_path: The Dockerfile, relative to `build_context` or absolute inside it.
+        build_args: Build arguments; their values never appear in an error, a log or an event.
+        target: The stage to build; the last one if not given.
+        platform: `os[/arch[/variant]]`, as `docker build --platform`.
+        labels: Labels to add to the image.
+        no_cache: Build every step anew.
+        compression: `gzip`, `zstd` or `none`; the setting `compression` if not given.
+        verify_checksum: Whether a transfer of this package checks the file first, unless the transfer itself says;
+            the setting `verify_checksums` if not given. The checksum is always computed.
+        correlation_id: The caller's own id; the contract's, if not given.
+    """
+
+    container_name: ContainerName
+    image_tag: ImageTag
+    build_context: _PathText
+    dockerfile_path: _PathText = "Dockerfile"
+    build_args: Annotated[dict[StrictStr, StrictStr], AfterValidator(_build_args)] = Field(default_factory=dict)
+    target: str | None = Field(default=None, min_length=1)
+    platform: str | None = Field(default=None, pattern=r"^[a-z0-9_]+(/[a-z0-9_]+){0,2}\z")
+    labels: dict[StrictStr, StrictStr] = Field(default_factory=dict)
+    no_cache: StrictBool = False
+    compression: Compression | None = None
+    verify_checksum: StrictBool | None = None
+    correlation_id: CorrelationId | None = None
+
+
+class ModelContainerPackageOutput(OutputModel):
+    """The package that now is in the store; every field but the four of failure is None when there is none.
+
+    Attributes:
+        package_id: A UUID; names the package everywhere.
+        image_id: The engine's id of the image, `sha256:...`.
+        package_path: Absolute path of the package file.
+        package_checksum: BLAKE3 of that file, 64 hex digits.
+        package_size_bytes: Its size.
+        package_size_mb: The same in MB (1 MB is 1,000,000 bytes).
+        compression: How the file is compressed.
+        compression_ratio: Package bytes divided by exported bytes.
+        build_duration_ms: The engine's build, in milliseconds.
+        export_duration_ms: Export, compression, hashing and commit, in milliseconds.
+    """
+
+    container_name: str | None = None
+    image_tag: str | None = None
+    package_id: PackageId | None = None
+    image_id: str | None = None
+    package_path: str | None = None
+    package_checksum: Checksum | None = None
+    package_size_bytes: int | None = None
+    package_size_mb: float | None = None
+    compression: Compression | None = None
+    compression_ratio: float | None = None
+    build_duration_ms: float | None = None
+    export_duration_ms: float | None = None

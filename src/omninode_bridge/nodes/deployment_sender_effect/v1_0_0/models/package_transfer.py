@@ -1,0 +1,84 @@
+"""`transfer_package`: send a package and have it verified and loaded on the other side."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, StrictBool, StrictStr
+
+from .base import InputModel, OutputModel
+from .fields import Checksum, ContainerName, CorrelationId, ImageTag, PackageId, WaitFor
+
+__all__ = ["DeploymentStatus", "ModelPackageTransferInput", "ModelPackageTransferOutput"]
+
+DeploymentStatus = Literal["received", "loading", "loaded", "running", "failed"]
+
+
+def _receiver_url(value: str) -> str:
+    from urllib.parse import urlsplit  # noqa: PLC0415 - only transfers need it
+
+    try:
+        parts = urlsplit(value)
+        port_is_fine = parts.port is None or parts.port > 0
+    except ValueError:
+        raise ValueError("the receiver's URL cannot be read") from None
+    if not value.isascii() or any(c <= " " or c == "\x7f" for c in value):
+        raise ValueError("the receiver's URL holds a blank or a character outside ASCII")
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not port_is_fine:
+        raise ValueError("the receiver's URL is http://HOST[:PORT][/PATH] or https://...")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("the receiver's URL must not hold a user name or password; use a signing key")
+    if parts.query or parts.fragment:
+        raise ValueError("the receiver's URL has no query and no fragment")
+    return value
+
+
+class ModelPackageTransferInput(InputModel):
+    """What to send where.
+
+    Attributes:
+        package_id: As `package_container` answered it.
+        package_path: Must be the store's file of that package if given.
+        package_checksum: Must be the package's BLAKE3 if given.
+        remote_receiver_url: `http(s)://host[:port][/path]`, to which `/deploy` is added unless it ends so; the setting
+            `default_receiver_url` if not given.
+        container_name: Must be the package's name if given.
+        image_tag: Must be the package's tag if given.
+        verify_checksum: Hash the file before it leaves and insist that the receiver has verified it; what the package
+            was made with if not given.
+        wait_for: Which status of the deployment to wait for.
+        correlation_id: The caller's own id; the contract's, if not given.
+    """
+
+    package_id: PackageId
+    package_path: Annotated[StrictStr, Field(min_length=1)] | None = None
+    package_checksum: Checksum | None = None
+    remote_receiver_url: Annotated[StrictStr, AfterValidator(_receiver_url)] | None = None
+    container_name: ContainerName | None = None
+    image_tag: ImageTag | None = None
+    verify_checksum: StrictBool | None = None
+    wait_for: WaitFor = "loaded"
+    correlation_id: CorrelationId | None = None
+
+
+class ModelPackageTransferOutput(OutputModel):
+    """How the transfer went.
+
+    Attributes:
+        transfer_success: The same as `success`.
+        remote_deployment_id: The receiver's own id; also set when the receiver took the package but could not load it.
+        deployment_status: The last status the receiver told; None where it tells none.
+        checksum_verified: The receiver's word; None if it was not reached.
+        transfer_duration_ms: From the first attempt to the receipt, in milliseconds, retries and back-off included.
+        transfer_throughput_mbps: Package bits per microsecond of the attempt that got through (Mbit/s).
+        bytes_transferred: Bytes of the package file that the receiver acknowledged.
+        attempts: Uploads tried, 1 when the first got through.
+    """
+
+    transfer_success: bool
+    package_id: PackageId | None = None
+    remote_deployment_id: str | None = None
+    deployment_status: DeploymentStatus | None = None
+    checksum_verified: bool | None = None
+    transfer_duration_ms: float | None = None
+    transfer_throughput_mbps: float | None = None
+    bytes_transferred: int = 0
+    attempts: int = 0

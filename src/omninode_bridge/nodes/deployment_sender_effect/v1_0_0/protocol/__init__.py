@@ -1,0 +1,1 @@
+"""What sender and receiver agree on over HTTP: the fields, the answers and the signature."""
