@@ -1,0 +1,207 @@
+"""Handler of `package_container`: build, then export, compress, hash and keep in one pass."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import ClassVar
+
+from ..errors import DeploymentSenderError, ErrorCode
+from ..metrics import Span
+from ..models import ModelContainerPackageInput, ModelContainerPackageOutput
+from ..pipeline.archive import ArchiveError, ImageArchive
+from ..pipeline.pack import Packed, pack
+from ..ports import BuildRequest, Progress, ProgressCallback
+from ..resources import Resources
+from ..store.manifest import LayerRecord, PackageManifest
+from ..store.paths import check_context
+from ..store.store import PackageStore
+from .outcome import failure, settle
+
+__all__ = ["PackageContainerHandler"]
+
+_PROGRESS_EVERY_BYTES = 8_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Built:
+    """An image that the engine has built, and how to keep it."""
+
+    reference: str
+    image_id: str
+    build_ms: float
+    compression: str
+    verify_checksum: bool
+    request: ModelContainerPackageInput
+
+
+class PackageContainerHandler:
+    """Turns a Dockerfile into a verified package of the store."""
+
+    request_model: ClassVar = ModelContainerPackageInput
+
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
+
+    async def handle(
+        self, request: ModelContainerPackageInput, on_progress: ProgressCallback | None = None
+    ) -> ModelContainerPackageOutput:
+        """Build and keep one image.
+
+        Args:
+            request: What to build.
+            on_progress: Told each line of the build's log and the bytes exported, on the loop's thread.
+
+        Returns:
+            The package, or the failure: DOCKER_UNAVAILABLE, BUILD_FAILED, PACKAGE_TOO_LARGE.
+
+        Raises:
+            DeploymentSenderError: VALIDATION_ERROR before the engine is asked for anything.
+        """
+        context, dockerfile = await asyncio.to_thread(check_context, request.build_context, request.dockerfile_path)
+        tell = on_progress or (lambda _: None)
+        return await settle(
+            self._package(request, context, dockerfile, tell),
+            lambda error: ModelContainerPackageOutput(
+                **failure(error),
+                container_name=request.container_name,
+                image_tag=request.image_tag,
+                correlation_id=request.correlation_id,
+            ),
+        )
+
+    async def _package(
+        self, request: ModelContainerPackageInput, context: Path, dockerfile: str, tell: ProgressCallback
+    ) -> ModelContainerPackageOutput:
+        resources, settings = self._resources, self._resources.settings
+        reference = f"{request.container_name}:{request.image_tag}"
+        with resources.metrics.span("builds", reference):
+            engine = await resources.engine()
+            building = Span()
+            image_id = await engine.build(
+                BuildRequest(
+                    context=context,
+                    dockerfile=dockerfile,
+                    reference=reference,
+                    build_args=request.build_args,
+                    target=request.target,
+                    platform=request.platform,
+                    labels=request.labels,
+                    no_cache=request.no_cache,
+                ),
+                lambda line: tell(Progress(stage="build", line=line)),
+            )
+            verify = request.verify_checksum
+            built = _Built(
+                reference=reference,
+                image_id=image_id,
+                build_ms=building.elapsed_ms,
+                compression=request.compression or settings.compression,
+                verify_checksum=settings.verify_checksums if verify is None else verify,
+                request=request,
+            )
+            manifest, path = await self._keep(built, tell)
+        resources.metrics.add("total_bytes_packaged", manifest.size_bytes)
+        return _output(manifest, path)
+
+    async def _keep(self, built: _Built, tell: ProgressCallback) -> tuple[PackageManifest, Path]:
+        """Export into the store; what a cancelled caller will never hear of does not stay."""
+        engine, store = await self._resources.engine(), await self._resources.store()
+        max_bytes = self._resources.settings.max_package_size_bytes
+        on_bytes = _told_on_loop(tell)
+        kept: list[tuple[PackageManifest, Path]] = []
+
+        def consume(chunks: Iterator[bytes]) -> None:
+            kept.append(_export_into(store, built, chunks, max_bytes, on_bytes))
+
+        try:
+            await engine.export(built.reference, consume)
+        except asyncio.CancelledError:
+            for manifest, _ in kept:
+                await asyncio.shield(asyncio.to_thread(store.remove, manifest.package_id))
+            raise
+        return kept[0]
+
+
+def _told_on_loop(tell: ProgressCallback) -> Callable[[int], None]:
+    """Make a callback for a worker thread that tells the export's progress on the loop, now and then."""
+    loop = asyncio.get_running_loop()
+    told = 0
+
+    def on_bytes(done: int) -> None:
+        nonlocal told
+        if done - told >= _PROGRESS_EVERY_BYTES:
+            told = done
+            loop.call_soon_threadsafe(tell, Progress(stage="export", done_bytes=done))
+
+    return on_bytes
+
+
+def _export_into(
+    store: PackageStore, built: _Built, chunks: Iterator[bytes], max_bytes: int, on_bytes: Callable[[int], None]
+) -> tuple[PackageManifest, Path]:
+    """Run in a worker thread: from the engine's chunks to a committed package; whatever fails leaves nothing."""
+    exporting = Span()
+    with store.begin(built.compression) as staged:
+        try:
+            packed = pack(chunks, staged.file, compression=built.compression, max_bytes=max_bytes, on_bytes=on_bytes)
+        except ArchiveError as exc:
+            raise DeploymentSenderError(
+                ErrorCode.BUILD_FAILED, f"the engine's export is no image archive: {exc}"
+            ) from exc
+        _check_identity(packed.archive, built)
+        manifest = _manifest(staged.package_id, staged.filename, built, packed, exporting)
+        return manifest, store.commit(staged, manifest)
+
+
+def _check_identity(archive: ImageArchive, built: _Built) -> None:
+    if not (archive.names(built.reference) and archive.is_image(built.image_id)):
+        raise DeploymentSenderError(
+            ErrorCode.BUILD_FAILED,
+            f"{built.reference} named another image when it was exported than the one that was built",
+            recovery="Another build moved the tag meanwhile: package again, or give each build a tag of its own.",
+            retry=True,
+        )
+
+
+def _manifest(package_id: str, filename: str, built: _Built, packed: Packed, exporting: Span) -> PackageManifest:
+    return PackageManifest(
+        package_id=package_id,
+        container_name=built.request.container_name,
+        image_tag=built.request.image_tag,
+        image_id=built.image_id,
+        config_digest=packed.archive.config_digest,
+        layers=tuple(
+            LayerRecord(diff_id=layer.diff_id, size_bytes=layer.size_bytes) for layer in packed.archive.layers
+        ),
+        compression=built.compression,
+        filename=filename,
+        size_bytes=packed.size_bytes,
+        exported_bytes=packed.exported_bytes,
+        checksum=packed.checksum,
+        verify_checksum=built.verify_checksum,
+        correlation_id=built.request.correlation_id,
+        created_at=datetime.now(UTC),
+        build_duration_ms=built.build_ms,
+        export_duration_ms=exporting.elapsed_ms,
+    )
+
+
+def _output(manifest: PackageManifest, path: Path) -> ModelContainerPackageOutput:
+    return ModelContainerPackageOutput(
+        success=True,
+        correlation_id=manifest.correlation_id,
+        container_name=manifest.container_name,
+        image_tag=manifest.image_tag,
+        package_id=manifest.package_id,
+        image_id=manifest.image_id,
+        package_path=str(path),
+        package_checksum=manifest.checksum,
+        package_size_bytes=manifest.size_bytes,
+        package_size_mb=manifest.size_bytes / 1_000_000,
+        compression=manifest.compression,
+        compression_ratio=manifest.size_bytes / manifest.exported_bytes,
+        build_duration_ms=manifest.build_duration_ms,
+        export_duration_ms=manifest.export_duration_ms,
+    )

@@ -1,0 +1,146 @@
+"""Owns every client and store of one node: opened when first needed, closed in reverse order."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from .contract import NodeContract, load_contract
+from .events.courier import EventCourier
+from .metrics import Metrics
+from .ports import EventPublisher, ImageEngine, PackageUploader
+from .settings import DeploymentSenderSettings
+from .store.store import PackageStore
+
+__all__ = ["Openers", "Resources"]
+
+_log = logging.getLogger(__name__)
+
+
+class _Closable(Protocol):
+    async def close(self) -> None: ...
+
+
+C = TypeVar("C", bound=_Closable)
+
+
+async def _open_engine(settings: DeploymentSenderSettings) -> ImageEngine:
+    from .clients.docker_engine import open_engine  # noqa: PLC0415 - a client's module loads when it is opened
+
+    return await open_engine(
+        docker_host=settings.docker_host,
+        tls_verify=settings.docker_tls_verify,
+        cert_path=settings.docker_cert_path,
+        connect_timeout_seconds=settings.connect_timeout_seconds,
+        build_timeout_seconds=settings.build_timeout_seconds,
+        export_silence_timeout_seconds=settings.export_silence_timeout_seconds,
+    )
+
+
+async def _open_uploader(settings: DeploymentSenderSettings) -> PackageUploader:
+    from .clients.http_uploader import HttpUploader  # noqa: PLC0415
+
+    return HttpUploader(
+        connect_timeout_seconds=settings.connect_timeout_seconds,
+        idle_timeout_seconds=settings.idle_timeout_seconds,
+        signing_key=settings.signing_key,
+    )
+
+
+async def _open_publisher(settings: DeploymentSenderSettings) -> EventPublisher:
+    from .clients.kafka_publisher import open_publisher  # noqa: PLC0415
+
+    assert settings.kafka_bootstrap_servers  # noqa: S101 - the courier asks only where there is a broker
+    return await open_publisher(settings.kafka_bootstrap_servers, settings.publish_timeout_seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Openers:
+    """How each client is opened; tests put fakes of the ports here."""
+
+    engine: Callable[[DeploymentSenderSettings], Awaitable[ImageEngine]] = _open_engine
+    uploader: Callable[[DeploymentSenderSettings], Awaitable[PackageUploader]] = _open_uploader
+    publisher: Callable[[DeploymentSenderSettings], Awaitable[EventPublisher]] = _open_publisher
+
+
+class _Lazy(Generic[C]):
+    """One client: opened once under its own lock, so that a slow one delays no other; a failed open keeps nothing."""
+
+    def __init__(self, name: str, open_: Callable[[], Awaitable[C]], closers: AsyncExitStack) -> None:
+        self._name = name
+        self._open = open_
+        self._closers = closers
+        self._lock = asyncio.Lock()
+        self._client: C | None = None
+
+    async def get(self) -> C:
+        async with self._lock:
+            if self._client is None:
+                self._client = await self._open()
+                self._closers.push_async_callback(self._close)
+            return self._client
+
+    async def _close(self) -> None:
+        client, self._client = self._client, None
+        try:
+            if client is not None:
+                await client.close()
+        except Exception:  # one failing close must not keep the others open
+            _log.warning("closing the %s failed", self._name, exc_info=True)
+
+
+class Resources:
+    """Everything that handlers share.
+
+    Args:
+        settings: Read once.
+        openers: How clients are opened.
+
+    Attributes:
+        settings: As given.
+        metrics: The node's counters.
+    """
+
+    def __init__(self, settings: DeploymentSenderSettings, openers: Openers | None = None) -> None:
+        openers = openers or Openers()
+        self.settings = settings
+        self.metrics = Metrics()
+        self._contract: NodeContract | None = None
+        self._store = PackageStore(settings.package_dir)
+        self._closers = AsyncExitStack()
+        self._engine = _Lazy("engine", lambda: openers.engine(settings), self._closers)
+        self._uploader = _Lazy("uploader", lambda: openers.uploader(settings), self._closers)
+        self._courier = _Lazy("courier", lambda: self._open_courier(openers), self._closers)
+
+    async def contract(self) -> NodeContract:
+        """The node's own contract.yaml, read once."""
+        if self._contract is None:
+            self._contract = await asyncio.to_thread(load_contract)
+        return self._contract
+
+    async def store(self) -> PackageStore:
+        """The package store; it makes its folder when the first package begins."""
+        return self._store
+
+    async def engine(self) -> ImageEngine:
+        """The Docker Engine. DOCKER_UNAVAILABLE."""
+        return await self._engine.get()
+
+    async def uploader(self) -> PackageUploader:
+        """The way to receivers."""
+        return await self._uploader.get()
+
+    async def courier(self) -> EventCourier:
+        """The outbox with the broker behind it. KAFKA_PUBLISH_FAILED when the outbox cannot be opened."""
+        return await self._courier.get()
+
+    async def _open_courier(self, openers: Openers) -> EventCourier:
+        settings = self.settings
+        open_publisher = (lambda: openers.publisher(settings)) if settings.kafka_bootstrap_servers else None
+        return EventCourier(settings.package_dir / "outbox.sqlite3", open_publisher)
+
+    async def close(self) -> None:
+        """Close what is open, newest first; twice is safe, and the next use opens anew."""
+        await self._closers.aclose()
