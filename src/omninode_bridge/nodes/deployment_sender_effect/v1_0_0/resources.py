@@ -87,7 +87,7 @@ class _Lazy(Generic[C]):
         try:
             if client is not None:
                 await client.close()
-        except Exception:  # one failing close must not keep the others open
+        except Exception:  # noqa: BLE001 - one failing close must not keep the others open
             _log.warning("closing the %s failed", self._name, exc_info=True)
 
 
