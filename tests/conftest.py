@@ -1,0 +1,24 @@
+"""What holds for every test: no blocking call of ours on the event loop, no settings from the developer's shell."""
+
+from collections.abc import Iterator
+
+import pytest
+from blockbuster import blockbuster_ctx
+
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.settings import DeploymentSenderSettings, ReceiverSettings
+
+
+@pytest.fixture(autouse=True)
+def no_blocking_call_on_the_loop() -> Iterator[None]:
+    """Make a blocking call that our code makes on the event loop raise `BlockingError`."""
+    with blockbuster_ctx("omninode_bridge"):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unset every variable that the settings read, except where the Docker Engine is."""
+    for settings in (DeploymentSenderSettings, ReceiverSettings):
+        for name in settings.model_fields:
+            if not name.startswith("docker_"):
+                monkeypatch.delenv(settings.env_name(name), raising=False)

@@ -1,0 +1,108 @@
+"""Where settings come from, and what is refused."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.settings import (
+    DeploymentSenderSettings,
+    ReceiverSettings,
+    split_signing_key,
+)
+
+SECRET = "s" * 32
+
+
+def test_container_values_win_over_the_environment_and_that_over_defaults() -> None:
+    """The order of DESIGN: container, environment, default."""
+    settings = DeploymentSenderSettings.load(
+        {"package_dir": "/from/container"},
+        {"PACKAGE_DIR": "/from/environment", "KAFKA_BOOTSTRAP_SERVERS": "broker:9092"},
+    )
+
+    assert (Path("/from/container"), "broker:9092", "gzip") == (
+        settings.package_dir,
+        settings.kafka_bootstrap_servers,
+        settings.compression,
+    )
+
+
+@pytest.mark.parametrize(
+    ("field", "name"),
+    [
+        ("package_dir", "PACKAGE_DIR"),
+        ("docker_host", "DOCKER_HOST"),
+        ("kafka_bootstrap_servers", "KAFKA_BOOTSTRAP_SERVERS"),
+        ("default_receiver_url", "DEFAULT_RECEIVER_URL"),
+        ("compression", "DEPLOYMENT_SENDER_COMPRESSION"),
+    ],
+)
+def test_each_setting_has_its_variable(field: str, name: str) -> None:
+    """Four names are shared with other programs, the rest carry ours."""
+    assert name == DeploymentSenderSettings.env_name(field)
+
+
+def test_the_environment_of_the_process_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a mapping, os.environ is the environment; units are in the names."""
+    monkeypatch.setenv("DEPLOYMENT_SENDER_MAX_PACKAGE_SIZE_GB", "0.5")
+
+    assert 500_000_000 == DeploymentSenderSettings.load().max_package_size_bytes
+
+
+def test_none_and_unknown_keys_of_a_container_are_passed_over() -> None:
+    """An orchestrator's container holds other nodes' values too."""
+    settings = DeploymentSenderSettings.load({"compression": None, "consul_host": "x"}, {"DOCKER_HOST": " "})
+
+    assert ("gzip", None) == (settings.compression, settings.docker_host)
+
+
+def test_a_relative_folder_becomes_absolute_and_home_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A later change of directory must not move the store."""
+    monkeypatch.setenv("HOME", "/home/someone")
+
+    assert Path("/home/someone/x") == DeploymentSenderSettings.load({"package_dir": "~/x"}, {}).package_dir
+    assert DeploymentSenderSettings.load({"package_dir": "x"}, {}).package_dir.is_absolute()
+
+
+def test_a_wrong_setting_names_the_field_and_not_the_value() -> None:
+    """A value may be a secret."""
+    with pytest.raises(DeploymentSenderError) as caught:
+        DeploymentSenderSettings.load({"signing_key": "id:too-short-secret", "compression": "lzma"}, {})
+
+    assert ErrorCode.VALIDATION_ERROR is caught.value.code
+    assert "signing_key" in caught.value.message
+    assert "compression" in caught.value.message
+    assert "too-short-secret" not in str(caught.value)
+
+
+def test_settings_are_frozen_and_hide_the_key() -> None:
+    """Read once, and safe to print."""
+    settings = DeploymentSenderSettings.load({"signing_key": f"site-a:{SECRET}"}, {})
+
+    assert SECRET not in repr(settings)
+    with pytest.raises(ValidationError):
+        settings.environment = "x"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("text", ["", "no-colon", f":{SECRET}", f"bad id:{SECRET}", f"{'i' * 65}:{SECRET}", "id:short"])
+def test_a_key_is_an_id_and_at_least_32_bytes(text: str) -> None:
+    """RFC 2104: not shorter than the hash's output."""
+    with pytest.raises(ValueError, match="signing key"):
+        split_signing_key(text)
+
+
+def test_a_key_splits_at_the_first_colon() -> None:
+    """A secret may hold colons."""
+    assert ("site-a", f"{SECRET}:x".encode()) == split_signing_key(f"site-a:{SECRET}:x")
+
+
+def test_a_receiver_takes_several_keys_from_one_variable() -> None:
+    """Old and new key together, while they are changed."""
+    keys = f"old:{SECRET}, new:{SECRET}"
+
+    settings = ReceiverSettings.load({}, {"DEPLOYMENT_RECEIVER_SIGNING_KEYS": keys})
+
+    assert [f"old:{SECRET}", f"new:{SECRET}"] == [key.get_secret_value() for key in settings.signing_keys]
+    assert 5_000_000_000 == settings.max_package_size_bytes
