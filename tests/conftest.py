@@ -11,7 +11,8 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.settings import Deplo
 @pytest.fixture(autouse=True)
 def no_blocking_call_on_the_loop() -> Iterator[None]:
     """Make a blocking call that our code makes on the event loop raise `BlockingError`."""
-    with blockbuster_ctx("omninode_bridge"):
+    # The full name: it finds the folder by `__file__`, which namespace packages do not have.
+    with blockbuster_ctx("omninode_bridge.nodes.deployment_sender_effect.v1_0_0"):
         yield
 
 

@@ -69,9 +69,10 @@ class Metrics:
         finally:
             self._counts[f"{outcome}_{kind}"] += 1
             if outcome == "successful":
-                self._last_ms[kind] = span.elapsed_ms
-                self._sum_ms[kind] += span.elapsed_ms
-                _log.info("%s of %s took %.0f ms", kind, subject, span.elapsed_ms)
+                elapsed_ms = span.elapsed_ms
+                self._last_ms[kind] = elapsed_ms
+                self._sum_ms[kind] += elapsed_ms
+                _log.info("%s of %s took %.0f ms", kind, subject, elapsed_ms)
 
     def snapshot(self) -> dict[str, int | float | None]:
         """Answer a copy of every figure; averages and last durations are None before the first success."""
