@@ -60,7 +60,7 @@ def real_contract(state: dict[str, Any]) -> Any:
 
 def test_contract_is_valid(tmp_path: Path) -> None:
     """contract.yaml passes the strict validator, and as a node's contract."""
-    assert verdict(tmp_path) == ("NODE_ROOT_CONTRACT", "STRICT", True)
+    assert ("NODE_ROOT_CONTRACT", "STRICT", True) == verdict(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_contract_is_valid(tmp_path: Path) -> None:
 )
 def test_the_validator_bites(tmp_path: Path, edit: Callable[[dict[str, Any]], object]) -> None:
     """A contract that the schema forbids does not pass, so the test above can fail."""
-    assert verdict(tmp_path, edit) == ("NODE_ROOT_CONTRACT", "STRICT", False)
+    assert ("NODE_ROOT_CONTRACT", "STRICT", False) == verdict(tmp_path, edit)
 
 
 def test_schema_and_loader_agree() -> None:
@@ -85,12 +85,12 @@ def test_schema_and_loader_agree() -> None:
     real = core("models.contracts.model_contract_effect").ModelContractEffect.from_yaml(text)
     ours = load_contract()
 
-    assert list(ours.operations) == [entry.operation_type for entry in real.io_operations]
-    assert set(ours.operations) == set(real.handler_routing.build_routing_table())
-    assert {topic.envelope_event_type: topic.name for topic in ours.topics.values()} == {
-        entry.event_type: entry.topic for entry in real.yaml_published_events
+    assert [entry.operation_type for entry in real.io_operations] == list(ours.operations)
+    assert set(real.handler_routing.build_routing_table()) == set(ours.operations)
+    assert {entry.event_type: entry.topic for entry in real.yaml_published_events} == {
+        topic.envelope_event_type: topic.name for topic in ours.topics.values()
     }
-    assert ours.limits.model_dump() == real.config.model_extra["limits"]
+    assert real.config.model_extra["limits"] == ours.limits.model_dump()
 
 
 @pytest.mark.parametrize("event_type", load_contract().topics)
@@ -100,16 +100,16 @@ def test_topic_names(event_type: str) -> None:
     result = core("validation.validator_topic_suffix").validate_topic_suffix(topic.name)
 
     assert result.is_valid
-    assert topic.envelope_event_type == f"{result.parsed.producer}.{result.parsed.event_name}"
+    assert f"{result.parsed.producer}.{result.parsed.event_name}" == topic.envelope_event_type
 
 
 def test_real_contract() -> None:
     """A real ModelContractEffect is read as it is, nested input and all."""
     call = read_contract(real_contract({"operation": "package_container", "input": INPUT}))
 
-    assert call.operation == "package_container"
-    assert dict(call.input) == INPUT
-    assert call.correlation_id == str(CORRELATION_ID)
+    assert "package_container" == call.operation
+    assert INPUT == dict(call.input)
+    assert str(CORRELATION_ID) == call.correlation_id
 
 
 def test_real_container() -> None:
@@ -117,7 +117,7 @@ def test_real_container() -> None:
     settings = {"package_dir": "/packages", "environment": "production"}
     container = core("models.core.model_container").ModelContainer(value=settings, container_type="config")
 
-    assert dict(read_container(container)) == settings
+    assert settings == dict(read_container(container))
 
 
 def test_is_discovered() -> None:
@@ -125,8 +125,8 @@ def test_is_discovered() -> None:
     found = core("discovery.discovery_external_nodes").discover_external_nodes(strict=True)
     node = found[load_contract().name]
 
-    assert node.package_name == "omninode-deployment-sender"
-    assert node.package_version == importlib.metadata.version("omninode-deployment-sender")
+    assert "omninode-deployment-sender" == node.package_name
+    assert importlib.metadata.version("omninode-deployment-sender") == node.package_version
     assert node.entry_point_value.endswith(".v1_0_0:NodeDeploymentSenderEffect")
 
 
@@ -140,4 +140,4 @@ def test_is_not_needed_at_run_time() -> None:
         "sys.exit('omnibase_core' in sys.modules)"
     )
 
-    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+    assert 0 == subprocess.run([sys.executable, "-c", program], check=False).returncode

@@ -43,7 +43,7 @@ def refusal(tmp_path: Path, edit: Edit) -> str:
     path.write_text(yaml.safe_dump(data))
     with pytest.raises(DeploymentSenderError) as caught:
         _read(path)
-    assert caught.value.code == ErrorCode.VALIDATION_ERROR
+    assert ErrorCode.VALIDATION_ERROR == caught.value.code
     return caught.value.message.removeprefix(f"{tmp_path}/")
 
 
@@ -51,8 +51,8 @@ def test_operations() -> None:
     """The four operations are there, under their names."""
     operations = load_contract().operations
 
-    assert list(operations) == OPERATIONS
-    assert [spec.name for spec in operations.values()] == OPERATIONS
+    assert OPERATIONS == list(operations)
+    assert OPERATIONS == [spec.name for spec in operations.values()]
 
 
 def test_operations_are_described() -> None:

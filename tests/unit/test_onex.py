@@ -31,7 +31,7 @@ def refusal(contract: object) -> str:
     """What is said about a contract that is refused."""
     with pytest.raises(DeploymentSenderError) as caught:
         read_contract(contract)
-    assert caught.value.code == ErrorCode.VALIDATION_ERROR
+    assert ErrorCode.VALIDATION_ERROR == caught.value.code
     return caught.value.message
 
 
@@ -49,7 +49,7 @@ def refusal(contract: object) -> str:
 )
 def test_shapes(contract: object) -> None:
     """An object or mapping with input_data or input_state is a contract."""
-    assert call(contract) == ("package_container", {"container_name": "hello"}, None)
+    assert ("package_container", {"container_name": "hello"}, None) == call(contract)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_correlation_ids(given: str | UUID | None, read: str | None) -> None:
 
 def test_without_input() -> None:
     """An input that is not there is empty."""
-    assert call({"input_data": {"operation": "get_metrics"}}) == ("get_metrics", {}, None)
+    assert ("get_metrics", {}, None) == call({"input_data": {"operation": "get_metrics"}})
 
 
 def test_the_call_is_the_nodes_own() -> None:
@@ -78,7 +78,7 @@ def test_the_call_is_the_nodes_own() -> None:
     read = read_contract({"input_data": state})
     state["input"] = {}
 
-    assert dict(read.input) == {"a": 1}
+    assert {"a": 1} == dict(read.input)
 
 
 def test_the_call_shows_no_input() -> None:
@@ -151,7 +151,7 @@ def test_own_contract_cannot_be_changed() -> None:
 
 def test_own_container() -> None:
     """The stand-in container is of the config type unless told otherwise."""
-    assert ModelContainer(value=SETTINGS).container_type == "config"
+    assert "config" == ModelContainer(value=SETTINGS).container_type
 
 
 @pytest.mark.parametrize(
