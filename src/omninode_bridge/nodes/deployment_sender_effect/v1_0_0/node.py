@@ -1,7 +1,7 @@
 """The hall: read the contract, find the handler, close on the way out."""
 
 from types import TracebackType
-from typing import Self
+from typing import ClassVar, Self
 
 from .errors import DeploymentSenderError, ErrorCode
 from .handlers import Handlers
@@ -38,6 +38,9 @@ class NodeDeploymentSenderEffect:
     Raises:
         DeploymentSenderError: VALIDATION_ERROR when a setting is wrong.
     """
+
+    # What `onex discover` asks a class for before it takes it for a node (omnibase_core 0.47).
+    __onex_node_type__: ClassVar[str] = "EFFECT_GENERIC"
 
     def __init__(self, container: object = None, *, openers: Openers | None = None) -> None:
         self._resources = Resources(DeploymentSenderSettings.load(read_container(container)), openers)

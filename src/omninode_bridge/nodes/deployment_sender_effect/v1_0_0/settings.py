@@ -108,6 +108,13 @@ class DeploymentSenderSettings(_Settings):
         verify_checksums: Hash a package before it is sent.
         max_concurrent_transfers: Further ones wait.
         transfer_attempts: Uploads tried before a transfer fails.
+        build_timeout_seconds: For one build, start to end.
+        export_silence_timeout_seconds: Between two bytes of an export; an engine is silent before the first.
+        connect_timeout_seconds: To reach an engine or a receiver.
+        idle_timeout_seconds: Between two bytes to or from a receiver.
+        transfer_timeout_seconds: For one transfer, all attempts together.
+        deployment_timeout_seconds: For the receiver to load the image, after it took the package.
+        publish_timeout_seconds: For one publish, from the call to the broker's acknowledgement.
         signing_key: `ID:SECRET`; every request to a receiver is signed with it if given.
     """
 
@@ -161,7 +168,12 @@ class ReceiverSettings(_Settings):
         run: Start the container of each deployment.
         signing_keys: Accepted keys, each `ID:SECRET`, in the environment separated by commas or blanks.
         max_package_size_gb: Limit on a package, and on what it unpacks to ten times that.
+        max_concurrent_uploads: Further ones are asked to come again (429).
+        idle_timeout_seconds: Between two bytes of an upload (408).
+        load_timeout_seconds: For the engine to load one image.
         docker_host: As for the sender.
+        docker_tls_verify: As for the sender.
+        docker_cert_path: As for the sender.
     """
 
     env_prefix: ClassVar[str] = "DEPLOYMENT_RECEIVER_"
