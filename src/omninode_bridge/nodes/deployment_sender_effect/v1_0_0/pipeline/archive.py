@@ -1,0 +1,170 @@
+"""The archive that `docker save` writes, checked and indexed while its bytes pass.
+
+Three formats are one here: that of Engine 1.10 to 24 (`ID/layer.tar`, `CONFIG.json`, `manifest.json`), the OCI image
+layout with `manifest.json` of Engine 25 and newer, and that of the containerd image store, whose layers may be
+compressed (github.com/moby/moby, image/tarexport; OCI image-spec 1.1, image-layout.md).
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from .documents import field, parsed
+from .layout import manifest_digests
+from .references import normalized
+from .tar import ArchiveError, ArchiveLimits, Member, TarReader
+
+__all__ = ["ArchiveError", "ArchiveLimits", "ArchiveReader", "ImageArchive", "Layer"]
+
+_MANIFEST = "manifest.json"
+_INDEX = "index.json"
+_HEX_DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer of an image.
+
+    Attributes:
+        diff_id: SHA-256 of the uncompressed layer, `sha256:...`; the same on every engine.
+        size_bytes: Its bytes in the archive, where it may be compressed.
+    """
+
+    diff_id: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ImageArchive:
+    """What an image archive holds: one whole image.
+
+    Attributes:
+        references: The names that loading it sets, as the archive spells them.
+        config_digest: SHA-256 of the image's configuration, `sha256:...`: the image's id in the classic image store.
+        manifest_digests: From the archive's OCI layout, outermost first: the image's id in the containerd image store.
+        layers: Lowest first.
+        size_bytes: Of the whole archive.
+    """
+
+    references: tuple[str, ...]
+    config_digest: str
+    manifest_digests: tuple[str, ...]
+    layers: tuple[Layer, ...]
+    size_bytes: int
+
+    def names(self, reference: str) -> bool:
+        """Tell whether loading it sets this `name:tag` and no other."""
+        return {normalized(own) for own in self.references} == {normalized(reference)}
+
+    def is_image(self, image_id: str) -> bool:
+        """Tell whether an engine of either image store may know the image by this id."""
+        return image_id == self.config_digest or image_id in self.manifest_digests
+
+
+class ArchiveReader:
+    """Reads an image archive that is pushed in, split anyhow; keeps its small documents only.
+
+    Args:
+        limits: What the archive may hold at most.
+    """
+
+    def __init__(self, limits: ArchiveLimits | None = None) -> None:
+        self._limits = limits or ArchiveLimits()
+        self._tar = TarReader(self._limits, self._take)
+        self._kinds: dict[str, Member] = {}
+        self._documents: dict[str, bytes] = {}
+        self._documents_bytes = 0
+        self._names_bytes = 0
+        self._size_bytes = 0
+
+    def feed(self, chunk: bytes | memoryview) -> None:
+        """Take the next bytes.
+
+        Raises:
+            ArchiveError: They break a rule; the reader is of no more use then.
+        """
+        self._size_bytes += len(chunk)
+        self._tar.feed(chunk)
+
+    def finish(self) -> ImageArchive:
+        """Answer what the archive holds, now that all of it was fed.
+
+        Raises:
+            ArchiveError: It is not exactly one whole image.
+        """
+        self._tar.finish()
+        self._check_tree()
+        image = self._only_image()
+        config_name, config_digest, diff_ids = self._config(field(image, "Config", str, _MANIFEST))
+        paths = _texts(field(image, "Layers", list, _MANIFEST), "Layers")
+        if len(paths) != len(diff_ids):
+            raise ArchiveError(f"{_MANIFEST} names {len(paths)} layers and {config_name!r} {len(diff_ids)}")
+        references = _texts(field(image, "RepoTags", list, _MANIFEST), "RepoTags")
+        return ImageArchive(
+            references=references,
+            config_digest=config_digest,
+            manifest_digests=manifest_digests(self._documents, config_digest, references),
+            layers=tuple(Layer(d, self._file(path).size) for d, path in zip(diff_ids, paths, strict=True)),
+            size_bytes=self._size_bytes,
+        )
+
+    def _take(self, member: Member, content: bytes | None) -> None:
+        self._names_bytes += len(member.name) + len(member.target)
+        if self._names_bytes > self._limits.names_bytes:
+            raise ArchiveError(f"the archive's names are longer than {self._limits.names_bytes} bytes")
+        before = self._kinds.setdefault(member.name, member)
+        if before is not member and not before.kind == member.kind == "folder":
+            raise ArchiveError(f"the archive holds {member.name!r} twice")
+        if content and content[:1] in {b"{", b"["}:
+            self._documents_bytes += len(content)
+            if self._documents_bytes > self._limits.documents_bytes:
+                raise ArchiveError(f"the archive's documents are larger than {self._limits.documents_bytes} bytes")
+            self._documents[member.name] = content
+
+    def _check_tree(self) -> None:
+        for member in self._kinds.values():
+            if member.target and self._kinds.get(member.target, member).kind != "file":
+                raise ArchiveError(f"the link {member.name!r} does not lead to a file of the archive")
+            above = member.name
+            while above := above.rpartition("/")[0]:
+                if above in self._kinds and self._kinds[above].kind != "folder":
+                    raise ArchiveError(f"{member.name!r} lies in something that is no folder")
+
+    def _only_image(self) -> Any:
+        if _MANIFEST not in self._documents:
+            raise ArchiveError(f"the archive holds no {_MANIFEST}")
+        images = parsed(self._documents[_MANIFEST], _MANIFEST)
+        if not isinstance(images, list) or len(images) != 1:
+            raise ArchiveError(f"{_MANIFEST} does not name exactly one image")
+        return images[0]
+
+    def _file(self, path: str) -> Member:
+        member = self._kinds.get(path)
+        if member is not None and member.target:
+            member = self._kinds[member.target]
+        if member is None or member.kind != "file":
+            raise ArchiveError(f"{path!r} is not in the archive")
+        return member
+
+    def _config(self, path: str | None) -> tuple[str, str, tuple[str, ...]]:
+        content = self._documents.get(path or "")
+        if path is None or content is None:
+            raise ArchiveError(f"the image's configuration {path!r} is not in the archive")
+        hex_digest = hashlib.sha256(content).hexdigest()
+        claimed = _HEX_DIGEST.search(path)
+        if claimed and claimed[0] != hex_digest:
+            raise ArchiveError(f"the image's configuration {path!r} has the SHA-256 {hex_digest}")
+        rootfs = field(parsed(content, path), "rootfs", dict, path)
+        diff_ids = _texts(field(rootfs or {}, "diff_ids", list, path), "diff_ids")
+        if not all(_DIGEST.fullmatch(diff_id) for diff_id in diff_ids):
+            raise ArchiveError(f"{path!r} holds a diff id that is no SHA-256")
+        return path, f"sha256:{hex_digest}", diff_ids
+
+
+def _texts(values: list[Any] | None, key: str) -> tuple[str, ...]:
+    texts = tuple(value for value in values or [] if isinstance(value, str))
+    if len(texts) != len(values or []):
+        raise ArchiveError(f"{key} does not hold texts only")
+    return texts
