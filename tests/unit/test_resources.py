@@ -1,0 +1,124 @@
+"""Who opens, who owns, who closes."""
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import ImageEngine, PackageUploader
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.resources import Openers, Resources
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.settings import DeploymentSenderSettings
+
+
+class Client:
+    """Closes into a diary; may fail at it."""
+
+    def __init__(self, name: str, diary: list[str], *, fails: bool = False) -> None:
+        self.name = name
+        self.diary = diary
+        self.fails = fails
+
+    async def close(self) -> None:
+        self.diary.append(f"closed {self.name}")
+        if self.fails:
+            raise RuntimeError(f"{self.name} does not close")
+
+
+class House:
+    """Resources whose clients write a diary."""
+
+    def __init__(self, tmp_path: Path, *, fails: bool = False) -> None:
+        self.diary: list[str] = []
+        self.refusals = 0
+        self.fails = fails
+        openers = Openers(engine=self._engine, uploader=self._uploader)
+        self.resources = Resources(DeploymentSenderSettings.load({"package_dir": str(tmp_path / "store")}, {}), openers)
+
+    async def _engine(self, settings: DeploymentSenderSettings) -> ImageEngine:
+        await asyncio.sleep(0)
+        if self.refusals:
+            self.refusals -= 1
+            raise DeploymentSenderError(ErrorCode.DOCKER_UNAVAILABLE, "not yet")
+        self.diary.append("opened engine")
+        return cast("ImageEngine", Client("engine", self.diary))
+
+    async def _uploader(self, settings: DeploymentSenderSettings) -> PackageUploader:
+        self.diary.append("opened uploader")
+        return cast("PackageUploader", Client("uploader", self.diary, fails=self.fails))
+
+
+async def test_making_them_opens_and_creates_nothing(tmp_path: Path) -> None:
+    """The first use does."""
+    house = House(tmp_path)
+    await house.resources.close()
+
+    assert ([], []) == (house.diary, list(tmp_path.iterdir()))
+
+
+async def test_a_client_is_opened_once_by_many_callers_at_once(tmp_path: Path) -> None:
+    """Under a lock of its own."""
+    house = House(tmp_path)
+
+    engines = await asyncio.gather(*(house.resources.engine() for _ in range(5)))
+
+    assert (1, ["opened engine"]) == (len(set(map(id, engines))), house.diary)
+
+
+async def test_a_failed_open_keeps_nothing(tmp_path: Path) -> None:
+    """The next call tries again."""
+    house = House(tmp_path)
+    house.refusals = 1
+    with pytest.raises(DeploymentSenderError):
+        await house.resources.engine()
+
+    await house.resources.engine()
+
+    assert ["opened engine"] == house.diary
+
+
+async def test_they_close_in_reverse_and_twice_is_safe(tmp_path: Path) -> None:
+    """Newest first."""
+    house = House(tmp_path)
+    await house.resources.engine()
+    await house.resources.uploader()
+
+    await house.resources.close()
+    await house.resources.close()
+
+    assert ["opened engine", "opened uploader", "closed uploader", "closed engine"] == house.diary
+
+
+async def test_one_failing_close_does_not_keep_the_others_open(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is logged, with its name."""
+    house = House(tmp_path, fails=True)
+    await house.resources.engine()
+    await house.resources.uploader()
+
+    with caplog.at_level(logging.WARNING):
+        await house.resources.close()
+
+    assert "closed engine" == house.diary[-1]
+    assert ["closing the uploader failed"] == [record.getMessage() for record in caplog.records]
+
+
+async def test_after_closing_the_next_use_opens_anew(tmp_path: Path) -> None:
+    """The node stays usable."""
+    house = House(tmp_path)
+    await house.resources.engine()
+    await house.resources.close()
+
+    await house.resources.engine()
+
+    assert ["opened engine", "closed engine", "opened engine"] == house.diary
+
+
+async def test_the_contract_is_read_once(tmp_path: Path) -> None:
+    """And off the loop, or the guard would bite."""
+    resources = House(tmp_path).resources
+
+    assert await resources.contract() is await resources.contract()
