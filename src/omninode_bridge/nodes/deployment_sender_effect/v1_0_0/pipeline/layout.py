@@ -19,7 +19,9 @@ _NAME = "io.containerd.image.name"
 _DEPTH = 3
 
 
-def manifest_digests(documents: Mapping[str, bytes], config_digest: str, references: tuple[str, ...]) -> tuple[str, ...]:
+def manifest_digests(
+    documents: Mapping[str, bytes], config_digest: str, references: tuple[str, ...]
+) -> tuple[str, ...]:
     """Check the layout against what `manifest.json` says.
 
     Args:

@@ -1,0 +1,1 @@
+"""Where packages are kept: whole, under their final names, or not at all."""
