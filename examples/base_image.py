@@ -85,6 +85,7 @@ def _static_busybox(root: Path) -> Path | None:
 
 def _downloaded_busybox() -> Path:
     """Unpack Debian's package here: installing it would remove Debian's other busybox."""
+    sys.stderr.write("dev: downloading busybox-static ...\n")
     if os.getuid() == 0:
         _run("apt-get", "-qq", "update")
     _run("apt-get", "-qq", "download", "busybox-static")
