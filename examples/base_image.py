@@ -66,7 +66,7 @@ def _pulled() -> str | None:
 
 def _imported() -> str:
     DOWNLOADS.mkdir(parents=True, exist_ok=True)
-    busybox = _static_busybox(Path("/")) or _downloaded_busybox()
+    busybox = _static_busybox(Path("/")) or _static_busybox(DOWNLOADS) or _downloaded_busybox()
     repository, tag = IMPORTED.split(":")
     _engine().api.import_image_from_data(
         _root_filesystem(busybox), repository, tag, changes=["ENV PATH=/bin", 'CMD ["sh"]']
