@@ -1,0 +1,109 @@
+"""The command `deployment-receiver`; `python -m ...receiver` is the same."""
+
+import argparse
+import asyncio
+import logging
+import secrets
+import signal
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from ..errors import DeploymentSenderError, ErrorCode
+from ..settings import ReceiverSettings
+
+__all__ = ["main"]
+
+_FAILED = 1
+_MISUSED = 2
+_EXTRA = {"httptools", "python_multipart", "starlette", "uvicorn"}
+_KEY_BYTES = 32  # as long as the HMAC's hash
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        arguments: Of the command line; the process's own if not given.
+
+    Returns:
+        The exit code: 0 after a stop that was asked for, 1 when it could not serve, 2 when it was called wrongly.
+    """
+    chosen = _parser().parse_args(arguments)
+    if chosen.command == "keygen":
+        print(f"{secrets.token_hex(4)}:{secrets.token_urlsafe(_KEY_BYTES)}")  # noqa: T201 - that is its answer
+        return 0
+    try:
+        asyncio.run(_serve(ReceiverSettings.load(_values(chosen))))
+    except DeploymentSenderError as exc:
+        print(f"deployment-receiver: {exc.message}. {exc.recovery}", file=sys.stderr)  # noqa: T201
+        return _MISUSED if exc.code is ErrorCode.VALIDATION_ERROR else _FAILED
+    except ModuleNotFoundError as exc:
+        if exc.name not in _EXTRA:
+            raise
+        print(  # noqa: T201
+            f"deployment-receiver: {exc.name} is not installed; pip install omninode-deployment-sender[receiver]",
+            file=sys.stderr,
+        )
+        return _FAILED
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="deployment-receiver",
+        description="Take container images over HTTP, verify and keep them, load them and run them.",
+    )
+    parser.add_argument("--version", action="version", version=version("omninode-deployment-sender"))
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    default = ReceiverSettings.load(environ={})
+    serve = commands.add_parser(
+        "serve",
+        help="run the receiver",
+        description="Run the receiver. What is not given here is read from DEPLOYMENT_RECEIVER_HOST, ..._PORT and so"
+        " on; the accepted keys from DEPLOYMENT_RECEIVER_SIGNING_KEYS, the engine from DOCKER_HOST.",
+    )
+    serve.add_argument("--host", help=f"address to listen on; beyond loopback only with keys ({default.host})")
+    serve.add_argument("--port", type=int, help=f"TCP port, 0 for a free one ({default.port})")
+    store = str(default.store).replace(str(Path.home()), "~")
+    serve.add_argument("--store", type=Path, metavar="DIR", help=f"folder for packages ({store})")
+    serve.add_argument("--run", action="store_const", const=True, help="start the container of each image")
+    serve.add_argument(
+        "--max-package-size-gb",
+        type=float,
+        metavar="GB",
+        help=f"limit on a package, in GB of 1,000,000,000 bytes ({default.max_package_size_gb:g})",
+    )
+    commands.add_parser("keygen", help="print a fresh signing key", description="Print a fresh signing key, ID:SECRET.")
+    return parser
+
+
+def _values(chosen: argparse.Namespace) -> dict[str, object]:
+    return {name: value for name, value in vars(chosen).items() if name != "command"}
+
+
+async def _serve(settings: ReceiverSettings) -> None:
+    from .server import serving  # noqa: PLC0415 - says in one sentence which extra is missing
+
+    _log_plainly()
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with serving(settings) as url:
+        print(f"listening on {url}", flush=True)  # noqa: T201
+        await stop.wait()
+        print("stopping", flush=True)  # noqa: T201
+
+
+def _log_plainly() -> None:
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    ours = logging.getLogger(__package__)
+    ours.setLevel(logging.INFO)
+    ours.addHandler(handler)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,175 @@
+"""Loads the images of stored packages in the background, one of each name at a time, and starts their containers."""
+
+import asyncio
+import hashlib
+import logging
+import re
+import threading
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import closing
+from weakref import WeakValueDictionary
+
+from ..errors import DeploymentSenderError, ErrorCode
+from ..pipeline.archive import ImageArchive
+from ..ports import ImageEngine
+from .deployments import Deployment
+from .limits import LOADS_AT_ONCE, UNPACKED_FACTOR
+from .packages import check_package, unpacked
+from .shared import Shared
+
+__all__ = ["LABEL_PREFIX", "ImageLoader", "container_name"]
+
+_log = logging.getLogger(__name__)
+
+LABEL_PREFIX = "omninode.deployment"
+# github.com/moby/moby, daemon/names/names.go: RestrictedNamePattern.
+_CONTAINER_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+", re.ASCII)
+# How long to wait for an engine that does not answer, each time anew: a minute in all, enough for its restart.
+_PATIENCE_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+
+
+def container_name(image_name: str) -> str:
+    """Name the container of an image: the same name where Docker takes it, else one that no other image gets."""
+    if _CONTAINER_NAME.fullmatch(image_name):
+        return image_name
+    digest = hashlib.sha256(image_name.encode()).hexdigest()[:12]
+    return f"{re.sub('[^a-zA-Z0-9_.-]', '-', image_name).lstrip('-')}-{digest}"
+
+
+class ImageLoader:
+    """Takes stored packages to their end: `loaded`, `running` or `failed`.
+
+    Args:
+        shared: The receiver's own.
+        open_engine: Opens the engine when the first package is to be loaded.
+        patience_seconds: How long to wait before each further try when the engine does not answer.
+    """
+
+    def __init__(
+        self,
+        shared: Shared,
+        open_engine: Callable[[], Awaitable[ImageEngine]],
+        patience_seconds: Sequence[float] = _PATIENCE_SECONDS,
+    ) -> None:
+        self._settings = shared.settings
+        self._workers = shared.workers
+        self._deployments = shared.deployments
+        self._counters = shared.counters
+        self._open_engine = open_engine
+        self._patience_seconds = patience_seconds
+        self._engine: ImageEngine | None = None
+        self._engine_lock = asyncio.Lock()
+        self._slots = asyncio.Semaphore(LOADS_AT_ONCE)
+        self._names: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        """Take up what an earlier stop has left."""
+        for deployment in self._deployments.unfinished():
+            _log.info("%s: taken up again: %s", deployment.deployment_id, deployment.reference)
+            self.submit(deployment)
+
+    def submit(self, deployment: Deployment) -> None:
+        """Load an image as soon as its turn comes."""
+        task = asyncio.create_task(self._deploy(deployment), name=f"deployment {deployment.deployment_id}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """Break off what is under way, which the next start takes up again, and close the engine."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._engine is not None:
+            await self._engine.close()
+
+    async def _deploy(self, deployment: Deployment) -> None:
+        # Two images of one name must not race for it: the one that arrived last has the last word.
+        name = self._names.setdefault(deployment.reference, asyncio.Lock())
+        async with name, self._slots:
+            try:
+                async with asyncio.timeout(self._settings.load_timeout_seconds):
+                    await self._load(deployment)
+            except DeploymentSenderError as exc:
+                await self._fail(deployment, exc.code, exc.message)
+            except TimeoutError:
+                seconds = self._settings.load_timeout_seconds
+                await self._fail(deployment, ErrorCode.DOCKER_UNAVAILABLE, f"not loaded within {seconds:g} s")
+            except OSError as exc:
+                await self._fail(deployment, ErrorCode.TRANSFER_FAILED, f"the stored package cannot be read: {exc}")
+            except Exception as exc:  # noqa: BLE001 - whatever it is, the deployment must not hang in `loading`
+                _log.exception("%s: unexpected", deployment.deployment_id)
+                await self._fail(deployment, ErrorCode.TRANSFER_FAILED, f"unexpected in the receiver: {exc!r}")
+
+    async def _load(self, deployment: Deployment) -> None:
+        self._tell(await self._deployments.change(deployment.deployment_id, status="loading"))
+        archive = await self._check(deployment)
+        image_id = await self._patiently(lambda engine: self._feed(engine, deployment, archive))
+        self._counters.add("loads_succeeded_total")
+        self._tell(await self._deployments.change(deployment.deployment_id, status="loaded", image_id=image_id))
+        if deployment.will_run:
+            container_id = await self._patiently(lambda engine: self._run(engine, deployment))
+            self._counters.add("containers_started_total")
+            changes = {"status": "running", "container_id": container_id}
+            self._tell(await self._deployments.change(deployment.deployment_id, **changes))
+
+    async def _check(self, deployment: Deployment) -> ImageArchive:
+        stop = threading.Event()
+        path = self._deployments.package_file(deployment)
+        work = self._workers.begin(check_package, path, deployment, max_bytes=self._max_unpacked_bytes, stop=stop)
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            stop.set()
+            await asyncio.wait([work])
+            work.exception()  # says that it was stopped; nobody else asks
+            raise
+
+    async def _feed(self, engine: ImageEngine, deployment: Deployment, archive: ImageArchive) -> str:
+        path = self._deployments.package_file(deployment)
+        with closing(unpacked(path, deployment, max_bytes=self._max_unpacked_bytes)) as pieces:
+            await engine.load(pieces)
+        facts = await engine.inspect(deployment.reference)
+        if facts is None or facts.diff_ids != tuple(layer.diff_id for layer in archive.layers):
+            raise DeploymentSenderError(
+                ErrorCode.VALIDATION_ERROR, f"after loading, the engine's {deployment.reference} is another image"
+            )
+        return facts.image_id
+
+    async def _run(self, engine: ImageEngine, deployment: Deployment) -> str:
+        labels = {
+            f"{LABEL_PREFIX}.id": deployment.deployment_id,
+            f"{LABEL_PREFIX}.package": deployment.package_id,
+        }
+        return await engine.run(deployment.reference, container_name(deployment.container_name), labels)
+
+    async def _patiently(self, work: Callable[[ImageEngine], Awaitable[str]]) -> str:
+        for seconds in self._patience_seconds:
+            try:
+                return await work(await self._opened())
+            except DeploymentSenderError as exc:
+                if exc.code is not ErrorCode.DOCKER_UNAVAILABLE:
+                    raise
+                _log.warning("%s; tried again in %g s", exc.message, seconds)
+            await asyncio.sleep(seconds)
+        return await work(await self._opened())
+
+    async def _opened(self) -> ImageEngine:
+        async with self._engine_lock:
+            if self._engine is None:
+                self._engine = await self._open_engine()
+            return self._engine
+
+    async def _fail(self, deployment: Deployment, code: ErrorCode, message: str) -> None:
+        self._counters.add("loads_failed_total")
+        changes = {"status": "failed", "error_code": code.value, "error_message": message}
+        self._tell(await self._deployments.change(deployment.deployment_id, **changes))
+
+    @staticmethod
+    def _tell(deployment: Deployment) -> None:
+        why = f": {deployment.error_code}: {deployment.error_message}" if deployment.status == "failed" else ""
+        _log.info("%s: %s %s%s", deployment.deployment_id, deployment.reference, deployment.status, why)
+
+    @property
+    def _max_unpacked_bytes(self) -> int:
+        return self._settings.max_package_size_bytes * UNPACKED_FACTOR

@@ -1,0 +1,176 @@
+"""Reads an upload's form as it arrives: the fields, then the package's bytes, and nothing after them (RFC 7578)."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import TYPE_CHECKING
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+from ..errors import DeploymentSenderError, ErrorCode
+from ..protocol.upload import PACKAGE_PART
+from .limits import FIELD_MAX_BYTES, FIELDS_MAX
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
+
+__all__ = ["UploadForm", "boundary_of"]
+
+_BOUNDARY_MAX_BYTES = 70  # RFC 2046 section 5.1.1
+
+
+def _wrong(message: str) -> DeploymentSenderError:
+    return DeploymentSenderError(
+        ErrorCode.VALIDATION_ERROR,
+        message,
+        recovery="Send multipart/form-data: the fields first, then one file part named package"
+        " (docs/receiver-protocol.md).",
+    )
+
+
+def boundary_of(content_type: str | None) -> bytes:
+    """Read the boundary from a `Content-Type` header.
+
+    Raises:
+        DeploymentSenderError: `VALIDATION_ERROR`, for any other content type and without a boundary.
+    """
+    kind, options = parse_options_header(content_type)
+    if kind != b"multipart/form-data":
+        raise _wrong("the request is not multipart/form-data")
+    boundary = options.get(b"boundary", b"")
+    if not 0 < len(boundary) <= _BOUNDARY_MAX_BYTES:
+        raise _wrong(f"the Content-Type names no boundary of 1 to {_BOUNDARY_MAX_BYTES} characters")
+    return boundary
+
+
+class _Parts:
+    """Told by the parser what it finds, in order."""
+
+    def __init__(self) -> None:
+        self.fields: dict[str, str] = {}
+        self.file_begun = False
+        self.slices: list[memoryview] = []
+        self.ended = False
+        self._name: str | None = None
+        self._value = bytearray()
+        self._header = bytearray()
+        self._header_value = bytearray()
+        self._disposition = b""
+
+    def callbacks(self) -> "MultipartCallbacks":
+        return {
+            "on_part_begin": self._part_begin,
+            "on_header_field": self._header_field,
+            "on_header_value": self._header_data,
+            "on_header_end": self._header_end,
+            "on_headers_finished": self._headers_finished,
+            "on_part_data": self._part_data,
+            "on_part_end": self._part_end,
+            "on_end": self._end,
+        }
+
+    def _part_begin(self) -> None:
+        if self.file_begun:
+            raise _wrong("a part follows the package: the fields come before it, and it comes once")
+        if len(self.fields) > FIELDS_MAX:
+            raise _wrong(f"the form has more than {FIELDS_MAX} fields")
+        self._disposition = b""
+
+    def _header_field(self, data: bytes, start: int, end: int) -> None:
+        self._header += data[start:end]
+
+    def _header_data(self, data: bytes, start: int, end: int) -> None:
+        self._header_value += data[start:end]
+
+    def _header_end(self) -> None:
+        if self._header.lower() == b"content-disposition":
+            self._disposition = bytes(self._header_value)
+        self._header.clear()
+        self._header_value.clear()
+
+    def _headers_finished(self) -> None:
+        kind, options = parse_options_header(self._disposition)
+        if kind != b"form-data" or not options.get(b"name"):
+            raise _wrong("a part has no Content-Disposition: form-data with a name")
+        name = options[b"name"].decode("utf-8", "replace")
+        if name == PACKAGE_PART:
+            self.file_begun = True
+        elif b"filename" in options:
+            raise _wrong(f"the file part is not named {PACKAGE_PART}")
+        elif name in self.fields:
+            raise _wrong(f"the field {name[:64]!r} comes twice")
+        self._name = name
+        self._value.clear()
+
+    def _part_data(self, data: bytes, start: int, end: int) -> None:
+        if self.file_begun:
+            self.slices.append(memoryview(data)[start:end])
+        elif len(self._value) + end - start > FIELD_MAX_BYTES:
+            raise _wrong(f"a field is longer than {FIELD_MAX_BYTES} bytes")
+        else:
+            self._value += data[start:end]
+
+    def _part_end(self) -> None:
+        if self.file_begun or self._name is None:
+            return
+        try:
+            self.fields[self._name] = self._value.decode()
+        except UnicodeDecodeError:
+            raise _wrong(f"the field {self._name[:64]!r} is not UTF-8") from None
+
+    def _end(self) -> None:
+        self.ended = True
+
+
+class UploadForm:
+    """One upload's form: ask for `fields` first, then for `file`.
+
+    Args:
+        boundary: As `boundary_of` answered it.
+        body: The request's body, split anyhow.
+    """
+
+    def __init__(self, boundary: bytes, body: AsyncIterator[bytes]) -> None:
+        self._body = body
+        self._parts = _Parts()
+        self._parser = MultipartParser(boundary, self._parts.callbacks())
+
+    async def fields(self) -> dict[str, str]:
+        """Read up to where the package begins, and answer every field before it.
+
+        Raises:
+            DeploymentSenderError: `VALIDATION_ERROR`: this is no form, or one with too much or without a package.
+        """
+        while not self._parts.file_begun:
+            await self._feed("the form has no part named package after its fields")
+        return self._parts.fields
+
+    async def file(self) -> AsyncGenerator[memoryview, None]:
+        """Yield the package's bytes as they come, to the end of the form.
+
+        Raises:
+            DeploymentSenderError: `VALIDATION_ERROR`: something follows the package, or its end is missing.
+        """
+        while True:
+            slices, self._parts.slices = self._parts.slices, []
+            for piece in slices:
+                yield piece
+            if self._parts.ended:
+                break
+            await self._feed("the form ends before its last boundary")
+        await self._epilogue()
+
+    async def _epilogue(self) -> None:
+        seen = 0
+        async for chunk in self._body:
+            seen += len(chunk)
+            if seen > FIELD_MAX_BYTES:
+                raise _wrong("the request goes on after the form's last boundary")
+
+    async def _feed(self, at_the_end: str) -> None:
+        chunk = await anext(self._body, None)
+        if chunk is None or self._parts.ended:
+            raise _wrong(at_the_end)
+        try:
+            self._parser.write(chunk)
+        except FormParserError as exc:
+            raise _wrong(f"the form cannot be read: {exc}") from exc

@@ -1,0 +1,89 @@
+"""Reads a stored package: proves that it is what was announced, then hands out the archive inside. Blocks."""
+
+import threading
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from pathlib import Path
+
+from ..errors import DeploymentSenderError, ErrorCode
+from ..pipeline.archive import ArchiveError, ArchiveReader, ImageArchive
+from ..pipeline.checksum import Hasher, hasher
+from ..pipeline.compression import CompressionError, decompressed, detect
+from .deployments import Deployment
+from .limits import PIECE_BYTES
+
+__all__ = ["StoppedError", "check_package", "unpacked"]
+
+_MAGIC_BYTES = 4
+
+
+class StoppedError(Exception):
+    """The reader was told to stop."""
+
+
+def unpacked(
+    path: Path, deployment: Deployment, *, max_bytes: int, digest: Hasher | None = None
+) -> Generator[bytes, None, None]:
+    """Yield the image archive in a package, in pieces of at most 1 MiB.
+
+    Args:
+        path: The package file.
+        deployment: What was announced.
+        max_bytes: The limit on what comes out.
+        digest: Told the bytes of the file.
+
+    Raises:
+        CompressionError: The file is damaged.
+        DeploymentSenderError: `PACKAGE_TOO_LARGE`, before a piece that crosses the limit.
+        OSError: The file cannot be read.
+    """
+    with path.open("rb") as file:
+        kind = deployment.compression or detect(file.read(_MAGIC_BYTES))
+        file.seek(0)
+
+        def pieces() -> Iterator[bytes]:
+            while piece := file.read(PIECE_BYTES):
+                if digest is not None:
+                    digest.update(piece)
+                yield piece
+
+        yield from decompressed(pieces(), kind, max_bytes=max_bytes)
+
+
+def check_package(path: Path, deployment: Deployment, *, max_bytes: int, stop: threading.Event) -> ImageArchive:
+    """Read a package once: its checksum, its compression, and that it holds the announced image and no other.
+
+    Args:
+        path: The package file.
+        deployment: What was announced.
+        max_bytes: The limit on what it unpacks to.
+        stop: Asked before each piece.
+
+    Raises:
+        DeploymentSenderError: `VALIDATION_ERROR`, `CHECKSUM_MISMATCH` or `PACKAGE_TOO_LARGE`.
+        StoppedError: `stop` was set.
+        OSError: The file cannot be read.
+    """
+    digest = hasher()
+    reader = ArchiveReader()
+    try:
+        with closing(unpacked(path, deployment, max_bytes=max_bytes, digest=digest)) as pieces:
+            for piece in pieces:
+                if stop.is_set():
+                    raise StoppedError
+                reader.feed(piece)
+        archive = reader.finish()
+    except (ArchiveError, CompressionError) as exc:
+        raise _wrong(f"the package holds no image that may be loaded: {exc}") from exc
+    if digest.hexdigest() != deployment.checksum:
+        raise DeploymentSenderError(ErrorCode.CHECKSUM_MISMATCH, "the stored package is damaged")
+    if not archive.names(deployment.reference):
+        names = ", ".join(archive.references) or "no name at all"
+        raise _wrong(f"the package was announced as {deployment.reference}, and its image has {names}")
+    if deployment.announced_image_id and not archive.is_image(deployment.announced_image_id):
+        raise _wrong(f"the image in the package is {archive.config_digest}, not {deployment.announced_image_id}")
+    return archive
+
+
+def _wrong(message: str) -> DeploymentSenderError:
+    return DeploymentSenderError(ErrorCode.VALIDATION_ERROR, message)

@@ -1,0 +1,179 @@
+"""Runs a receiver inside a running event loop: store, threads, background work and HTTP server, in and out again."""
+
+import asyncio
+import contextlib
+import fcntl
+import ipaddress
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+
+import uvicorn
+from starlette.applications import Starlette
+
+from ..errors import DeploymentSenderError, ErrorCode
+from ..ports import ImageEngine
+from ..settings import ReceiverSettings
+from ..store.disk import disk_errors
+from ..store.staging import make_folder
+from .app import make_app
+from .auth import Gate
+from .deployments import Deployments
+from .images import ImageLoader
+from .limits import LOADS_AT_ONCE, SHUTDOWN_SECONDS, WRITERS
+from .shared import Shared
+from .upload import Uploads
+from .workers import Workers
+
+__all__ = ["serving"]
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to whoever runs the event loop, and tells when it has started."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.ready.set()
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    settings: ReceiverSettings, open_engine: Callable[[], Awaitable[ImageEngine]] | None = None
+) -> AsyncIterator[str]:
+    """Serve while the body runs; answer the receiver's URL.
+
+    Args:
+        settings: Where to listen, what to keep where, and the limits.
+        open_engine: Opens the engine that loads the images; the settings' own if not given.
+
+    Raises:
+        DeploymentSenderError: `VALIDATION_ERROR`: it would listen beyond loopback without a signing key.
+            `BUILD_FAILED`: the store cannot be used. `REMOTE_UNREACHABLE`: the address cannot be listened on.
+    """
+
+    async def open_own_engine() -> ImageEngine:
+        return await _open_engine(settings)
+
+    async with contextlib.AsyncExitStack() as stack:
+        sock = stack.enter_context(await _listen(settings))
+        app = await stack.enter_async_context(_receiver(settings, open_engine or open_own_engine))
+        await stack.enter_async_context(_served(app, sock))
+        host, port = sock.getsockname()[:2]
+        yield f"http://[{host}]:{port}" if sock.family == socket.AF_INET6 else f"http://{host}:{port}"
+
+
+@contextlib.asynccontextmanager
+async def _served(app: Starlette, sock: socket.socket) -> AsyncIterator[None]:
+    # The parser tells the log what the client is told anyway.
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
+    config = uvicorn.Config(
+        app,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        log_level="critical",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+    )
+    server = _Server(config)
+    task = asyncio.create_task(server.serve([sock]), name="deployment receiver")
+    try:
+        await server.ready.wait()
+        yield
+    finally:
+        server.should_exit = True
+        await task
+        if left := server.server_state.tasks:
+            # Cancelled by now; each still has a file to remove.
+            await asyncio.wait(left)
+
+
+@contextlib.asynccontextmanager
+async def _receiver(
+    settings: ReceiverSettings, open_engine: Callable[[], Awaitable[ImageEngine]]
+) -> AsyncIterator[Starlette]:
+    async with contextlib.AsyncExitStack() as stack:
+        workers = Workers(WRITERS + LOADS_AT_ONCE)
+        stack.push_async_callback(workers.close)
+        lock = await workers.run(_lock, settings.store)
+        stack.callback(os.close, lock)
+        deployments = Deployments(settings.store, workers)
+        await deployments.open()
+        gate = await Gate.open(settings.signing_keys, settings.store / "nonces.sqlite3", workers)
+        stack.push_async_callback(gate.close)
+        shared = Shared(settings, workers, deployments)
+        images = ImageLoader(shared, open_engine)
+        stack.push_async_callback(images.close)
+        images.start()
+        yield make_app(shared, gate, Uploads(shared, gate, images))
+
+
+def _lock(store: Path) -> int:
+    with disk_errors("use", store):
+        make_folder(store)
+        lock = os.open(store / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as exc:
+        os.close(lock)
+        raise DeploymentSenderError(
+            ErrorCode.BUILD_FAILED,
+            f"another receiver uses the store {store}",
+            recovery="Stop that one, or give this one a store of its own with --store.",
+        ) from exc
+    return lock
+
+
+async def _listen(settings: ReceiverSettings) -> socket.socket:
+    host, port = settings.host, settings.port
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        family, _, _, _, address = found[0]
+        _must_be_guarded(settings, str(address[0]))
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind(address)
+            sock.listen()
+        except OSError:
+            sock.close()
+            raise
+    except OSError as exc:
+        raise DeploymentSenderError(
+            ErrorCode.REMOTE_UNREACHABLE,
+            f"cannot listen on {host}:{port}: {exc.strerror}",
+            recovery="Choose another --host or --port, or stop what listens there.",
+        ) from exc
+    return sock
+
+
+def _must_be_guarded(settings: ReceiverSettings, address: str) -> None:
+    if settings.signing_keys or ipaddress.ip_address(address).is_loopback:
+        return
+    raise DeploymentSenderError(
+        ErrorCode.VALIDATION_ERROR,
+        f"without a signing key the receiver listens on loopback only, and {settings.host} is not that",
+        recovery="Make a key with `deployment-receiver keygen` and set DEPLOYMENT_RECEIVER_SIGNING_KEYS to it.",
+    )
+
+
+async def _open_engine(settings: ReceiverSettings) -> ImageEngine:
+    from ..clients.docker_engine import open_engine  # noqa: PLC0415 - a client's module loads when it is opened
+
+    return await open_engine(
+        docker_host=settings.docker_host,
+        tls_verify=settings.docker_tls_verify,
+        cert_path=settings.docker_cert_path,
+    )

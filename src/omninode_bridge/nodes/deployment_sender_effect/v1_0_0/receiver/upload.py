@@ -1,0 +1,187 @@
+"""Takes one upload: its form, its signature, its bytes; keeps the package or refuses it, and leaves nothing else."""
+
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from uuid import uuid4
+
+from starlette.requests import ClientDisconnect, Request
+
+from ..errors import DeploymentSenderError, ErrorCode
+from ..protocol.upload import ReceiptBody, UploadFields
+from ..store.disk import is_disk_full
+from ..store.staging import Staged
+from .answers import Answer, Body, RefusedError, error_answer
+from .auth import Gate
+from .deployments import Deployment
+from .images import ImageLoader
+from .intake import Intake
+from .limits import FORM_OVERHEAD_MAX_BYTES
+from .multipart import UploadForm, boundary_of
+from .shared import Shared
+
+__all__ = ["Uploads"]
+
+_log = logging.getLogger(__name__)
+
+_STORED = 201
+_REPEATED = 200
+
+
+class Uploads:
+    """Takes packages, several at once.
+
+    Args:
+        shared: The receiver's own.
+        gate: Checks signatures.
+        images: Loads what was kept.
+
+    Attributes:
+        active: How many are arriving now.
+    """
+
+    def __init__(self, shared: Shared, gate: Gate, images: ImageLoader) -> None:
+        self._settings = shared.settings
+        self._workers = shared.workers
+        self._deployments = shared.deployments
+        self._counters = shared.counters
+        self._gate = gate
+        self._images = images
+        self.active = 0
+
+    async def answer(self, request: Request) -> Answer:
+        """Take a package and answer: 201 when it was stored, 200 when it was there, an `ErrorBody` otherwise."""
+        body = Body(request.receive, self._settings.idle_timeout_seconds)
+        try:
+            status, deployment = await self._take(request, body)
+        except ClientDisconnect:
+            self._counters.add("uploads_broken_off_total")
+            return error_answer(RefusedError(400, "the client went away"))
+        except DeploymentSenderError as exc:
+            failed = exc.code is ErrorCode.BUILD_FAILED  # what the disk refuses; its message names our folders
+            self._counters.add("uploads_failed_total" if failed else "uploads_refused_total")
+            answer = error_answer(_disk_refusal(exc) if failed else exc)
+            _log.info("an upload was answered with %d: %s", answer.status_code, exc.message)
+            return answer.early(body)
+        self._counters.add("uploads_stored_total" if status == _STORED else "uploads_repeated_total")
+        return Answer(status, _receipt(deployment).model_dump())
+
+    async def _take(self, request: Request, body: Body) -> tuple[int, Deployment]:
+        if self.active >= self._settings.max_concurrent_uploads:
+            raise RefusedError(
+                429,
+                f"{self.active} uploads are under way, and no more are taken at once",
+                recovery="Wait a moment and transfer again.",
+                headers={"Retry-After": "1"},
+            )
+        self.active += 1
+        try:
+            boundary = boundary_of(request.headers.get("Content-Type"))
+            announced = request.headers.get("Content-Length", "0")
+            self._check_size(int(announced) - FORM_OVERHEAD_MAX_BYTES)
+            async with aclosing(body.chunks()) as chunks:
+                return await self._take_form(request, UploadForm(boundary, chunks))
+        finally:
+            self.active -= 1
+
+    async def _take_form(self, request: Request, form: UploadForm) -> tuple[int, Deployment]:
+        fields = UploadFields.read(await form.fields())
+        size_bytes = await self._gate.admit_upload(request, fields)
+        self._check_size(size_bytes or 0)
+        async with aclosing(self._limited(form)) as file:
+            if known := self._known(fields):
+                async for _ in file:
+                    pass
+                return _REPEATED, await self._again(known)
+            staged = await self._deployments.begin(str(uuid4()))
+            try:
+                deployment = await self._store(file, staged, fields, size_bytes)
+                return await self._keep(staged, deployment, fields)
+            finally:
+                await self._workers.run(staged.abort)
+
+    async def _limited(self, form: UploadForm) -> AsyncGenerator[memoryview, None]:
+        seen = 0
+        async with aclosing(form.file()) as file:
+            async for piece in file:
+                seen += len(piece)
+                self._counters.add("upload_bytes_total", len(piece))
+                self._check_size(seen)
+                yield piece
+
+    async def _store(
+        self, file: AsyncIterator[memoryview], staged: Staged, fields: UploadFields, size_bytes: int | None
+    ) -> Deployment:
+        intake = Intake(staged.file, self._workers)
+        try:
+            async for piece in file:
+                await intake.feed(piece)
+            checksum = await intake.finish()
+        finally:
+            await intake.stop()
+        if checksum != fields.checksum:
+            raise DeploymentSenderError(
+                ErrorCode.CHECKSUM_MISMATCH, f"the package has the BLAKE3 {checksum}, not {fields.checksum}"
+            )
+        if size_bytes not in {None, intake.size_bytes}:
+            raise RefusedError(401, f"the package has {intake.size_bytes} bytes, and {size_bytes} were signed")
+        return Deployment.new(staged.entry_id, fields, size_bytes=intake.size_bytes, will_run=self._settings.run)
+
+    async def _keep(self, staged: Staged, deployment: Deployment, fields: UploadFields) -> tuple[int, Deployment]:
+        async with self._deployments.lock(deployment.package_id):
+            if known := self._known(fields):  # it has arrived on another connection meanwhile
+                return _REPEATED, await self._again(known)
+            await self._deployments.keep(staged, deployment)
+        _log.info(
+            "%s: %s received, verified and stored, %d bytes",
+            deployment.deployment_id,
+            deployment.reference,
+            deployment.size_bytes,
+        )
+        self._images.submit(deployment)
+        return _STORED, deployment
+
+    def _known(self, fields: UploadFields) -> Deployment | None:
+        known = self._deployments.of_package(fields.package_id)
+        if known is not None and known.checksum != fields.checksum:
+            raise RefusedError(
+                409,
+                f"package {fields.package_id} is here already, with another checksum",
+                code=ErrorCode.VALIDATION_ERROR,
+                recovery="Package the image again: each package has an id of its own.",
+            )
+        return known
+
+    async def _again(self, known: Deployment) -> Deployment:
+        if known.status != "failed" and not self._deployments.superseded(known):
+            return known
+        changed = await self._deployments.change(
+            known.deployment_id, status="received", error_code=None, error_message=None
+        )
+        self._images.submit(changed)
+        return changed
+
+    def _check_size(self, size_bytes: int) -> None:
+        limit = self._settings.max_package_size_bytes
+        if size_bytes > limit:
+            raise DeploymentSenderError(
+                ErrorCode.PACKAGE_TOO_LARGE, f"the receiver takes packages of up to {limit} bytes"
+            )
+
+
+def _receipt(deployment: Deployment) -> ReceiptBody:
+    return ReceiptBody(
+        deployment_id=deployment.deployment_id,
+        checksum_verified=True,
+        checksum=deployment.checksum,
+        status=deployment.status,
+        status_url=f"/deployments/{deployment.deployment_id}",
+    )
+
+
+def _disk_refusal(error: DeploymentSenderError) -> RefusedError:
+    if is_disk_full(error):
+        return RefusedError(
+            507, "the receiver's disk is full", recovery="Make room on the receiver, then transfer again."
+        )
+    return RefusedError(500, "the receiver cannot store the package; its log tells why")
