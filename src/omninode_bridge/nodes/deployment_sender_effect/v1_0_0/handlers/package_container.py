@@ -10,11 +10,12 @@ from typing import ClassVar
 from ..errors import DeploymentSenderError, ErrorCode
 from ..metrics import Span
 from ..models import ModelContainerPackageInput, ModelContainerPackageOutput
+from ..models.fields import Compression
 from ..pipeline.archive import ArchiveError, ImageArchive
 from ..pipeline.pack import Packed, pack
 from ..ports import BuildRequest, Progress, ProgressCallback
 from ..resources import Resources
-from ..store.manifest import LayerRecord, PackageManifest
+from ..store.manifest import LayerFacts, PackageManifest
 from ..store.paths import check_context
 from ..store.store import PackageStore
 from .outcome import failure, settle
@@ -31,7 +32,7 @@ class _Built:
     reference: str
     image_id: str
     build_ms: float
-    compression: str
+    compression: Compression
     verify_checksum: bool
     request: ModelContainerPackageInput
 
@@ -151,7 +152,7 @@ def _export_into(
                 ErrorCode.BUILD_FAILED, f"the engine's export is no image archive: {exc}"
             ) from exc
         _check_identity(packed.archive, built)
-        manifest = _manifest(staged.package_id, staged.filename, built, packed, exporting)
+        manifest = _manifest(staged.entry_id, staged.filename, built, packed, exporting)
         return manifest, store.commit(staged, manifest)
 
 
@@ -173,7 +174,7 @@ def _manifest(package_id: str, filename: str, built: _Built, packed: Packed, exp
         image_id=built.image_id,
         config_digest=packed.archive.config_digest,
         layers=tuple(
-            LayerRecord(diff_id=layer.diff_id, size_bytes=layer.size_bytes) for layer in packed.archive.layers
+            LayerFacts(diff_id=layer.diff_id, size_bytes=layer.size_bytes) for layer in packed.archive.layers
         ),
         compression=built.compression,
         filename=filename,
