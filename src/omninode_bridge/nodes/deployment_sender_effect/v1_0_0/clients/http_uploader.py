@@ -1,0 +1,142 @@
+"""The way to receivers over HTTP: a streamed multipart upload, signed if there is a key, and the questions after it."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from ..errors import DeploymentSenderError, ErrorCode
+from ..ports import DeploymentState, PackageUpload, Receipt
+from ..protocol.signature import SignedRequest, new_nonce, sign
+from ..protocol.upload import PACKAGE_PART, UploadFields, deploy_url
+from ..settings import split_signing_key
+from .http_answers import printable, read_receipt, read_state
+from .multipart_body import MultipartBody
+
+if TYPE_CHECKING:
+    from .http_client import HttpClient
+
+__all__ = ["HttpUploader"]
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+class HttpUploader:
+    """A `PackageUploader`; loads and connects to nothing until the first package.
+
+    Args:
+        connect_timeout_seconds: To resolve the receiver's name, to connect and to shake hands, each.
+        idle_timeout_seconds: Between two bytes, in either direction.
+        signing_key: `ID:SECRET`; every request is signed with it if given.
+    """
+
+    def __init__(
+        self, *, connect_timeout_seconds: float, idle_timeout_seconds: float, signing_key: SecretStr | None = None
+    ) -> None:
+        self._timeouts = (connect_timeout_seconds, idle_timeout_seconds)
+        self._key = split_signing_key(signing_key.get_secret_value()) if signing_key else None
+        self._lock = asyncio.Lock()
+        self._client: HttpClient | None = None
+        self._closed = False
+
+    async def send(self, upload: PackageUpload, on_sent: Callable[[int], None]) -> Receipt:
+        """Make one attempt, from the start of the file.
+
+        Args:
+            upload: The open file and what is said of it.
+            on_sent: Told the bytes of the file that were sent so far, after each piece.
+
+        Returns:
+            What the receiver answered, its `status_url` made absolute. A receiver that has the package already may
+            answer before all of it was sent.
+
+        Raises:
+            DeploymentSenderError: REMOTE_UNREACHABLE, TRANSFER_FAILED, CHECKSUM_MISMATCH or PACKAGE_TOO_LARGE.
+        """
+        client = await self._opened()
+        url = deploy_url(upload.receiver_url)
+        fields = UploadFields(
+            package_id=upload.package_id,
+            checksum=upload.checksum,
+            container_name=upload.container_name,
+            image_tag=upload.image_tag,
+            verify_checksum=upload.verify_checksum,
+            correlation_id=upload.correlation_id,
+            compression=upload.compression,
+            image_id=upload.image_id,
+        )
+        body = MultipartBody(fields.form(), PACKAGE_PART, upload.filename, upload.file, upload.size_bytes)
+        async with contextlib.aclosing(body.chunks(on_sent)) as chunks:
+            answer = await client.exchange(
+                "POST",
+                url,
+                headers={"Content-Type": body.content_type, "Content-Length": str(body.length)},
+                body=chunks,
+                authorize=self._signer(
+                    lambda host, target: SignedRequest.for_upload(host, target, fields, upload.size_bytes)
+                ),
+            )
+        return read_receipt(answer, upload, url)
+
+    async def state(self, receiver_url: str, status_url: str) -> DeploymentState:
+        """Ask a receiver for the state of a deployment.
+
+        Args:
+            receiver_url: Where the package was sent.
+            status_url: As the receipt told it; asked only if it is on the same origin (RFC 6454 section 4).
+
+        Raises:
+            DeploymentSenderError: REMOTE_UNREACHABLE or TRANSFER_FAILED.
+        """
+        if _origin(status_url) != _origin(receiver_url):
+            raise DeploymentSenderError(
+                ErrorCode.TRANSFER_FAILED,
+                f"the receiver's status_url is not on the receiver itself and was not asked: {printable(status_url)}",
+                recovery="Let the receiver tell a relative status_url, or transfer with wait_for=received.",
+                retry=False,
+            )
+        client = await self._opened()
+        return read_state(await client.exchange("GET", status_url, authorize=self._signer(SignedRequest.for_get)))
+
+    async def close(self) -> None:
+        """Close every connection; what is under way fails, and twice is safe."""
+        self._closed = True
+        if self._client is not None:
+            await self._client.close()
+
+    async def _opened(self) -> "HttpClient":
+        if self._closed:
+            raise DeploymentSenderError(ErrorCode.TRANSFER_FAILED, "the node was closed meanwhile", retry=False)
+        async with self._lock:
+            if self._client is None:
+                self._client = await asyncio.to_thread(_open_client, *self._timeouts)
+            return self._client
+
+    def _signer(self, describe: Callable[[str, str], SignedRequest]) -> Callable[[str, str], str] | None:
+        """Answer what makes the `Authorization` header of the `Host` header and the target, if there is a key."""
+        if self._key is None:
+            return None
+        key_id, secret = self._key
+        return lambda host, target: sign(
+            key_id, secret, describe(host, target), now=int(time.time()), nonce=new_nonce()
+        )
+
+
+def _open_client(connect_timeout_seconds: float, idle_timeout_seconds: float) -> "HttpClient":
+    from .http_client import HttpClient  # noqa: PLC0415
+
+    return HttpClient(connect_timeout_seconds, idle_timeout_seconds)
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None] | None:
+    """Tell scheme, host and port; None for what must not be asked, such as a URL with a password."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
+    except ValueError:
+        return None
+    return None if "@" in parts.netloc else (parts.scheme, parts.hostname, port)

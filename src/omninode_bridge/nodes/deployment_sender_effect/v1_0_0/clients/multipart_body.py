@@ -1,0 +1,68 @@
+"""A multipart/form-data body (RFC 7578) of a few fields and one file, streamed with its length known beforehand."""
+
+import os
+import secrets
+from collections.abc import AsyncGenerator, Callable, Mapping
+from typing import BinaryIO
+
+import aiofiles.os
+
+from ..errors import DeploymentSenderError, ErrorCode
+
+__all__ = ["MultipartBody"]
+
+_CHUNK_BYTES = 1 << 20
+_read_at = aiofiles.os.wrap(os.pread)
+
+
+class MultipartBody:
+    """The fields in their order, then the file.
+
+    Args:
+        fields: Names and values in ASCII without line ends.
+        part: Name of the file's part.
+        filename: Told to the receiver.
+        file: Open for reading; read by position from its start each time, so that a retry begins anew.
+        size_bytes: The file's size.
+
+    Attributes:
+        content_type: The header's value.
+        length: Bytes of the whole body.
+    """
+
+    def __init__(self, fields: Mapping[str, str], part: str, filename: str, file: BinaryIO, size_bytes: int) -> None:
+        boundary = secrets.token_hex(16)
+        head = "".join(
+            f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+            for name, value in fields.items()
+        )
+        head += (
+            f'--{boundary}\r\nContent-Disposition: form-data; name="{part}"; filename="{filename}"\r\n'
+            "Content-Type: application/octet-stream\r\n\r\n"
+        )
+        self._head = head.encode("ascii")
+        self._tail = f"\r\n--{boundary}--\r\n".encode("ascii")
+        self._file = file
+        self._size_bytes = size_bytes
+        self.content_type = f"multipart/form-data; boundary={boundary}"
+        self.length = len(self._head) + size_bytes + len(self._tail)
+
+    async def chunks(self, on_sent: Callable[[int], None]) -> AsyncGenerator[bytes, None]:
+        """Yield the body in pieces of up to 1 MB, telling the bytes of the file that were taken so far.
+
+        Raises:
+            DeploymentSenderError: CHECKSUM_MISMATCH when the file ends before its size.
+        """
+        yield self._head
+        done = 0
+        while done < self._size_bytes:
+            chunk = await _read_at(self._file.fileno(), min(_CHUNK_BYTES, self._size_bytes - done), done)
+            if not chunk:
+                raise DeploymentSenderError(
+                    ErrorCode.CHECKSUM_MISMATCH,
+                    f"the package file ends after {done} of {self._size_bytes} bytes: it was cut while it was sent",
+                )
+            yield chunk
+            done += len(chunk)
+            on_sent(done)
+        yield self._tail

@@ -1,0 +1,69 @@
+"""A `PackageUploader` that answers what it is told to and remembers what it was asked."""
+
+import asyncio
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import DeploymentState, PackageUpload, Receipt
+
+__all__ = ["FakeUploader"]
+
+T = TypeVar("T")
+
+
+@dataclass
+class FakeUploader:
+    """Reads the whole file of each upload, then gives the next outcome; the last one again and again.
+
+    Attributes:
+        receipts: Outcomes of `send`: answered, or raised if it is an exception.
+        states: Outcomes of `state`, likewise.
+        send_seconds: How long a send takes.
+        uploads: What was sent.
+        contents: The bytes of each.
+        asked: The status URLs that were asked for.
+        sending: Sends under way now.
+        most_sending: The most sends that were ever under way together.
+        closed: How often it was closed.
+    """
+
+    receipts: list[Receipt | Exception] = field(default_factory=lambda: [Receipt("d-1", checksum_verified=True)])
+    states: list[DeploymentState | Exception] = field(default_factory=list)
+    send_seconds: float = 0
+    uploads: list[PackageUpload] = field(default_factory=list)
+    contents: list[bytes] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+    sending: int = 0
+    most_sending: int = 0
+    closed: int = 0
+
+    async def send(self, upload: PackageUpload, on_sent: Callable[[int], None]) -> Receipt:
+        """Read the file, tell its size, and give the next outcome."""
+        self.uploads.append(upload)
+        self.sending += 1
+        self.most_sending = max(self.most_sending, self.sending)
+        try:
+            self.contents.append(await asyncio.to_thread(os.pread, upload.file.fileno(), upload.size_bytes, 0))
+            on_sent(upload.size_bytes)
+            await asyncio.sleep(self.send_seconds)
+        finally:
+            self.sending -= 1
+        return _next(self.receipts)
+
+    async def state(self, receiver_url: str, status_url: str) -> DeploymentState:
+        """Give the next state."""
+        self.asked.append(status_url)
+        return _next(self.states)
+
+    async def close(self) -> None:
+        """Count it."""
+        self.closed += 1
+
+
+def _next(outcomes: list[T | Exception]) -> T:
+    outcome = outcomes.pop(0) if len(outcomes) > 1 else outcomes[0]
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
