@@ -49,7 +49,7 @@ async def test_the_seed_usage_runs_as_written(
     namespace: dict[str, Any] = {}
     real_engine.remove_later("omninode-bridge-orchestrator:1.0.0")
     code = compile(_snippet(), "README.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-    await eval(code, namespace)  # noqa: PGH001
+    await eval(code, namespace)
     node, package = namespace["node"], namespace["result"]
 
     assert package.success
