@@ -11,15 +11,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from .documents import field, parsed
+from .errors import ArchiveError
 from .layout import manifest_digests
 from .references import normalized
-from .tar import ArchiveError, ArchiveLimits, Member, TarReader
+from .tar import ArchiveLimits, Member, TarReader
 
 __all__ = ["ArchiveError", "ArchiveLimits", "ArchiveReader", "ImageArchive", "Layer"]
 
 _MANIFEST = "manifest.json"
-_INDEX = "index.json"
-_HEX_DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
+# How Docker, the OCI layout and other tools name a configuration after its SHA-256.
+_NAMED_BY_DIGEST = re.compile(r"(?:.*/)?(?:sha256:)?([0-9a-f]{64})(?:\.json)?", re.ASCII | re.DOTALL)
+_LINKS = {"symlink", "hardlink"}
+_LINKS = {"symlink", "hardlink"}
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 
 
@@ -73,10 +76,10 @@ class ArchiveReader:
     def __init__(self, limits: ArchiveLimits | None = None) -> None:
         self._limits = limits or ArchiveLimits()
         self._tar = TarReader(self._limits, self._take)
-        self._kinds: dict[str, Member] = {}
+        self._members: dict[str, Member] = {}
         self._documents: dict[str, bytes] = {}
         self._documents_bytes = 0
-        self._names_bytes = 0
+        self._names_characters = 0
         self._size_bytes = 0
 
     def feed(self, chunk: bytes | memoryview) -> None:
@@ -111,10 +114,10 @@ class ArchiveReader:
         )
 
     def _take(self, member: Member, content: bytes | None) -> None:
-        self._names_bytes += len(member.name) + len(member.target)
-        if self._names_bytes > self._limits.names_bytes:
-            raise ArchiveError(f"the archive's names are longer than {self._limits.names_bytes} bytes")
-        before = self._kinds.setdefault(member.name, member)
+        self._names_characters += len(member.name) + len(member.target)
+        if self._names_characters > self._limits.names_characters:
+            raise ArchiveError(f"the archive's names are longer than {self._limits.names_characters} characters")
+        before = self._members.setdefault(member.name, member)
         if before is not member and not before.kind == member.kind == "folder":
             raise ArchiveError(f"the archive holds {member.name!r} twice")
         if content and content[:1] in {b"{", b"["}:
@@ -124,12 +127,12 @@ class ArchiveReader:
             self._documents[member.name] = content
 
     def _check_tree(self) -> None:
-        for member in self._kinds.values():
-            if member.target and self._kinds.get(member.target, member).kind != "file":
+        for member in self._members.values():
+            if member.kind in _LINKS and self._members.get(member.target, member).kind != "file":
                 raise ArchiveError(f"the link {member.name!r} does not lead to a file of the archive")
             above = member.name
             while above := above.rpartition("/")[0]:
-                if above in self._kinds and self._kinds[above].kind != "folder":
+                if above in self._members and self._members[above].kind != "folder":
                     raise ArchiveError(f"{member.name!r} lies in something that is no folder")
 
     def _only_image(self) -> Any:
@@ -141,9 +144,9 @@ class ArchiveReader:
         return images[0]
 
     def _file(self, path: str) -> Member:
-        member = self._kinds.get(path)
-        if member is not None and member.target:
-            member = self._kinds[member.target]
+        member = self._members.get(path)
+        if member is not None and member.kind in _LINKS:
+            member = self._members[member.target]
         if member is None or member.kind != "file":
             raise ArchiveError(f"{path!r} is not in the archive")
         return member
@@ -151,10 +154,13 @@ class ArchiveReader:
     def _config(self, path: str | None) -> tuple[str, str, tuple[str, ...]]:
         content = self._documents.get(path or "")
         if path is None or content is None:
-            raise ArchiveError(f"the image's configuration {path!r} is not in the archive")
+            raise ArchiveError(
+                f"the image's configuration {path!r} is not in the archive, or no document of up to"
+                f" {self._limits.document_bytes} bytes"
+            )
         hex_digest = hashlib.sha256(content).hexdigest()
-        claimed = _HEX_DIGEST.search(path)
-        if claimed and claimed[0] != hex_digest:
+        claimed = _NAMED_BY_DIGEST.fullmatch(path)
+        if claimed and claimed[1] != hex_digest:
             raise ArchiveError(f"the image's configuration {path!r} has the SHA-256 {hex_digest}")
         rootfs = field(parsed(content, path), "rootfs", dict, path)
         diff_ids = _texts(field(rootfs or {}, "diff_ids", list, path), "diff_ids")

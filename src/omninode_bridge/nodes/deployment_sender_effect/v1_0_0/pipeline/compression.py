@@ -4,17 +4,24 @@ gzip is RFC 1952, made by ISA-L (readable by any gunzip); zstd is RFC 8878, by P
 """
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
 from ..errors import DeploymentSenderError, ErrorCode
 from ..models.fields import Compression
+from .errors import CompressionError
+from .gunzip import GzipMember
 
 __all__ = ["SUFFIXES", "CompressionError", "Compressor", "compressor", "decompressed", "detect"]
 
 SUFFIXES: dict[Compression, str] = {"gzip": ".tar.gz", "zstd": ".tar.zst", "none": ".tar"}
 
 _PIECE_BYTES = 1 << 20
+# A decoder copies what follows its end: small slices keep that cheap where parts are many.
+_SLICE_BYTES = 1 << 17
+# So many gzip members or zstd frames, and one more for each KiB that comes out: bgzip makes one for each 64 KiB.
+_PARTS_MAX = 1000
+_PART_BYTES = 1 << 10
 _GZIP_LEVEL = 2
 _GZIP_WBITS = 31  # zlib.h: 15 bits of window, plus 16 for a gzip header and trailer
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -22,10 +29,6 @@ _ZSTD_LEVEL = 3
 _ZSTD_WORKERS = 2
 _ZSTD_WINDOW_LOG_MAX = 27  # 128 MiB, what `zstd -d` takes by default
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
-
-
-class CompressionError(ValueError):
-    """The bytes are not what their compression asks for: damaged, cut short, or followed by something else."""
 
 
 class Compressor(Protocol):
@@ -38,6 +41,16 @@ class Compressor(Protocol):
     def flush(self) -> bytes:
         """Answer the rest; the compressor is finished then."""
         ...
+
+
+class _Decoder(Protocol):
+    """A decompressor of one gzip member or zstd frame."""
+
+    eof: bool
+    needs_input: bool
+    unused_data: bytes
+
+    def decompress(self, data: bytes | memoryview, max_length: int) -> bytes: ...
 
 
 class _NoCompressor:
@@ -99,7 +112,7 @@ def decompressed(chunks: Iterable[bytes], kind: Compression, *, max_bytes: int) 
         DeploymentSenderError: `PACKAGE_TOO_LARGE`, before the piece that would cross `max_bytes`.
     """
     total = 0
-    for piece in _DECOMPRESS[kind](chunks):
+    for piece in _plain(chunks) if kind == "none" else _unpacked(chunks, kind):
         total += len(piece)
         if total > max_bytes:
             raise DeploymentSenderError(
@@ -114,46 +127,38 @@ def _plain(chunks: Iterable[bytes]) -> Iterator[bytes]:
             yield chunk[start : start + _PIECE_BYTES]
 
 
-def _gunzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    from isal import isal_zlib  # noqa: PLC0415 - loaded where it is used
-
-    member = isal_zlib.decompressobj(wbits=_GZIP_WBITS)
-    at_border = True
-    for chunk in chunks:
-        data = chunk
-        while data:
-            if member.eof:
-                member = isal_zlib.decompressobj(wbits=_GZIP_WBITS)
+def _unpacked(chunks: Iterable[bytes], kind: Compression) -> Iterator[bytes]:
+    new, failures = _decoders(kind)
+    decoder, parts, total = new(), 1, 0
+    for fed in _slices(chunks):
+        data = fed
+        while data or not (decoder.eof or decoder.needs_input):
+            if decoder.eof:
+                decoder, parts = new(), parts + 1
+                if parts > _PARTS_MAX + total // _PART_BYTES:
+                    raise CompressionError(f"the {kind} stream comes in more parts than any program makes")
             try:
-                piece = member.decompress(data, _PIECE_BYTES)
-            except isal_zlib.IsalError as exc:
-                raise CompressionError(f"the gzip stream is damaged: {exc}") from exc
-            data = member.unused_data if member.eof else member.unconsumed_tail
-            at_border = member.eof
+                piece = decoder.decompress(data, _PIECE_BYTES)
+            except failures as exc:
+                raise CompressionError(f"the {kind} stream is damaged: {exc}") from exc
+            data = decoder.unused_data if decoder.eof else b""
+            total += len(piece)
             if piece:
                 yield piece
-    if not at_border:
-        raise CompressionError("the gzip stream ends before its end")
+    if not decoder.eof:
+        raise CompressionError(f"the {kind} stream is cut short")
 
 
-def _unzstd(chunks: Iterable[bytes]) -> Iterator[bytes]:
+def _slices(chunks: Iterable[bytes]) -> Iterator[bytes | memoryview]:
+    for chunk in chunks:
+        view = memoryview(chunk)
+        for start in range(0, len(chunk), _SLICE_BYTES):
+            yield view[start : start + _SLICE_BYTES]
+
+
+def _decoders(kind: Compression) -> tuple[Callable[[], _Decoder], type[Exception]]:
+    if kind == "gzip":
+        return GzipMember, CompressionError
     zstd = _zstd()
     options = {zstd.DecompressionParameter.window_log_max: _ZSTD_WINDOW_LOG_MAX}
-    frame = zstd.ZstdDecompressor(options=options)
-    for chunk in chunks:
-        data = chunk
-        while data or not (frame.eof or frame.needs_input):
-            if frame.eof:
-                frame = zstd.ZstdDecompressor(options=options)
-            try:
-                piece = frame.decompress(data, _PIECE_BYTES)
-            except zstd.ZstdError as exc:
-                raise CompressionError(f"the zstd stream is damaged: {exc}") from exc
-            data = frame.unused_data if frame.eof else b""
-            if piece:
-                yield piece
-    if not frame.eof:
-        raise CompressionError("the zstd stream ends before its end")
-
-
-_DECOMPRESS = {"gzip": _gunzip, "zstd": _unzstd, "none": _plain}
+    return lambda: zstd.ZstdDecompressor(options=options), zstd.ZstdError

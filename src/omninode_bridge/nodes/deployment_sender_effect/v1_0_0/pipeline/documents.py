@@ -7,7 +7,7 @@ that matters is refused.
 import json
 from typing import Any, TypeVar
 
-from .tar import ArchiveError
+from .errors import ArchiveError
 
 __all__ = ["field", "parsed"]
 
@@ -37,7 +37,7 @@ def field(document: Any, key: str, kind: type[T], name: str) -> T | None:
     """Answer one field of an object; None where it is absent or null.
 
     Raises:
-        ArchiveError: `document` is no object, the field is of another kind, or another key differs from it only by case.
+        ArchiveError: `document` is no object, the field is of another kind, or another key is the same but for case.
     """
     if not isinstance(document, dict):
         raise ArchiveError(f"{name!r} does not hold the object it should")

@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from .documents import field, parsed
+from .errors import ArchiveError
 from .references import normalized
-from .tar import ArchiveError
 
 __all__ = ["manifest_digests"]
 
 _INDEX = "index.json"
 _NAME = "io.containerd.image.name"
-_DEPTH = 3
+_DEPTH = 3  # index.json, an index of platforms, its manifests
 
 
 def manifest_digests(
@@ -37,43 +37,48 @@ def manifest_digests(
     """
     if _INDEX not in documents:
         return ()
-    names = {normalized(reference) for reference in references}
-    found: list[str] = []
-    for entry in _entries(parsed(documents[_INDEX], _INDEX), _INDEX):
-        name = (field(entry, "annotations", dict, _INDEX) or {}).get(_NAME)
-        if name is not None and (not isinstance(name, str) or normalized(name) not in names):
-            raise ArchiveError(f"{_INDEX} names {name!r}, which manifest.json does not")
-        before = len(found)
-        _follow(documents, entry, config_digest, found, _DEPTH)
-        if before == len(found):
-            raise ArchiveError(f"{_INDEX} names an image that is not in the archive")
-    return tuple(dict.fromkeys(found))
-
-
-def _entries(index: Any, name: str) -> list[Any]:
-    return field(index, "manifests", list, name) or []
-
-
-def _follow(documents: Mapping[str, bytes], entry: Any, config_digest: str, found: list[str], depth: int) -> None:
-    digest = field(entry, "digest", str, _INDEX) or ""
-    path = f"blobs/{digest.replace(':', '/')}"
-    content = documents.get(path)
-    # A manifest of another platform, or an attestation, may be named and left out.
-    if content is None or _is_attestation(entry):
-        return
-    if not depth:
+    entries = _entries(documents[_INDEX], _INDEX)
+    _check_names(entries, references)
+    seen: dict[str, None] = {}
+    for depth in range(_DEPTH):
+        inner: list[Any] = []
+        for entry in entries:
+            digest = field(entry, "digest", str, _INDEX) or ""
+            path = f"blobs/{digest.replace(':', '/')}"
+            # An index may name manifests of other platforms and leave them out.
+            if depth == 0 and path not in documents:
+                raise ArchiveError(f"{_INDEX} names {digest!r}, which is not in the archive")
+            if path in documents and digest not in seen and not (depth and _is_attestation(entry)):
+                seen[digest] = None
+                inner += _checked(documents[path], path, digest, config_digest)
+        entries = inner
+    if entries:
         raise ArchiveError(f"{_INDEX} leads deeper than image archives do")
+    return tuple(seen)
+
+
+def _entries(content: bytes, path: str) -> list[Any]:
+    return field(parsed(content, path), "manifests", list, path) or []
+
+
+def _check_names(entries: list[Any], references: tuple[str, ...]) -> None:
+    known = {normalized(reference) for reference in references}
+    for entry in entries:
+        name = (field(entry, "annotations", dict, _INDEX) or {}).get(_NAME)
+        if name is not None and (not isinstance(name, str) or normalized(name) not in known):
+            raise ArchiveError(f"{_INDEX} names the image {name!r}, and manifest.json does not")
+
+
+def _checked(content: bytes, path: str, digest: str, config_digest: str) -> list[Any]:
     if digest != f"sha256:{hashlib.sha256(content).hexdigest()}":
         raise ArchiveError(f"{path!r} has another SHA-256")
-    manifest = parsed(content, path)
-    found.append(digest)
-    for inner in _entries(manifest, path):
-        _follow(documents, inner, config_digest, found, depth - 1)
-    config = field(manifest, "config", dict, path)
+    config = field(parsed(content, path), "config", dict, path)
     if config is not None and field(config, "digest", str, path) != config_digest:
-        raise ArchiveError(f"{path!r} is another image than manifest.json names")
+        raise ArchiveError(f"{path!r} is of another image than manifest.json names")
+    return _entries(content, path)
 
 
 def _is_attestation(entry: Any) -> bool:
+    # BuildKit's mark for what is no image, so that no engine takes it for one of its platform.
     platform = field(entry, "platform", dict, _INDEX) or {}
-    return {platform.get("os"), platform.get("architecture")} == {"unknown"}
+    return platform.get("os") == platform.get("architecture") == "unknown"

@@ -11,25 +11,26 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["ArchiveError", "ArchiveLimits", "Member", "TarReader"]
+from .errors import ArchiveError
+
+__all__ = ["ArchiveLimits", "Member", "TarReader"]
 
 _BLOCK = tarfile.BLOCKSIZE
-_PADDED = ~(_BLOCK - 1)
+_ZERO_BLOCKS = 2  # two blocks of zeros end an archive
 _KINDS: Mapping[bytes, Literal["file", "folder", "symlink", "hardlink"]] = {
     tarfile.REGTYPE: "file",
     tarfile.DIRTYPE: "folder",
     tarfile.SYMTYPE: "symlink",
     tarfile.LNKTYPE: "hardlink",
 }
+_EXTENSIONS = {tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK}
+_GNU = {tarfile.GNUTYPE_LONGNAME: "path", tarfile.GNUTYPE_LONGLINK: "linkpath"}
+_NAMING = {"path", "linkpath", "size"}
 # Octal digits, then blanks or NULs; or a positive base-256 number. Python and Go differ on anything looser.
 _SIZE = re.compile(rb" *[0-7]+[ \0]*|\x80.{11}", re.DOTALL)
 _PAX_RECORD = re.compile(rb"([1-9][0-9]{0,6}) ")
-_PAX_NAMING = {"path", "linkpath", "size"}
 _DECIMAL = re.compile(r"[0-9]{1,19}", re.ASCII)
-
-
-class ArchiveError(ValueError):
-    """The bytes are not an archive of exactly one whole image, or not one that every engine reads the same way."""
+_PATH_MAX = 4096  # limits.h
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +38,18 @@ class ArchiveLimits:
     """What an image archive may hold at most; real ones stay far below.
 
     Attributes:
-        members: Headers, extension headers included.
+        members: Headers, those of extensions included.
         member_bytes: Size of one member.
-        names_bytes: Length of all names together.
+        names_characters: Length of all names together.
         name_parts: Parts of one name between slashes.
-        document_bytes: Size of one JSON document that is kept.
+        document_bytes: Size of one JSON document that is read.
         documents_bytes: Size of all of them together.
         extension_bytes: Size of one pax or GNU extension; Go's reader has the same limit.
     """
 
     members: int = 100_000
     member_bytes: int = 1 << 40
-    names_bytes: int = 16 << 20
+    names_characters: int = 16 << 20
     name_parts: int = 16
     document_bytes: int = 1 << 20
     documents_bytes: int = 16 << 20
@@ -76,7 +77,7 @@ class TarReader:
 
     Args:
         limits: What it may hold at most.
-        on_member: Told each member, with the content of files up to `limits.document_bytes` and None for larger ones.
+        on_member: Told each member, with the content of files up to `limits.document_bytes` and None for all others.
     """
 
     def __init__(self, limits: ArchiveLimits, on_member: Callable[[Member, bytes | None], None]) -> None:
@@ -88,8 +89,7 @@ class TarReader:
         self._then: Callable[[bytes], None] = self._header
         self._headers = 0
         self._zero_blocks = 0
-        self._pax: dict[str, str] | None = None
-        self._gnu: dict[str, str] = {}
+        self._extensions: dict[str, str] = {}
 
     def feed(self, chunk: bytes | memoryview) -> None:
         """Take the next bytes.
@@ -98,8 +98,8 @@ class TarReader:
             ArchiveError: They break a rule; the reader is of no more use then.
         """
         view = memoryview(chunk)
-        while len(view):
-            if self._zero_blocks == 2:  # noqa: PLR2004 - two blocks of zeros end an archive
+        while view:
+            if self._zero_blocks == _ZERO_BLOCKS:
                 if bytes(view).strip(b"\0"):
                     raise ArchiveError("something follows the end of the archive")
                 return
@@ -110,8 +110,8 @@ class TarReader:
                 step = min(self._wanted_bytes - len(self._held), len(view))
                 self._held += view[:step]
                 if len(self._held) == self._wanted_bytes:
-                    block, self._held = bytes(self._held), bytearray()
-                    self._then(block)
+                    held, self._held = bytes(self._held), bytearray()
+                    self._then(held)
             view = view[step:]
 
     def finish(self) -> None:
@@ -120,17 +120,23 @@ class TarReader:
         Raises:
             ArchiveError: The archive is cut short.
         """
-        if self._zero_blocks != 2:  # noqa: PLR2004 - two blocks of zeros end an archive
+        if self._zero_blocks != _ZERO_BLOCKS:
             raise ArchiveError("the archive is cut short")
 
-    def _want(self, size: int, then: Callable[[bytes], None]) -> None:
-        self._wanted_bytes, self._then = size, then
+    def _collect(self, size: int, then: Callable[[bytes], None]) -> None:
+        """Have `then` called with the next `size` bytes, and a header expected after them."""
+
+        def take(padded: bytes) -> None:
+            self._wanted_bytes, self._then = _BLOCK, self._header
+            then(padded[:size])
+
+        self._wanted_bytes, self._then = _padded(size), take
 
     def _header(self, block: bytes) -> None:
         if not block.strip(b"\0"):
             self._zero_blocks += 1
-            if self._pax is not None or self._gnu:
-                raise ArchiveError("an extension header stands before the end of the archive")
+            if self._extensions:
+                raise ArchiveError("the archive ends between a member's extension and the member")
             return
         if self._zero_blocks:
             raise ArchiveError("a block of zeros stands between two members")
@@ -138,98 +144,84 @@ class TarReader:
         if self._headers > self._limits.members:
             raise ArchiveError(f"the archive holds more than {self._limits.members} members")
         info = _parsed(block)
-        if info.type in {tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK}:
-            self._extension(info)
+        if info.type in _EXTENSIONS:
+            if not 0 < info.size <= self._limits.extension_bytes:
+                raise ArchiveError(f"an extension header of {info.size} bytes")
+            self._collect(info.size, lambda content: self._extend(info.type, content))
         else:
             self._member(info)
 
-    def _extension(self, info: tarfile.TarInfo) -> None:
-        if not 0 < info.size <= self._limits.extension_bytes:
-            raise ArchiveError(f"an extension header has {info.size} bytes")
-
-        def take(block: bytes) -> None:
-            self._want(_BLOCK, self._header)
-            self._extend(info.type, block[: info.size])
-
-        self._want((info.size + _BLOCK - 1) & _PADDED, take)
-
     def _extend(self, kind: bytes, content: bytes) -> None:
-        if kind in {tarfile.XHDTYPE, tarfile.XGLTYPE}:
-            records = _pax_records(content)
-            if any(key.startswith("GNU.sparse.") for key in records):
-                raise ArchiveError("the archive holds a sparse file")
-            if kind == tarfile.XHDTYPE:
-                if self._pax is not None:
-                    raise ArchiveError("a member has two pax headers")
-                self._pax = records
-            elif records.keys() & _PAX_NAMING:
-                raise ArchiveError("a global pax header names members")
-            return
-        key = "path" if kind == tarfile.GNUTYPE_LONGNAME else "linkpath"
-        if key in self._gnu:
-            raise ArchiveError("a member has two long names")
-        self._gnu[key] = _text(content.partition(b"\0")[0])
+        gnu = _GNU.get(kind)
+        found = {gnu: _text(content.partition(b"\0")[0])} if gnu else _pax_records(content)
+        # Of several, one reader takes all and another the last.
+        if found.keys() & self._extensions.keys() or (self._extensions and not gnu):
+            raise ArchiveError("a member has two extension headers of one kind")
+        self._extensions |= found
 
     def _member(self, info: tarfile.TarInfo) -> None:
-        extensions, self._pax, self._gnu = ({**(self._pax or {}), **self._gnu}, self._pax, self._gnu), None, {}
-        merged, pax, gnu = extensions
-        if gnu and pax and pax.keys() & _PAX_NAMING:
-            raise ArchiveError("a member has both a pax and a GNU name")
+        extensions, self._extensions = self._extensions, {}
+        name = self._name(extensions.get("path") or info.name)
+        size = _size(extensions.get("size"), info.size)
         kind = _KINDS.get(info.type)
-        raw_name = merged.get("path") or info.name
-        name = self._name(raw_name)
         if kind is None:
-            raise ArchiveError(f"{raw_name!r} is neither a file, a folder nor a link (type {info.type!r})")
-        size = _size(merged.get("size"), info.size)
+            raise ArchiveError(f"{name!r} is neither a file, a folder nor a link (type {info.type!r})")
         if size > self._limits.member_bytes or (size and kind != "file"):
-            raise ArchiveError(f"{raw_name!r} cannot have {size} bytes")
-        if not name and kind != "folder":
-            raise ArchiveError("a member has no name")
+            raise ArchiveError(f"{name!r} cannot have {size} bytes")
         if kind == "file":
             self._file(Member(name, kind, size))
         elif kind == "folder":
             self._on_member(Member(name, kind), None)
         else:
-            raw_target = merged.get("linkpath") or info.linkname
-            self._on_member(Member(name, kind, target=_target(name, raw_target, kind)), None)
+            base = name.rpartition("/")[0] if kind == "symlink" else ""
+            target = self._target(base, extensions.get("linkpath") or info.linkname)
+            self._on_member(Member(name, kind, target=target), None)
 
     def _name(self, raw: str) -> str:
-        parts = [part for part in raw.split("/") if part not in {"", "."}]
-        if raw.startswith("/") or ".." in parts or "\0" in raw:
-            raise ArchiveError(f"{raw[:200]!r} leads out of the archive")
-        if len(parts) > self._limits.name_parts:
-            raise ArchiveError(f"{raw[:200]!r} has more than {self._limits.name_parts} parts")
+        parts = _parts(raw)
+        if raw.startswith("/") or ".." in parts:
+            raise ArchiveError(f"{raw[:_PATH_MAX]!r} is outside the archive")
+        if len(raw) > _PATH_MAX or len(parts) > self._limits.name_parts or "\0" in raw:
+            raise ArchiveError(f"{raw[:_PATH_MAX]!r} is longer than a name may be, or holds a NUL")
         return "/".join(parts)
 
+    def _target(self, base: str, raw: str) -> str:
+        above, parts = _parts(base), _parts(raw)
+        while parts[:1] == [".."] and above:
+            del above[-1], parts[0]
+        # Behind a folder `..` may lead elsewhere than it says, when the folder is a link itself: _name refuses it.
+        return self._name("/" * raw.startswith("/") + "/".join(above + parts))
+
     def _file(self, member: Member) -> None:
-        padded = (member.size + _BLOCK - 1) & _PADDED
-        if member.size > self._limits.document_bytes:
-            self._skip_bytes = padded
-            self._on_member(member, None)
-        elif not member.size:
-            self._on_member(member, b"")
+        if 0 < member.size <= self._limits.document_bytes:
+            self._collect(member.size, lambda content: self._on_member(member, content))
         else:
+            self._skip_bytes = _padded(member.size)
+            self._on_member(member, None)
 
-            def take(block: bytes) -> None:
-                self._want(_BLOCK, self._header)
-                self._on_member(member, block[: member.size])
 
-            self._want(padded, take)
+def _padded(size: int) -> int:
+    return -(-size // _BLOCK) * _BLOCK
+
+
+def _parts(raw: str) -> list[str]:
+    return [part for part in raw.split("/") if part not in {"", "."}]
 
 
 def _parsed(block: bytes) -> tarfile.TarInfo:
-    magic, rest = block[257:265], block[345:]
-    # Go reads the last fields of GNU and star headers in another way than as ustar's prefix of the name.
-    if not (magic == b"ustar\x0000" and not rest[155:].strip(b"\0")) and not (
-        magic == b"ustar  \0" and not rest.strip(b"\0")
-    ):
+    # After the magic and version of ustar, Python and Go read the last fields alike: a prefix of the name, and
+    # nothing. After GNU's, Go reads times where Python reads that prefix; `star` has them inside of it.
+    magic, prefix, rest = block[257:265], block[345:500], block[500:]
+    if rest.strip(b"\0") or not (magic == b"ustar\x0000" or (magic == b"ustar  \0" and not prefix.strip(b"\0"))):
         raise ArchiveError("a header is of no format that image archives have")
     if not _SIZE.fullmatch(block[124:136]):
         raise ArchiveError("a member has an unreadable or negative size")
     try:
-        return tarfile.TarInfo.frombuf(block, "utf-8", "strict")
+        info = tarfile.TarInfo.frombuf(block, "utf-8", "strict")
     except (tarfile.HeaderError, ValueError) as exc:
         raise ArchiveError(f"a header is damaged: {exc}") from exc
+    info.type = block[156:157]  # not what Python makes of a name that ends in a slash
+    return info
 
 
 def _text(data: bytes) -> str:
@@ -243,16 +235,17 @@ def _pax_records(content: bytes) -> dict[str, str]:
     records: dict[str, str] = {}
     position = 0
     while position < len(content):
-        match = _PAX_RECORD.match(content, position)
-        end = position + int(match[1]) if match else 0
-        key, equals, value = content[match.end() : end - 1].partition(b"=") if match else (b"", b"", b"")
-        if not (key and equals and end <= len(content) and content[end - 1 : end] == b"\n"):
+        length = _PAX_RECORD.match(content, position)
+        end = position + int(length[1]) if length else 0
+        record = content[length.end() : end] if length else b""
+        key, equals, value = record.partition(b"=")
+        if not (key and equals and end <= len(content) and record.endswith(b"\n")):
             raise ArchiveError("a pax header is damaged")
         name = _text(key)
-        if name in records:
-            raise ArchiveError(f"a pax header holds {name!r} twice")
-        # Only these are read; others, such as extended attributes, may hold any bytes.
-        records[name] = _text(value) if name in _PAX_NAMING else ""
+        if name in records or name.startswith("GNU.sparse."):
+            raise ArchiveError(f"a pax header holds {name!r}, or holds it twice")
+        # Others, such as extended attributes, may hold any bytes, and change nothing here.
+        records[name] = _text(value[:-1]) if name in _NAMING else ""
         position = end
     return records
 
@@ -263,13 +256,3 @@ def _size(pax: str | None, header: int) -> int:
     if not _DECIMAL.fullmatch(pax):
         raise ArchiveError("a member has an unreadable or negative size")
     return int(pax)
-
-
-def _target(name: str, raw: str, kind: str) -> str:
-    base = name.split("/")[:-1] if kind == "symlink" else []
-    parts = [part for part in raw.split("/") if part not in {"", "."}]
-    climbs = next((i for i, part in enumerate(parts) if part != ".."), len(parts))
-    # Behind a folder, `..` may lead elsewhere than it says when the folder is a link itself.
-    if raw.startswith("/") or "\0" in raw or climbs > len(base) or ".." in parts[climbs:]:
-        raise ArchiveError(f"the link {name!r} leads out of the archive")
-    return "/".join(base[: len(base) - climbs] + parts[climbs:])

@@ -12,13 +12,35 @@ __all__ = ["disk_errors", "is_disk_full"]
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
+# What happened and what to do, by errno(3); `{disk}` is where the disk is mounted.
+_EXPLAINED = {
+    errno.ENOSPC: ("the disk mounted at {disk} is full", "Make room on {disk}, then call again."),
+    errno.EDQUOT: (
+        "the quota on the disk mounted at {disk} is used up",
+        "Make room on {disk} or raise the quota, then call again.",
+    ),
+    errno.EFBIG: (
+        "the file would grow over a file-size limit",
+        "Raise `ulimit -f`, or use another file system than that of {disk}, then call again.",
+    ),
+    errno.EROFS: (
+        "the disk mounted at {disk} is read-only",
+        "Mount {disk} writable, or choose a folder on another disk, then call again.",
+    ),
+    errno.EIO: ("the disk mounted at {disk} reports an error", "Check that disk (`dmesg`), then call again."),
+    errno.EACCES: ("user {user} may not", "Give user {user} the folder, or choose another one, then call again."),
+    errno.EPERM: ("user {user} may not", "Give user {user} the folder, or choose another one, then call again."),
+    errno.EEXIST: ("there is one already", "Let the other one finish, or remove it, then call again."),
+    errno.ENOTEMPTY: ("there is one already", "Remove the other one, then call again."),
+}
+
 
 @contextmanager
 def disk_errors(action: str, path: Path) -> Iterator[None]:
     """Turn an `OSError` of the body into `BUILD_FAILED`, with the `OSError` as its cause.
 
     Args:
-        action: What was being done, such as `write the package`.
+        action: What was being done, such as `write`.
         path: The file or folder that it was done to; it need not exist.
 
     Raises:
@@ -27,9 +49,13 @@ def disk_errors(action: str, path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as exc:
-        what, recovery = _explained(exc, _mount_point(path))
+        what, recovery = _EXPLAINED.get(exc.errno or 0, ("", None))
+        names = {"disk": _mount_point(path), "user": os.geteuid()}
+        reason = f"{what.format(**names)} ({exc.strerror})" if what else str(exc)
         raise DeploymentSenderError(
-            ErrorCode.BUILD_FAILED, f"cannot {action} {path}: {what}", recovery=recovery
+            ErrorCode.BUILD_FAILED,
+            f"cannot {action} {path}: {reason}",
+            recovery=recovery.format(**names) if recovery else None,
         ) from exc
 
 
@@ -43,37 +69,3 @@ def _mount_point(path: Path) -> Path:
     while not os.path.ismount(path):
         path = path.parent
     return path
-
-
-def _explained(exc: OSError, disk: Path) -> tuple[str, str | None]:
-    reason = exc.strerror or str(exc)
-    match exc.errno:
-        case errno.ENOSPC:
-            return f"the disk mounted at {disk} is full ({reason})", f"Make room on {disk}, then call again."
-        case errno.EDQUOT:
-            return (
-                f"the quota on the disk mounted at {disk} is used up ({reason})",
-                f"Make room on {disk} or raise the quota, then call again.",
-            )
-        case errno.EFBIG:
-            return (
-                f"the file would grow over a file-size limit ({reason})",
-                f"Raise `ulimit -f`, or use another file system than that of {disk}, then call again.",
-            )
-        case errno.EROFS:
-            return (
-                f"the disk mounted at {disk} is read-only ({reason})",
-                f"Mount {disk} writable, or set PACKAGE_DIR to another disk, then call again.",
-            )
-        case errno.EACCES | errno.EPERM:
-            return (
-                f"user {os.geteuid()} may not ({reason})",
-                "Give this user the folder, or set PACKAGE_DIR to another one, then call again.",
-            )
-        case errno.EIO:
-            return (
-                f"the disk mounted at {disk} reports an error ({reason})",
-                f"Check the disk of {disk} (`dmesg`), then call again.",
-            )
-        case _:
-            return reason, None

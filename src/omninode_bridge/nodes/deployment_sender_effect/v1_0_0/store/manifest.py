@@ -1,14 +1,21 @@
 """What the store remembers of a package, as `manifest.json` beside it."""
 
+from datetime import UTC, datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from ..models.fields import Checksum, Compression, ContainerName, CorrelationId, ImageTag, PackageId
 
 __all__ = ["LayerFacts", "PackageManifest"]
 
 _DIGEST = r"^sha256:[0-9a-f]{64}\z"
+
+
+def _in_utc(value: datetime) -> datetime:
+    return value.astimezone(UTC)
+
+
 Digest = Annotated[str, Field(pattern=_DIGEST)]
 
 
@@ -52,9 +59,9 @@ class PackageManifest(BaseModel):
     checksum: Checksum
     verify_checksum: bool
     correlation_id: CorrelationId | None = None
-    created_at: AwareDatetime
-    build_duration_ms: float
-    export_duration_ms: float
+    created_at: Annotated[AwareDatetime, AfterValidator(_in_utc)]
+    build_duration_ms: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    export_duration_ms: Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
     def to_json(self) -> bytes:
         """Write it: JSON in UTF-8, times by RFC 3339."""

@@ -22,56 +22,42 @@ from typing import Self
 from ..errors import DeploymentSenderError, ErrorCode
 from .disk import disk_errors
 
-__all__ = ["Staged", "Staging"]
+__all__ = ["Staged", "Staging", "make_folder", "sync_folder"]
 
 _log = logging.getLogger(__name__)
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}", re.ASCII)
 _FOLDER_MODE = 0o700  # an image may hold secrets
 _FILE_MODE = 0o600
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_A_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-
-
-class _StagedFile(io.FileIO):
-    """Writes all it is given, and tells a disk's refusal as our error."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(os.open(path, _NEW_FILE, _FILE_MODE), "wb")
-        self.path = path
-
-    def write(self, data: "bytes | bytearray | memoryview") -> int:  # type: ignore[override]
-        """Write all of `data`."""
-        view = memoryview(data)
-        with disk_errors("write", self.path):
-            while len(view):
-                view = view[super().write(view) :]
-        return len(data)
+_A_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 class Staged:
     """An entry that is being written, owned by its maker until `commit` or `abort`.
 
+    As a context manager it aborts at the end, unless it was committed.
+
     Attributes:
         entry_id: Its name.
         filename: The large file's name.
-        file: That file, open for writing without a buffer; each write takes all it is given, or raises `BUILD_FAILED`.
+        file: That file, open for writing without a buffer; a write takes all it is given, or raises `BUILD_FAILED`.
     """
 
     def __init__(self, folder: Path, final: Path, filename: str, lock: int) -> None:
         self.entry_id = final.name
         self.filename = filename
+        self.file: io.FileIO = _StagedFile(folder / filename)
         self._folder = folder
         self._final = final
         self._lock = lock
         self._open = True
         self._renamed = False
-        self.file = _StagedFile(folder / filename)
 
     def commit(self, documents: Mapping[str, bytes]) -> Path:
         """Make the entry durable and give it its final name.
 
-        A failed commit leaves nothing but `abort`: what a disk has once failed to make durable it may have dropped
-        (fsync(2)), so nothing is tried twice on the same descriptor.
+        After a commit that failed there is only `abort`: what a disk could not make durable once it may have dropped
+        (fsync(2)), so nothing is tried twice.
 
         Args:
             documents: Files to write beside the large one, by name.
@@ -82,16 +68,16 @@ class Staged:
         Raises:
             DeploymentSenderError: `BUILD_FAILED`: the disk refused, or there is an entry of this name already.
         """
-        with disk_errors("commit", self._final):
-            os.fsync(self.file.fileno())
-            self.file.close()
+        with disk_errors("keep", self._final):
+            with self.file:
+                os.fsync(self.file.fileno())
             for name, content in documents.items():
                 with _StagedFile(self._folder / name) as document:
                     document.write(content)
                     os.fsync(document.fileno())
             os.fsync(self._lock)
             make_folder(self._final.parent)
-            os.rename(self._folder, self._final)
+            self._folder.rename(self._final)
             self._renamed = True
             sync_folder(self._final.parent)
             sync_folder(self._folder.parent)
@@ -105,10 +91,10 @@ class Staged:
         try:
             self.file.close()
             if self._renamed:
-                os.rename(self._final, self._folder)
+                self._final.rename(self._folder)
             shutil.rmtree(self._folder)
         except OSError as exc:
-            _log.warning("%s could not be removed (%s); the next start does it", self._folder, exc)
+            _log.warning("%s could not be removed, and will be by the next start: %s", self._folder, exc)
         finally:
             self._let_go()
 
@@ -126,26 +112,28 @@ class Staged:
 
 
 class Staging:
-    """Entries on their way into one folder; nothing is made on disk before the first `begin`.
+    """Entries on their way into one folder; nothing is made on the disk before the first `begin`.
 
     Args:
-        folder: Holds `staging` and the final folder, which so are on one file system.
+        folder: Holds `staging` and the final folder, so that both are on one file system.
         final: The final folder's name.
+
+    Attributes:
+        final: The final folder.
     """
 
     def __init__(self, folder: Path, final: str = "packages") -> None:
-        self.folder = folder
         self.final = folder / final
         self._staging = folder / "staging"
         self._swept = False
         self._guard = threading.Lock()
 
     def begin(self, entry_id: str, filename: str) -> Staged:
-        """Start an entry.
+        """Start an entry; the first time, sweep.
 
         Args:
             entry_id: 1 to 128 letters, digits, dashes, underscores and dots, no dot first.
-            filename: Of the large file; the same rule.
+            filename: Of the large file, by the same rule.
 
         Raises:
             DeploymentSenderError: `VALIDATION_ERROR`: a name breaks the rule. `BUILD_FAILED`: the disk refuses, or an
@@ -153,35 +141,36 @@ class Staging:
         """
         for name in (entry_id, filename):
             if not _NAME.fullmatch(name):
-                raise DeploymentSenderError(
-                    ErrorCode.VALIDATION_ERROR, f"{name!r} is no name for an entry of the store"
-                )
+                raise DeploymentSenderError(ErrorCode.VALIDATION_ERROR, f"{name[:128]!r} is no name for the store")
         with self._guard:
             if not self._swept:
                 self.sweep()
                 self._swept = True
         folder = self._staging / entry_id
-        with disk_errors("stage", folder):
+        with disk_errors("begin", folder):
             make_folder(self._staging)
-            with self._locked(fcntl.LOCK_SH):
-                os.mkdir(folder, _FOLDER_MODE)
-                lock = _own(folder)
-            if lock is None:
-                raise FileExistsError
-            return Staged(folder, self.final / entry_id, filename, lock)
+            lock = self._make_own(folder)
+        try:
+            with disk_errors("begin", folder):
+                return Staged(folder, self.final / entry_id, filename, lock)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(lock)
+            raise
 
     def remove(self, entry_id: str) -> None:
-        """Remove a committed entry; it is gone from its final name first, so that half an entry never shows."""
-        folder = self._staging / f"{entry_id}.{secrets.token_hex(8)}"
-        with disk_errors("remove", self.final / entry_id):
+        """Remove a committed entry: its final name goes first, so that half an entry never shows.
+
+        Raises:
+            DeploymentSenderError: `BUILD_FAILED`: there is no such entry, or the disk refuses.
+        """
+        entry, folder = self.final / entry_id, self._staging / f"{entry_id}.{secrets.token_hex(8)}"
+        with disk_errors("remove", entry):
             make_folder(self._staging)
-            with self._locked(fcntl.LOCK_SH):
-                lock = _own(self.final / entry_id)
-                os.rename(self.final / entry_id, folder)
-            sync_folder(self.final)
-            shutil.rmtree(folder)
-            if lock is not None:
-                os.close(lock)
+            with _locked(entry, fcntl.LOCK_EX):
+                entry.rename(folder)
+                sync_folder(self.final)
+                shutil.rmtree(folder)
 
     def sweep(self) -> list[str]:
         """Remove what owners that died have left, never what a living one has; answer the names.
@@ -189,34 +178,56 @@ class Staging:
         Raises:
             DeploymentSenderError: `BUILD_FAILED`: the disk refuses.
         """
-        swept: list[str] = []
-        with disk_errors("sweep", self._staging), contextlib.suppress(FileNotFoundError), self._locked(fcntl.LOCK_EX):
-            for folder in self._staging.iterdir():
-                lock = _own(folder) if folder.is_dir() and not folder.is_symlink() else None
-                if lock is not None:
-                    shutil.rmtree(folder)
-                    os.close(lock)
-                    swept.append(folder.name)
-        return swept
+        with disk_errors("sweep", self._staging):
+            if not self._staging.is_dir():
+                return []
+            # No entry is between its making and its lock while this lock is held.
+            with _locked(self._staging, fcntl.LOCK_EX):
+                return [folder.name for folder in self._staging.iterdir() if _swept(folder)]
 
-    @contextlib.contextmanager
-    def _locked(self, how: int) -> Iterator[None]:
-        lock = os.open(self._staging, _A_FOLDER)
-        try:
-            fcntl.flock(lock, how)
-            yield
-        finally:
-            os.close(lock)
+    def _make_own(self, folder: Path) -> int:
+        with _locked(self._staging, fcntl.LOCK_SH):
+            folder.mkdir(_FOLDER_MODE)
+            lock = os.open(folder, _A_FOLDER)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        return lock
 
 
-def _own(folder: Path) -> int | None:
-    lock = os.open(folder, _A_FOLDER)
+class _StagedFile(io.FileIO):
+    """Writes all it is given, and tells a disk's refusal as our error."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(os.open(path, _NEW_FILE, _FILE_MODE), "wb")
+        self._path = path
+
+    def write(self, data: bytes | bytearray | memoryview) -> int:  # type: ignore[override]  # narrower than a buffer
+        view = memoryview(data)
+        with disk_errors("write", self._path):
+            while view:
+                view = view[super().write(view) :]
+        return len(data)
+
+
+def _swept(folder: Path) -> bool:
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with _locked(folder, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            shutil.rmtree(folder)
     except BlockingIOError:
-        os.close(lock)
-        return None
-    return lock
+        return False  # its owner lives
+    except OSError as exc:
+        _log.warning("%s is left over and cannot be removed: %s", folder, exc)
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _locked(folder: Path, how: int) -> Iterator[None]:
+    descriptor = os.open(folder, _A_FOLDER | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, how)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def sync_folder(folder: Path) -> None:
@@ -229,10 +240,10 @@ def sync_folder(folder: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it, each durably, readable for this user only."""
+    """Make a folder and those above it, each durably, and for this user only."""
     if folder.is_dir():
         return
     make_folder(folder.parent)
     with contextlib.suppress(FileExistsError):
-        os.mkdir(folder, _FOLDER_MODE)
+        folder.mkdir(_FOLDER_MODE)
     sync_folder(folder.parent)

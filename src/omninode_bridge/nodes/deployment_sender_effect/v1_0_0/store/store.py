@@ -1,14 +1,14 @@
 """The package store: `PACKAGE_DIR/packages/PACKAGE_ID/` holds an image's file and its `manifest.json`."""
 
+import errno
 import logging
 import os
 import stat
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from types import TracebackType
+from typing import BinaryIO, Self
 
 from ..errors import DeploymentSenderError, ErrorCode
 from ..models.fields import Compression
@@ -22,24 +22,38 @@ __all__ = ["PackageStore", "StoredPackage"]
 _log = logging.getLogger(__name__)
 _MANIFEST = "manifest.json"
 _MANIFEST_MAX_BYTES = 1 << 20
+# O_NONBLOCK: a FIFO in the file's place must not hold the reader.
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True)
 class StoredPackage:
-    """A package that is open for reading.
+    """A package that is open for reading, until `close` or the end of a `with`.
 
     Attributes:
         path: Absolute, of the package file.
-        file: The package file; its size is the manifest's.
+        file: The package file, without a buffer; its size is the manifest's.
     """
 
     manifest: PackageManifest
     path: Path
     file: BinaryIO
 
+    def close(self) -> None:
+        """Close the file; twice is safe."""
+        self.file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
 
 class PackageStore:
-    """Packages in a folder: each whole and matching its manifest, or not there.
+    """Packages in a folder: each is there whole, with its manifest, or not at all.
 
     Args:
         folder: Absolute; made by the first `begin`.
@@ -50,7 +64,7 @@ class PackageStore:
         self._packages = self._staging.final
 
     def begin(self, compression: Compression) -> Staged:
-        """Start a package under a new id (`Staged.entry_id`).
+        """Start a package, under a new id: the `entry_id` of what is answered.
 
         Raises:
             DeploymentSenderError: `BUILD_FAILED`: the disk refuses.
@@ -69,65 +83,97 @@ class PackageStore:
         """Answer the path of a package's file.
 
         Raises:
-            DeploymentSenderError: `VALIDATION_ERROR`: there is no such package.
+            DeploymentSenderError: As `open`.
         """
         return self._packages / package_id / self._manifest(package_id).filename
 
-    @contextmanager
-    def open(self, package_id: str) -> Iterator[StoredPackage]:
+    def open(self, package_id: str) -> StoredPackage:
         """Open a package for reading.
 
         Raises:
-            DeploymentSenderError: `VALIDATION_ERROR`: there is no such package. `CHECKSUM_MISMATCH`: its file has not
-                the size that it had when it was made.
+            DeploymentSenderError: `VALIDATION_ERROR`: there is no such package. `CHECKSUM_MISMATCH`: its file is gone,
+                is no file, or has another size than when it was made; or its manifest is damaged. `BUILD_FAILED`: the
+                disk refuses.
         """
         manifest = self._manifest(package_id)
         path = self._packages / package_id / manifest.filename
-        with disk_errors("read", path), open(_opened(path), "rb", buffering=0) as file:
-            size = os.fstat(file.fileno()).st_size
-            if size != manifest.size_bytes:
-                raise DeploymentSenderError(
-                    ErrorCode.CHECKSUM_MISMATCH,
-                    f"the file of package {package_id} has {size} bytes and had {manifest.size_bytes} when it was made",
-                )
-            yield StoredPackage(manifest, path, file)
+        file = _opened(package_id, path)
+        size = os.fstat(file.fileno()).st_size
+        if size != manifest.size_bytes:
+            file.close()
+            raise _damaged(package_id, f"its file has {size} bytes, and had {manifest.size_bytes} when it was made")
+        return StoredPackage(manifest, path, file)
 
     def list(self) -> list[PackageManifest]:
-        """Answer all packages, newest first; one whose manifest is damaged is told in the log."""
+        """Answer all packages, newest first; one whose manifest is damaged is told in the log.
+
+        Raises:
+            DeploymentSenderError: `BUILD_FAILED`: the disk refuses.
+        """
         found = []
-        for name in os.listdir(self._packages) if self._packages.is_dir() else []:
+        with disk_errors("read", self._packages):
+            names = [entry.name for entry in self._packages.iterdir()] if self._packages.is_dir() else []
+        for name in names:
             try:
                 found.append(self._manifest(name))
             except DeploymentSenderError as exc:
-                _log.warning("%s", exc.message)
+                # VALIDATION_ERROR: another thing of another name, or a package that was just removed.
+                if exc.code is not ErrorCode.VALIDATION_ERROR:
+                    _log.warning("%s", exc.message)
         return sorted(found, key=lambda manifest: manifest.created_at, reverse=True)
 
     def remove(self, package_id: str) -> None:
-        """Remove a package.
+        """Remove a package; whoever has it open keeps reading it.
 
         Raises:
             DeploymentSenderError: `VALIDATION_ERROR`: there is no such package. `BUILD_FAILED`: the disk refuses.
         """
-        self.path_of(package_id)
+        self._folder(package_id)
         self._staging.remove(package_id)
 
+    def _folder(self, package_id: str) -> Path:
+        folder = self._packages / package_id
+        with disk_errors("read", self._packages):
+            if _is_package_id(package_id) and folder.is_dir():
+                return folder
+        raise DeploymentSenderError(
+            ErrorCode.VALIDATION_ERROR,
+            f"there is no package {package_id[:64]!r}; `deployment-sender packages` lists those there are",
+        )
+
     def _manifest(self, package_id: str) -> PackageManifest:
+        path = self._folder(package_id) / _MANIFEST
+        with _opened(package_id, path) as file, disk_errors("read", path):
+            content = file.read(_MANIFEST_MAX_BYTES)
         try:
-            if str(uuid.UUID(package_id)) != package_id:
-                raise ValueError(package_id)
-            with open(_opened(self._packages / package_id / _MANIFEST), "rb", buffering=0) as file:
-                manifest = PackageManifest.from_json(file.read(_MANIFEST_MAX_BYTES))
-        except (OSError, ValueError) as exc:
-            raise DeploymentSenderError(
-                ErrorCode.VALIDATION_ERROR,
-                f"there is no package {package_id!r}; `deployment-sender packages` lists those there are",
-            ) from exc
+            manifest = PackageManifest.from_json(content)
+        except ValueError as exc:
+            raise _damaged(package_id, "its manifest cannot be read") from exc
+        if manifest.package_id != package_id:
+            raise _damaged(package_id, "its manifest is another package's")
         return manifest
 
 
-def _opened(path: Path) -> int:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError(f"{path} is no regular file")
-    return descriptor
+def _is_package_id(text: str) -> bool:
+    try:
+        return str(uuid.UUID(text)) == text
+    except ValueError:
+        return False
+
+
+def _opened(package_id: str, path: Path) -> BinaryIO:
+    try:
+        with disk_errors("read", path):
+            file = open(os.open(path, _READ), "rb", buffering=0)  # noqa: PTH123, SIM115 - Path.open follows links
+    except DeploymentSenderError as exc:
+        if isinstance(exc.__cause__, OSError) and exc.__cause__.errno in {errno.ENOENT, errno.ELOOP}:
+            raise _damaged(package_id, f"{path.name} is gone, or a link") from exc
+        raise
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise _damaged(package_id, f"{path.name} is no file")
+    return file
+
+
+def _damaged(package_id: str, what: str) -> DeploymentSenderError:
+    return DeploymentSenderError(ErrorCode.CHECKSUM_MISMATCH, f"package {package_id} is damaged: {what}")
