@@ -44,7 +44,7 @@ class ErrorEntry:
 ERRORS: dict[ErrorCode, ErrorEntry] = {
     ErrorCode.BUILD_FAILED: ErrorEntry(
         "The image could not be built, exported or written to the package store.",
-        "Read the message and the log's tail in it, mend the Dockerfile, the context or the full disk, and package again.",
+        "Read the message and the log's tail in it; mend the Dockerfile, the context or the disk, and package again.",
         retry=False,
         http_status=500,
     ),

@@ -173,9 +173,7 @@ def _manifest(package_id: str, filename: str, built: _Built, packed: Packed, exp
         image_tag=built.request.image_tag,
         image_id=built.image_id,
         config_digest=packed.archive.config_digest,
-        layers=tuple(
-            LayerFacts(diff_id=layer.diff_id, size_bytes=layer.size_bytes) for layer in packed.archive.layers
-        ),
+        layers=tuple(LayerFacts(diff_id=layer.diff_id, size_bytes=layer.size_bytes) for layer in packed.archive.layers),
         compression=built.compression,
         filename=filename,
         size_bytes=packed.size_bytes,
