@@ -1,0 +1,264 @@
+"""The Docker Engine, through docker-py's low-level client in threads of its own.
+
+Nothing of docker-py is imported before the first call, and then in a worker's thread: it takes a quarter of a second.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import TypedDict, TypeVar, Unpack
+
+from ..errors import DeploymentSenderError, ErrorCode
+from ..ports import BuildRequest, EngineInfo, ImageFacts
+from .engine_call import Call, Workers
+from .engine_endpoint import Endpoint
+from .engine_pump import LinePump
+
+__all__ = ["DockerEngine", "EngineOptions", "open_engine"]
+
+T = TypeVar("T")
+
+
+class EngineOptions(TypedDict, total=False):
+    """The arguments of `DockerEngine`."""
+
+    docker_host: str | None
+    tls_verify: bool
+    cert_path: Path | None
+    connect_timeout_seconds: float
+    answer_timeout_seconds: float
+    build_timeout_seconds: float
+    export_silence_timeout_seconds: float
+    load_timeout_seconds: float
+
+
+async def open_engine(**options: Unpack[EngineOptions]) -> "DockerEngine":
+    """Connect to an engine and have it answer.
+
+    Args:
+        **options: Those of `DockerEngine`.
+
+    Raises:
+        DeploymentSenderError: DOCKER_UNAVAILABLE, within `connect_timeout_seconds`; nothing is left open then.
+    """
+    engine = DockerEngine(**options)
+    try:
+        await engine.ping()
+    except BaseException:
+        await engine.close()
+        raise
+    return engine
+
+
+class DockerEngine:
+    """Implements `ImageEngine` (ports.py). Making one touches nothing.
+
+    Each call has connections of its own, so that breaking it off disturbs no other; each begins with a question that
+    the engine must answer within `connect_timeout_seconds`, and speaks the API version that the engine names.
+
+    Args:
+        docker_host: `unix://PATH`, `tcp://HOST:PORT`, `ssh://[USER@]HOST` (needs `docker[ssh]`); the local socket if
+            None.
+        tls_verify: Speak TLS to a `tcp://` engine and verify it.
+        cert_path: Folder of `ca.pem`, `cert.pem` and `key.pem`; `~/.docker` if None.
+        connect_timeout_seconds: For a connection and its first answer.
+        answer_timeout_seconds: For `info`, `inspect` and `run`.
+        build_timeout_seconds: For a whole build.
+        export_silence_timeout_seconds: How long an export may say nothing: `docker save` of 1.5 GB was silent for 10 s
+            before its first byte (Docker 20.10).
+        load_timeout_seconds: For a whole load.
+    """
+
+    def __init__(  # noqa: PLR0913 - one for each thing that can be too slow, by keyword only
+        self,
+        *,
+        docker_host: str | None = None,
+        tls_verify: bool = False,
+        cert_path: Path | None = None,
+        connect_timeout_seconds: float = 10,
+        answer_timeout_seconds: float = 60,
+        build_timeout_seconds: float = 1800,
+        export_silence_timeout_seconds: float = 600,
+        load_timeout_seconds: float = 1800,
+    ) -> None:
+        self._endpoint = Endpoint(docker_host, tls_verify, cert_path, connect_timeout_seconds)
+        self._answer_seconds = answer_timeout_seconds
+        self._build_seconds = build_timeout_seconds
+        self._silence_seconds = export_silence_timeout_seconds
+        self._load_seconds = load_timeout_seconds
+        self._workers = Workers()
+
+    async def ping(self) -> None:
+        """See that the engine answers. DOCKER_UNAVAILABLE."""
+
+        def work(call: Call) -> None:
+            from .engine_connection import connected  # noqa: PLC0415 - in the worker's thread, as all of docker-py
+
+            with connected(self._endpoint, call):
+                pass
+
+        await self._run(work, self._endpoint.connect_timeout_seconds)
+
+    async def info(self) -> EngineInfo:
+        """Tell which engine answers. DOCKER_UNAVAILABLE."""
+
+        def work(call: Call) -> EngineInfo:
+            from .engine_images import engine_info  # noqa: PLC0415
+
+            return engine_info(self._endpoint, call)
+
+        return await self._run(work, self._answer_seconds)
+
+    async def build(self, request: BuildRequest, on_line: Callable[[str], None]) -> str:
+        """Build and tag an image.
+
+        Args:
+            request: What to build.
+            on_line: Told each line of the log on the loop's thread, scrubbed of the build arguments' values.
+
+        Returns:
+            The engine's id of the image.
+
+        Raises:
+            DeploymentSenderError: BUILD_FAILED with the end of the log, DOCKER_UNAVAILABLE.
+        """
+
+        def work(call: Call) -> str:
+            from .engine_build import build_image  # noqa: PLC0415
+
+            return build_image(self._endpoint, call, request, pump.put)
+
+        call = Call()
+        pump = LinePump(on_line, call)
+        try:
+            image_id = await self._run(work, self._build_seconds, call, lambda: self._build_too_late(request, pump))
+        except asyncio.CancelledError:
+            pump.stop()
+            raise
+        except DeploymentSenderError as exc:
+            pump.finish()
+            raise _with_tail(exc, pump.tail()) from None
+        pump.finish()
+        return image_id
+
+    async def export(self, reference: str, consume: Callable[[Iterator[bytes]], T]) -> T:
+        """Run `consume` in a worker's thread over the archive of an image.
+
+        Args:
+            reference: Name or id.
+            consume: Given chunks of up to 1 MiB; what it raises passes through.
+
+        Raises:
+            DeploymentSenderError: BUILD_FAILED, DOCKER_UNAVAILABLE, and so for `consume` when its chunks end early.
+        """
+
+        def work(call: Call) -> T:
+            from .engine_images import export_image  # noqa: PLC0415
+
+            return export_image(self._endpoint, call, reference, consume, self._silence_seconds)
+
+        return await self._run(work, None)
+
+    async def load(self, chunks: Iterator[bytes]) -> None:
+        """Feed an uncompressed image archive to the engine.
+
+        Args:
+            chunks: Read in a worker's thread; what it raises passes through.
+
+        Raises:
+            DeploymentSenderError: BUILD_FAILED with the engine's own words, DOCKER_UNAVAILABLE.
+        """
+
+        def work(call: Call) -> None:
+            from .engine_images import load_image  # noqa: PLC0415
+
+            load_image(self._endpoint, call, chunks)
+
+        await self._run(work, self._load_seconds)
+
+    async def inspect(self, reference: str) -> ImageFacts | None:
+        """Tell what the engine knows of an image; None if it has none of that name or id. DOCKER_UNAVAILABLE."""
+
+        def work(call: Call) -> ImageFacts | None:
+            from .engine_images import inspect_image  # noqa: PLC0415
+
+            return inspect_image(self._endpoint, call, reference)
+
+        return await self._run(work, self._answer_seconds)
+
+    async def run(self, reference: str, name: str, labels: Mapping[str, str]) -> str:
+        """Start a container with fixed safe options (engine_containers.py).
+
+        One of the same name that this engine has started before is replaced as soon as the new one has stayed up for
+        a second; when that fails, or is broken off, the old one goes on.
+
+        Args:
+            reference: The image.
+            name: The container's.
+            labels: Added to it.
+
+        Returns:
+            The engine's id of the container.
+
+        Raises:
+            DeploymentSenderError: BUILD_FAILED, also when the name is taken by a container that is not ours;
+                DOCKER_UNAVAILABLE.
+        """
+
+        def work(call: Call) -> str:
+            from .engine_containers import run_container  # noqa: PLC0415
+
+            return run_container(self._endpoint, call, reference, name, labels)
+
+        try:
+            return await self._run(work, self._answer_seconds)
+        except (asyncio.CancelledError, DeploymentSenderError):
+            await self._settle(name)
+            raise
+
+    async def close(self) -> None:
+        """Break off what runs, close every connection and end every thread; twice is safe."""
+        await self._workers.close()
+
+    async def _settle(self, name: str) -> None:
+        def work(call: Call) -> None:
+            from .engine_containers import settle_container  # noqa: PLC0415
+
+            settle_container(self._endpoint, call, name)
+
+        with suppress(DeploymentSenderError):  # the first error tells more; the next start of that name settles it
+            await self._run(work, self._endpoint.connect_timeout_seconds)
+
+    async def _run(
+        self,
+        work: Callable[[Call], T],
+        seconds: float | None,
+        call: Call | None = None,
+        too_late: Callable[[], DeploymentSenderError] | None = None,
+    ) -> T:
+        call = call or Call()
+        return await self._workers.run(call, partial(work, call), seconds, too_late or (lambda: self._silent(seconds)))
+
+    def _silent(self, seconds: float | None) -> DeploymentSenderError:
+        return DeploymentSenderError(
+            ErrorCode.DOCKER_UNAVAILABLE,
+            f"The Docker Engine at {self._endpoint.address} has not done what it was asked for within {seconds:g} s.",
+        )
+
+    def _build_too_late(self, request: BuildRequest, pump: LinePump) -> DeploymentSenderError:
+        if not pump.tail():
+            return self._silent(self._build_seconds)
+        return DeploymentSenderError(
+            ErrorCode.BUILD_FAILED,
+            f"The image {request.reference} could not be built within {self._build_seconds:g} s",
+            recovery="See in the log's tail which step takes so long, or raise build_timeout_seconds.",
+        )
+
+
+def _with_tail(error: DeploymentSenderError, tail: str) -> DeploymentSenderError:
+    if error.code is not ErrorCode.BUILD_FAILED or not tail:
+        return error
+    message = f"{error.message}\nThe end of its log:{tail}"
+    return DeploymentSenderError(error.code, message, recovery=error.recovery)

@@ -1,0 +1,67 @@
+"""Packs a build context as docker-py does, into a file of our own and so that it can be broken off."""
+
+import re
+from pathlib import Path
+from tarfile import TarError
+from typing import IO
+
+from docker.utils import create_archive
+from docker.utils.build import PatternMatcher
+
+from ..errors import DeploymentSenderError, ErrorCode
+from .engine_call import Call
+
+__all__ = ["pack_context"]
+
+
+def pack_context(call: Call, context: Path, dockerfile: str, file: IO[bytes]) -> None:
+    """Write a folder as a tar archive, without what `.dockerignore` names; leave the file at its beginning.
+
+    docker-py's own rules hold: sockets are left out, FIFOs and devices go in as such and are not read, links are not
+    followed, and the Dockerfile and `.dockerignore` are always in. A `<Dockerfile>.dockerignore` is not looked for.
+
+    Args:
+        call: Breaks it off.
+        context: The folder.
+        dockerfile: Relative to it.
+        file: To write to.
+
+    Raises:
+        DeploymentSenderError: BUILD_FAILED when something cannot be read, has changed meanwhile, or the disk is full.
+    """
+    try:
+        names = []
+        for name in PatternMatcher([*_ignored(context), f"!{dockerfile}"]).walk(context):
+            call.check()
+            names.append(name)
+        create_archive(str(context), sorted(names), _Spool(file, call))
+    except (OSError, TarError, ValueError, RecursionError, re.error) as exc:
+        cause = f" ({exc.__cause__})" if exc.__cause__ else ""
+        raise DeploymentSenderError(
+            ErrorCode.BUILD_FAILED, f"The build context {context} could not be packed: {exc}{cause}"
+        ) from exc
+
+
+def _ignored(context: Path) -> list[str]:
+    """Read the patterns, as docker-py does, but never from a FIFO, and in UTF-8 whatever the locale is."""
+    file = context / ".dockerignore"
+    if not file.is_file():
+        return []
+    lines = (line.strip() for line in file.read_text("utf-8-sig", "surrogateescape").splitlines())
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+class _Spool:
+    """The file that the archive goes to; refuses to grow after an abort."""
+
+    def __init__(self, file: IO[bytes], call: Call) -> None:
+        self._call = call
+        self._file = file
+        self.tell = file.tell
+        self.seek = file.seek
+        self.read = file.read
+        self.close = file.close
+
+    def write(self, data: bytes) -> int:
+        self._call.check()
+        return self._file.write(data)

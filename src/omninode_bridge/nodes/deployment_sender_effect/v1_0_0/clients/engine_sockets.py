@@ -1,0 +1,113 @@
+"""Sockets to an engine; making one can be broken off."""
+
+import os
+import queue
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from .engine_call import Call
+
+__all__ = ["open_tcp", "open_unix"]
+
+_POLL_SECONDS = 0.1
+# A long build is silent; without this a dead peer is not noticed before the deadline. The docker command has 30 s, too.
+_KEEPALIVE_IDLE_SECONDS = 30
+
+_Address = tuple[Any, ...]
+_Found = list[tuple[int, int, int, str, _Address]]
+
+
+def open_unix(call: Call, path: str, seconds: float) -> socket.socket:
+    """Connect to a socket's path; an engine whose queue is full refuses at once.
+
+    Raises:
+        OSError: Nobody listens there.
+    """
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.settimeout(seconds)
+        sock.connect(path)
+        call.adopt(sock)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def open_tcp(
+    call: Call, host: str, port: int, seconds: float, resolve: Callable[..., Any] = socket.getaddrinfo
+) -> socket.socket:
+    """Connect to the first address of a host that lets us; an abort is noticed within 0.1 s.
+
+    Args:
+        call: Asked whether to go on, and handed the socket.
+        host: A name or an address.
+        port: TCP.
+        seconds: For each address; stays as the socket's time-out.
+        resolve: As `socket.getaddrinfo`.
+
+    Raises:
+        OSError: No address lets us.
+    """
+    failure: OSError = OSError(f"{host} has no address")
+    for family, kind, protocol, _, address in _resolved(call, resolve, host, port):
+        sock = socket.socket(family, kind, protocol)
+        try:
+            _connect(call, sock, address, seconds)
+            call.adopt(sock)
+        except OSError as exc:
+            sock.close()
+            failure = exc
+        except BaseException:
+            sock.close()
+            raise
+        else:
+            return sock
+    raise failure
+
+
+def _resolved(call: Call, resolve: Callable[..., Any], host: str, port: int) -> _Found:
+    """Ask the resolver in a thread that may be left behind: nothing can interrupt it."""
+    answers: queue.SimpleQueue[_Found | Exception] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answers.put(resolve(host, port, type=socket.SOCK_STREAM))
+        except Exception as exc:  # noqa: BLE001 - raised where it is waited for
+            answers.put(exc)
+
+    threading.Thread(target=ask, name="docker-engine-resolver", daemon=True).start()
+    while True:
+        call.check()
+        try:
+            answer = answers.get(timeout=_POLL_SECONDS)
+        except queue.Empty:
+            continue
+        if isinstance(answer, UnicodeError):
+            raise OSError(f"{host} is no host name") from answer
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def _connect(call: Call, sock: socket.socket, address: _Address, seconds: float) -> None:
+    sock.settimeout(0)
+    sock.connect_ex(address)
+    poller = select.poll()
+    poller.register(sock, select.POLLOUT)
+    deadline = time.monotonic() + seconds
+    while not poller.poll(_POLL_SECONDS * 1000):
+        call.check()
+        if time.monotonic() > deadline:
+            raise TimeoutError
+    if code := sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+        raise OSError(code, os.strerror(code))
+    sock.settimeout(seconds)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if hasattr(socket, "TCP_KEEPIDLE"):  # Linux
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE_IDLE_SECONDS)
