@@ -51,18 +51,30 @@ class MultipartBody:
         """Yield the body in pieces of up to 1 MB, telling the bytes of the file that were taken so far.
 
         Raises:
-            DeploymentSenderError: CHECKSUM_MISMATCH when the file ends before its size.
+            DeploymentSenderError: CHECKSUM_MISMATCH when the file ends before its size, TRANSFER_FAILED when it cannot be read.
         """
         yield self._head
         done = 0
         while done < self._size_bytes:
-            chunk = await _read_at(self._file.fileno(), min(_CHUNK_BYTES, self._size_bytes - done), done)
-            if not chunk:
-                raise DeploymentSenderError(
-                    ErrorCode.CHECKSUM_MISMATCH,
-                    f"the package file ends after {done} of {self._size_bytes} bytes: it was cut while it was sent",
-                )
+            chunk = await self._read(done)
             yield chunk
             done += len(chunk)
             on_sent(done)
         yield self._tail
+
+    async def _read(self, position: int) -> bytes:
+        try:
+            chunk = await _read_at(self._file.fileno(), min(_CHUNK_BYTES, self._size_bytes - position), position)
+        except OSError as exc:
+            raise DeploymentSenderError(
+                ErrorCode.TRANSFER_FAILED,
+                f"the package file cannot be read at byte {position}: {exc.strerror}",
+                recovery="Check the disk of the package store, and package the image again.",
+                retry=False,
+            ) from exc
+        if not chunk:
+            raise DeploymentSenderError(
+                ErrorCode.CHECKSUM_MISMATCH,
+                f"the package file ends after {position} of {self._size_bytes} bytes: it was cut while it was sent",
+            )
+        return chunk

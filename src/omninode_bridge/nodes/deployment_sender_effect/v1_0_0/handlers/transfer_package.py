@@ -1,0 +1,263 @@
+"""Handler of `transfer_package`: check, send until the receiver has it, and follow it until it is loaded there."""
+
+import asyncio
+import logging
+import random
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from typing import ClassVar
+
+from ..errors import DeploymentSenderError, ErrorCode
+from ..metrics import Span
+from ..models import DeploymentStatus, ModelPackageTransferInput, ModelPackageTransferOutput
+from ..pipeline.checksum import hash_file
+from ..ports import PackageUpload, PackageUploader, Progress, ProgressCallback, Receipt
+from ..resources import Resources
+from ..store.disk import disk_errors
+from ..store.paths import check_package_path
+from ..store.store import PackageStore, StoredPackage
+from .follow import Follower
+from .outcome import failure, settle
+from .waiting import deadline, to_its_end
+
+__all__ = ["TransferPackageHandler"]
+
+_log = logging.getLogger(__name__)
+_RETRY_JITTER_SECONDS = 1.0
+
+
+@dataclass
+class _Trip:
+    """One transfer and what is known of it so far."""
+
+    request: ModelPackageTransferInput
+    receiver_url: str
+    tell: ProgressCallback
+    attempts: int = 0
+    bytes_transferred: int = 0
+    duration_ms: float | None = None
+    throughput_mbps: float | None = None
+    receipt: Receipt | None = None
+    status: DeploymentStatus | None = None
+
+    def told(self, status: DeploymentStatus) -> None:
+        """Remember the last status that the receiver told."""
+        self.status = status
+
+    def took(self, receipt: Receipt, upload: PackageUpload, sent_bytes: int, span: Span) -> None:
+        """Remember the attempt that got through."""
+        self.receipt, self.status, self.bytes_transferred = receipt, receipt.status, upload.size_bytes
+        self.throughput_mbps = sent_bytes * 8 / (span.elapsed_ms * 1000)
+
+    def output(self, error: DeploymentSenderError | None = None) -> ModelPackageTransferOutput:
+        """Tell how it went; also a failed transfer tells what did happen."""
+        receipt = self.receipt
+        return ModelPackageTransferOutput(
+            **(failure(error) if error else {"success": True}),
+            transfer_success=error is None,
+            correlation_id=self.request.correlation_id,
+            package_id=self.request.package_id,
+            remote_deployment_id=receipt and receipt.deployment_id,
+            deployment_status=self.status,
+            checksum_verified=receipt and receipt.checksum_verified,
+            transfer_duration_ms=self.duration_ms,
+            transfer_throughput_mbps=self.throughput_mbps,
+            bytes_transferred=self.bytes_transferred,
+            attempts=self.attempts,
+        )
+
+
+class TransferPackageHandler:
+    """Brings packages of the store to receivers."""
+
+    request_model: ClassVar = ModelPackageTransferInput
+
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
+        self._turns = asyncio.Semaphore(resources.settings.max_concurrent_transfers)
+
+    async def handle(
+        self, request: ModelPackageTransferInput, on_progress: ProgressCallback | None = None
+    ) -> ModelPackageTransferOutput:
+        """Send one package.
+
+        Args:
+            request: What to send where.
+            on_progress: Told the bytes sent in each attempt, on the loop's thread.
+
+        Returns:
+            The receiver's receipt and the deployment's status, or the failure: REMOTE_UNREACHABLE, TRANSFER_FAILED,
+            CHECKSUM_MISMATCH, PACKAGE_TOO_LARGE.
+
+        Raises:
+            DeploymentSenderError: VALIDATION_ERROR before anything is sent.
+        """
+        trip = _Trip(request, self._receiver_url(request), on_progress or (lambda _: None))
+        return await settle(self._transfer(trip), trip.output)
+
+    def _receiver_url(self, request: ModelPackageTransferInput) -> str:
+        given = request.remote_receiver_url or self._resources.settings.default_receiver_url
+        if given is None:
+            raise DeploymentSenderError(
+                ErrorCode.VALIDATION_ERROR,
+                "no receiver is named",
+                recovery="Give remote_receiver_url in the input, or set DEFAULT_RECEIVER_URL.",
+            )
+        # The setting has not been through the input's checks.
+        ModelPackageTransferInput(package_id=request.package_id, remote_receiver_url=given)
+        return given
+
+    async def _transfer(self, trip: _Trip) -> ModelPackageTransferOutput:
+        metrics, subject = self._resources.metrics, f"package {trip.request.package_id}"
+        async with AsyncExitStack() as held:
+            try:
+                package = await held.enter_async_context(_opened(await self._resources.store(), trip.request))
+            except DeploymentSenderError as error:
+                if error.code is ErrorCode.VALIDATION_ERROR:
+                    raise
+                with metrics.span("transfers", subject):
+                    raise
+            with metrics.span("transfers", subject):
+                async with self._turns:
+                    receipt = await self._deliver(trip, package)
+                await held.aclose()
+                follower = Follower(await self._resources.uploader(), trip.receiver_url, trip.told)
+                seconds = self._resources.settings.deployment_timeout_seconds
+                await follower.follow(receipt, wait_for=trip.request.wait_for, seconds=seconds)
+        return trip.output()
+
+    async def _deliver(self, trip: _Trip, package: StoredPackage) -> Receipt:
+        """Check the package and send it until the receiver has it, or must not be tried again."""
+        manifest, request = package.manifest, trip.request
+        verify = manifest.verify_checksum if request.verify_checksum is None else request.verify_checksum
+        await _check_checksum(package, request.package_checksum, verify=verify)
+        upload = PackageUpload(
+            receiver_url=trip.receiver_url,
+            file=package.file,
+            filename=manifest.filename,
+            size_bytes=manifest.size_bytes,
+            package_id=manifest.package_id,
+            checksum=manifest.checksum,
+            container_name=manifest.container_name,
+            image_tag=manifest.image_tag,
+            compression=manifest.compression,
+            image_id=manifest.config_digest,
+            verify_checksum=verify,
+            correlation_id=request.correlation_id or manifest.correlation_id,
+        )
+        sending, seconds = Span(), self._resources.settings.transfer_timeout_seconds
+        async with deadline(seconds, lambda: _too_late(seconds)):
+            receipt = await self._send(trip, upload)
+        trip.duration_ms = sending.elapsed_ms
+        self._resources.metrics.add("total_bytes_transferred", upload.size_bytes)
+        return receipt
+
+    async def _send(self, trip: _Trip, upload: PackageUpload) -> Receipt:
+        uploader = await self._resources.uploader()
+        await asyncio.to_thread(import_module, "stamina")  # takes longer than a loop may wait
+        import stamina  # noqa: PLC0415 - only transfers need it
+
+        attempts = self._resources.settings.transfer_attempts
+        async for attempt in stamina.retry_context(on=_whether_again, attempts=attempts, timeout=None):
+            with attempt:
+                trip.attempts = attempt.num
+                return await _attempt(trip, upload, uploader)
+        raise AssertionError  # the last attempt returns or raises
+
+
+async def _attempt(trip: _Trip, upload: PackageUpload, uploader: PackageUploader) -> Receipt:
+    span, sent_bytes = Span(), 0
+
+    def on_sent(done_bytes: int) -> None:
+        nonlocal sent_bytes
+        sent_bytes = done_bytes
+        trip.tell(Progress(stage="upload", done_bytes=done_bytes, total_bytes=upload.size_bytes))
+
+    try:
+        receipt = await uploader.send(upload, on_sent)
+    except DeploymentSenderError as error:
+        _log.warning("attempt %d to send package %s failed: %s", trip.attempts, upload.package_id, error.message)
+        raise
+    trip.took(receipt, upload, sent_bytes, span)
+    return receipt
+
+
+def _whether_again(exc: Exception) -> bool | float:
+    """Tell stamina whether to try again, and after how many seconds if the receiver asked for some."""
+    if not isinstance(exc, DeploymentSenderError) or not exc.retry:
+        return False
+    if exc.retry_after is None:
+        return True
+    return exc.retry_after + random.uniform(0, _RETRY_JITTER_SECONDS)  # noqa: S311 - spreads senders, hides nothing
+
+
+def _too_late(seconds: float) -> DeploymentSenderError:
+    return DeploymentSenderError(
+        ErrorCode.TRANSFER_FAILED,
+        f"the receiver did not have the package after {seconds:g} s",
+        recovery="Look for what slows the way to the receiver, or raise transfer_timeout_seconds; then transfer again.",
+    )
+
+
+@asynccontextmanager
+async def _opened(store: PackageStore, request: ModelPackageTransferInput) -> AsyncIterator[StoredPackage]:
+    """Open the package that a request means, and insist that it means what it says."""
+    held = ExitStack()
+    try:
+        with _disk_errors_of_a_transfer():
+            package = await to_its_end(lambda: held.enter_context(store.open(request.package_id)))
+        if request.package_path is not None:
+            await asyncio.to_thread(check_package_path, request.package_path, package.path)
+        for name in ("container_name", "image_tag"):
+            given, kept = getattr(request, name), getattr(package.manifest, name)
+            if given not in {None, kept}:
+                raise DeploymentSenderError(
+                    ErrorCode.VALIDATION_ERROR,
+                    f"package {request.package_id} has the {name} {kept!r}, not {given!r}",
+                    recovery=f"Leave {name} out, or give the id of the package that is meant.",
+                )
+        yield package
+    finally:
+        held.close()
+
+
+async def _check_checksum(package: StoredPackage, announced: str | None, *, verify: bool) -> None:
+    """Insist that the package is the one that was announced, and its file still what it was."""
+    manifest, stopped = package.manifest, threading.Event()
+    if announced not in {None, manifest.checksum}:
+        raise DeploymentSenderError(
+            ErrorCode.CHECKSUM_MISMATCH,
+            f"package {manifest.package_id} has the checksum {manifest.checksum}, not {announced}",
+            recovery="Give the checksum that package_container answered, or the id of the package that is meant.",
+        )
+    if not verify:
+        return
+    with _disk_errors_of_a_transfer():
+        found = await to_its_end(_hash, package, stopped.is_set, stop=stopped.set)
+    if found != manifest.checksum:
+        raise DeploymentSenderError(
+            ErrorCode.CHECKSUM_MISMATCH,
+            f"the file of package {manifest.package_id} has the checksum {found} and had {manifest.checksum} when it"
+            " was made; it was not sent",
+        )
+
+
+def _hash(package: StoredPackage, should_stop: Callable[[], bool]) -> str:
+    with disk_errors("read", package.path):
+        return hash_file(package.file, should_stop)
+
+
+@contextmanager
+def _disk_errors_of_a_transfer() -> Iterator[None]:
+    """Give a disk's refusal the code of what it made fail."""
+    try:
+        yield
+    except DeploymentSenderError as error:
+        if error.code is not ErrorCode.BUILD_FAILED:
+            raise
+        raise DeploymentSenderError(
+            ErrorCode.TRANSFER_FAILED, error.message, recovery=error.recovery, retry=False
+        ) from error

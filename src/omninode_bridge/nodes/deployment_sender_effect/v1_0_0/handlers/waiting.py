@@ -1,0 +1,46 @@
+"""Two ways to wait: until a deadline of our own, and for a thread to its end whatever happens."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+__all__ = ["deadline", "to_its_end"]
+
+T = TypeVar("T")
+
+
+@asynccontextmanager
+async def deadline(seconds: float, late: Callable[[], Exception]) -> AsyncIterator[None]:
+    """Cancel the body after some seconds and raise what `late` makes instead."""
+    limit = asyncio.timeout(seconds)
+    try:
+        async with limit:
+            yield
+    except TimeoutError as exc:
+        if not limit.expired():
+            raise
+        raise late() from exc
+
+
+async def to_its_end(work: Callable[..., T], *args: object, stop: Callable[[], None] = lambda: None) -> T:
+    """Run blocking work in a thread; if cancelled, tell it to stop, and still wait until it is out of it.
+
+    Args:
+        work: What to run.
+        args: Its arguments.
+        stop: Called at each cancellation.
+    """
+    running = asyncio.ensure_future(asyncio.to_thread(work, *args))
+    cancelled: asyncio.CancelledError | None = None
+    while not running.done():
+        try:
+            await asyncio.wait({running})
+        except asyncio.CancelledError as exc:
+            cancelled = exc
+            stop()
+    if cancelled is None:
+        return running.result()
+    if not running.cancelled():
+        running.exception()  # heard, so that asyncio does not complain that nobody asked
+    raise cancelled
