@@ -13,6 +13,7 @@ __all__ = [
     "PIECE_BYTES",
     "SHUTDOWN_SECONDS",
     "UNPACKED_FACTOR",
+    "WRITEBACK_BYTES",
     "WRITERS",
 ]
 
@@ -23,6 +24,8 @@ FORM_OVERHEAD_MAX_BYTES = (FIELDS_MAX + 2) * (FIELD_MAX_BYTES + 8 * 4224 + 512)
 
 # A file is hashed and written in pieces of this size; an upload holds two of them.
 PIECE_BYTES = 1 << 20
+# The disk is told to begin writing whenever so much has come; a multiple of the pieces.
+WRITEBACK_BYTES = 16 * PIECE_BYTES
 # Threads for that, beside one for each load.
 WRITERS = 4
 LOADS_AT_ONCE = 2

@@ -176,4 +176,5 @@ async def _open_engine(settings: ReceiverSettings) -> ImageEngine:
         docker_host=settings.docker_host,
         tls_verify=settings.docker_tls_verify,
         cert_path=settings.docker_cert_path,
+        load_timeout_seconds=settings.load_timeout_seconds,
     )

@@ -1,0 +1,109 @@
+"""The reference receiver as a process of its own, as a person would start it."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+__all__ = ["ReceiverProcess"]
+
+_MODULE = "omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver"
+
+
+class ReceiverProcess:
+    """Starts with the `with` block on a free loopback port and is stopped, or has ended, when the block is left.
+
+    Args:
+        store: Its store; kept.
+        arguments: Further arguments of `serve`.
+        environ: Added to this process's environment.
+        deadline_seconds: For its start and for its stop, each.
+
+    Attributes:
+        url: Where it listens.
+        store: As given.
+        lines: What it has printed so far.
+    """
+
+    def __init__(
+        self, store: Path, *arguments: str, environ: Mapping[str, str] | None = None, deadline_seconds: float = 20
+    ) -> None:
+        self.url = ""
+        self.store = store
+        self.lines: list[str] = []
+        self._command = [sys.executable, "-m", _MODULE, "serve", "--port", "0", "--store", str(store), *arguments]
+        self._environ = {**os.environ, **(environ or {})}
+        self._deadline_seconds = deadline_seconds
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(
+            self._command, env=self._environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        # Without somebody who reads, a full pipe would block the receiver.
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        try:
+            line = self.wait_for(r"listening on (\S+)", self._deadline_seconds)
+        except BaseException:
+            self.kill()
+            raise
+        self.url = line[1]
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        return self._process.pid
+
+    def wait_for(self, pattern: str, seconds: float = 20) -> re.Match[str]:
+        """Wait until a line that it prints matches."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            ended = self._process.poll() is not None and not self._reader.is_alive()
+            for line in list(self.lines):
+                if found := re.search(pattern, line):
+                    return found
+            if ended:
+                break
+            time.sleep(0.02)
+        raise AssertionError(f"no line matches {pattern!r} in:\n" + "\n".join(self.lines))
+
+    def stop(self) -> int:
+        """Ask it to stop, once; answer its exit code. It is killed when it does not within the deadline."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+        try:
+            code = self._process.wait(self._deadline_seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
+        self._finish()
+        return code
+
+    def kill(self) -> None:
+        """Kill it without a warning."""
+        self._process.kill()
+        self._process.wait()
+        self._finish()
+
+    def _finish(self) -> None:
+        self._reader.join()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self.lines.append(line.rstrip("\n"))

@@ -1,0 +1,168 @@
+"""The gate: who may ask."""
+
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from pydantic import SecretStr
+from starlette.requests import Request
+
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.signature import (
+    ALLOWED_CLOCK_SKEW_SECONDS,
+    SignedRequest,
+    new_nonce,
+    sign,
+)
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.upload import UploadFields
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.answers import RefusedError
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.auth import Gate, Nonces
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.workers import Workers
+
+_SECRET = "0123456789abcdef0123456789abcdef"
+_KEYS = [SecretStr(f"old:{'x' * 32}"), SecretStr(f"new:{_SECRET}")]
+_NOW = 1_800_000_000
+_HOST = "receiver.example:8001"
+_FIELDS = UploadFields(package_id=str(uuid4()), checksum="0" * 64, container_name="hello", image_tag="1.0")
+
+
+def header(signed: SignedRequest, now: int = _NOW, key_id: str = "new", nonce: str | None = None) -> str:
+    """Sign a request."""
+    return sign(key_id, _SECRET.encode(), signed, now=now, nonce=nonce or new_nonce())
+
+
+def upload_header(fields: UploadFields = _FIELDS, **how: Any) -> str:
+    """Sign an upload of 7 bytes."""
+    return header(SignedRequest.for_upload(_HOST, "/deploy", fields, 7), **how)
+
+
+def request(authorization: str | None, target: str = "/deploy") -> Request:
+    """Make a request as the server tells it."""
+    path, _, query = target.partition("?")
+    headers = [(b"host", _HOST.encode())]
+    if authorization is not None:
+        headers.append((b"authorization", authorization.encode()))
+    scope = {"type": "http", "raw_path": path.encode(), "query_string": query.encode(), "headers": headers}
+    return Request(scope)
+
+
+@pytest.fixture
+async def gate(tmp_path: Path, workers: Workers) -> Gate:
+    """A gate with two keys, and a clock that stands still."""
+    return Gate(_KEYS, await workers.run(Nonces, tmp_path / "nonces"), workers, clock=lambda: _NOW + 0.9)
+
+
+async def refused(gate: Gate, asked: Request, fields: UploadFields = _FIELDS) -> str:
+    """See that an upload is refused; answer the reason."""
+    with pytest.raises(RefusedError) as caught:
+        await gate.admit_upload(asked, fields)
+    assert caught.value.status == 401
+    assert caught.value.code is ErrorCode.TRANSFER_FAILED
+    assert caught.value.headers == {"WWW-Authenticate": "Deployment-HMAC-SHA256"}
+    assert _SECRET not in str(caught.value)
+    return caught.value.message
+
+
+async def test_a_signed_upload_passes_and_tells_its_size(gate: Gate) -> None:
+    """The size is under the signature."""
+    assert await gate.admit_upload(request(upload_header()), _FIELDS) == 7
+    await gate.close()
+
+
+async def test_without_keys_everybody_passes(tmp_path: Path, workers: Workers) -> None:
+    """And no size is known."""
+    gate = await Gate.open([], tmp_path / "nonces", workers)
+    assert await gate.admit_upload(request(None), _FIELDS) is None
+    await gate.admit_get(request(None))
+    await gate.close()
+
+
+async def test_an_unsigned_upload_is_refused(gate: Gate) -> None:
+    """Told how it should be."""
+    expected = "the request must be signed: Authorization: Deployment-HMAC-SHA256 ..."
+    assert expected == await refused(gate, request(None))
+    await gate.close()
+
+
+@pytest.mark.parametrize("age", [ALLOWED_CLOCK_SKEW_SECONDS + 1, -ALLOWED_CLOCK_SKEW_SECONDS - 1])
+async def test_a_stale_signature_is_refused(gate: Gate, age: int) -> None:
+    """And one from the future."""
+    assert f"{age} s old" in await refused(gate, request(upload_header(now=_NOW - age)))
+    await gate.close()
+
+
+async def test_a_replayed_upload_is_refused(gate: Gate) -> None:
+    """Its nonce is known."""
+    authorization = upload_header()
+    await gate.admit_upload(request(authorization), _FIELDS)
+    assert (await refused(gate, request(authorization))).startswith("the request was seen before")
+    await gate.close()
+
+
+async def test_nonces_outlive_a_restart(tmp_path: Path, workers: Workers) -> None:
+    """They are in a file."""
+    authorization = upload_header()
+    first = Gate(_KEYS, await workers.run(Nonces, tmp_path / "nonces"), workers, clock=lambda: _NOW)
+    await first.admit_upload(request(authorization), _FIELDS)
+    await first.close()
+    second = Gate(_KEYS, await workers.run(Nonces, tmp_path / "nonces"), workers, clock=lambda: _NOW)
+    assert (await refused(second, request(authorization))).startswith("the request was seen before")
+    await second.close()
+
+
+async def test_nonces_are_forgotten_when_their_signature_is_stale(tmp_path: Path, workers: Workers) -> None:
+    """Then the time refuses it."""
+    now = _NOW
+    path = tmp_path / "nonces"
+    nonces = await workers.run(Nonces, path)
+    gate = Gate(_KEYS, nonces, workers, clock=lambda: now)
+    await gate.admit_upload(request(upload_header()), _FIELDS)
+    now += ALLOWED_CLOCK_SKEW_SECONDS + 1
+    await gate.admit_upload(request(upload_header(now=now)), _FIELDS)
+    assert nonces._db.execute("SELECT time FROM nonces").fetchall() == [(now,)]
+    await gate.close()
+
+
+async def test_the_same_nonce_with_another_key_is_another(gate: Gate) -> None:
+    """Senders do not know each other's."""
+    nonce = new_nonce()
+    old = header(SignedRequest.for_get(_HOST, "/deployments"), key_id="new", nonce=nonce)
+    await gate.admit_get(request(old, "/deployments"))
+    signed = SignedRequest.for_get(_HOST, "/deployments")
+    other = sign("old", b"x" * 32, signed, now=_NOW, nonce=nonce)
+    await gate.admit_get(request(other, "/deployments"))
+    await gate.close()
+
+
+@pytest.mark.parametrize("changed", [{"image_tag": "2.0"}, {"image_id": f"sha256:{'0' * 64}"}, {"checksum": "1" * 64}])
+async def test_a_changed_field_is_refused(gate: Gate, changed: dict[str, str]) -> None:
+    """Every field is under the signature."""
+    fields = _FIELDS.model_copy(update=changed)
+    assert (await refused(gate, request(upload_header()), fields)).startswith("the signature does not match")
+    await gate.close()
+
+
+async def test_an_unknown_key_is_refused(gate: Gate) -> None:
+    """By its id."""
+    assert await refused(gate, request(upload_header(key_id="nobody"))) == "the receiver has no key 'nobody'"
+    await gate.close()
+
+
+async def test_a_get_is_signed_with_its_query(gate: Gate) -> None:
+    """And may be asked once."""
+    authorization = header(SignedRequest.for_get(_HOST, "/deployments?limit=3"))
+    with pytest.raises(RefusedError, match="does not match"):
+        await gate.admit_get(request(authorization, "/deployments?limit=4"))
+    await gate.admit_get(request(authorization, "/deployments?limit=3"))
+    with pytest.raises(RefusedError, match="seen before"):
+        await gate.admit_get(request(authorization, "/deployments?limit=3"))
+    await gate.close()
+
+
+async def test_a_file_that_is_no_database_is_told(tmp_path: Path, workers: Workers) -> None:
+    """The receiver does not start with it."""
+    path = tmp_path / "nonces"
+    path.write_text("something else entirely, long enough for a header" * 20)
+    with pytest.raises(DeploymentSenderError, match="BUILD_FAILED: cannot use"):
+        await Gate.open(_KEYS, path, workers)

@@ -1,0 +1,127 @@
+"""Stored packages, read before they are loaded."""
+
+import gzip
+import threading
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from blake3 import blake3
+
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.pipeline.compression import compressor
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.upload import UploadFields
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments import Deployment
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.packages import (
+    StoppedError,
+    check_package,
+    unpacked,
+)
+from support.archives import config_of, image_archive, layer, sha256
+
+_MAX_BYTES = 1_000_000
+
+
+class Stored:
+    """A package on the disk, with what was announced of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "package"
+
+    def check(self, content: bytes, **announced: Any) -> str:
+        """Store and check a package; answer its config digest."""
+        self.path.write_bytes(content)
+        good: dict[str, Any] = {"package_id": str(uuid4()), "container_name": "hello", "image_tag": "1.0"}
+        fields = UploadFields(**good | {"checksum": blake3(content).hexdigest()} | announced)
+        self.deployment = Deployment.new("x", fields, size_bytes=len(content), will_run=False)
+        return check_package(self.path, self.deployment, max_bytes=_MAX_BYTES, stop=threading.Event()).config_digest
+
+    def refused(self, content: bytes, **announced: Any) -> tuple[ErrorCode, str]:
+        """Store and check a package that is wrong; answer why."""
+        with pytest.raises(DeploymentSenderError) as caught:
+            self.check(content, **announced)
+        return caught.value.code, caught.value.message
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Stored:
+    """A place for one."""
+    return Stored(tmp_path)
+
+
+_DIGEST = f"sha256:{sha256(config_of([layer()]))}"
+
+
+def zstd(data: bytes) -> bytes:
+    """Compress."""
+    codec = compressor("zstd")
+    return codec.compress(data) + codec.flush()
+
+
+@pytest.mark.parametrize("announced", [None, "gzip"])
+def test_a_gzipped_package_is_read(stored: Stored, announced: str | None) -> None:
+    """Whether that was announced or not."""
+    assert stored.check(gzip.compress(image_archive()), compression=announced) == _DIGEST
+    pieces = unpacked(stored.path, stored.deployment, max_bytes=_MAX_BYTES)
+    assert b"".join(pieces) == image_archive()
+
+
+def test_a_zstd_package_is_read(stored: Stored) -> None:
+    """Engines do not take it, so it is unpacked here."""
+    assert stored.check(zstd(image_archive()), image_id=_DIGEST) == _DIGEST
+
+
+def test_a_plain_package_is_read(stored: Stored) -> None:
+    """As `docker save` writes it."""
+    assert stored.check(image_archive(), compression="none") == _DIGEST
+
+
+def test_another_name_in_the_archive_is_refused(stored: Stored) -> None:
+    """Loading it would move that name."""
+    expected = "the package was announced as hello:1.0, and its image has other:1.0"
+    assert stored.refused(image_archive(reference="other:1.0")) == (ErrorCode.VALIDATION_ERROR, expected)
+
+
+def test_an_archive_without_a_name_is_refused(stored: Stored) -> None:
+    """Nothing would have the announced name then."""
+    expected = "the package was announced as hello:1.0, and its image has no name at all"
+    assert stored.refused(image_archive(reference=None)) == (ErrorCode.VALIDATION_ERROR, expected)
+
+
+def test_another_image_than_announced_is_refused(stored: Stored) -> None:
+    """Where an id was announced."""
+    other = f"sha256:{'0' * 64}"
+    expected = f"the image in the package is {_DIGEST}, not {other}"
+    assert stored.refused(image_archive(), image_id=other) == (ErrorCode.VALIDATION_ERROR, expected)
+
+
+@pytest.mark.parametrize(
+    ("content", "announced"), [(b"no archive", None), (b"no gzip", "gzip"), (gzip.compress(b"x")[:-1], None)]
+)
+def test_what_holds_no_image_is_refused(stored: Stored, content: bytes, announced: str | None) -> None:
+    """Whether the archive or its compression is wrong."""
+    code, message = stored.refused(content, compression=announced)
+    assert code is ErrorCode.VALIDATION_ERROR
+    assert message.startswith("the package holds no image that may be loaded: ")
+
+
+def test_a_package_that_was_damaged_on_the_disk_is_refused(stored: Stored) -> None:
+    """It is not what was verified when it came."""
+    expected = (ErrorCode.CHECKSUM_MISMATCH, "the stored package is damaged")
+    assert stored.refused(image_archive(), checksum="0" * 64) == expected
+
+
+def test_a_bomb_is_refused(stored: Stored) -> None:
+    """At the limit on what comes out."""
+    code, _ = stored.refused(gzip.compress(image_archive(layers=[bytes(_MAX_BYTES)])))
+    assert code is ErrorCode.PACKAGE_TOO_LARGE
+
+
+def test_reading_stops_when_told(stored: Stored) -> None:
+    """Before the next piece."""
+    stored.check(image_archive())
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(StoppedError):
+        check_package(stored.path, stored.deployment, max_bytes=_MAX_BYTES, stop=stop)
