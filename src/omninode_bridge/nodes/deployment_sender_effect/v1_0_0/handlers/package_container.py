@@ -27,7 +27,7 @@ _PROGRESS_EVERY_BYTES = 8_000_000
 
 @dataclass(frozen=True, slots=True)
 class _Built:
-    """An image that the engine has built, and how to keep it."""
+    """An image that the engine has built, and how to keep it; `exporting` runs from the moment it was built."""
 
     reference: str
     image_id: str
@@ -35,6 +35,7 @@ class _Built:
     compression: Compression
     verify_checksum: bool
     request: ModelContainerPackageInput
+    exporting: Span
 
 
 class PackageContainerHandler:
@@ -101,6 +102,7 @@ class PackageContainerHandler:
                 compression=request.compression or settings.compression,
                 verify_checksum=settings.verify_checksums if verify is None else verify,
                 request=request,
+                exporting=Span(),
             )
             manifest, path = await self._keep(built, tell)
         resources.metrics.add("total_bytes_packaged", manifest.size_bytes)
@@ -143,7 +145,6 @@ def _export_into(
     store: PackageStore, built: _Built, chunks: Iterator[bytes], max_bytes: int, on_bytes: Callable[[int], None]
 ) -> tuple[PackageManifest, Path]:
     """Run in a worker thread: from the engine's chunks to a committed package; whatever fails leaves nothing."""
-    exporting = Span()
     with store.begin(built.compression) as staged:
         try:
             packed = pack(chunks, staged.file, compression=built.compression, max_bytes=max_bytes, on_bytes=on_bytes)
@@ -152,7 +153,7 @@ def _export_into(
                 ErrorCode.BUILD_FAILED, f"the engine's export is no image archive: {exc}"
             ) from exc
         _check_identity(packed.archive, built)
-        manifest = _manifest(staged.entry_id, staged.filename, built, packed, exporting)
+        manifest = _manifest(staged.entry_id, staged.filename, built, packed)
         return manifest, store.commit(staged, manifest)
 
 
@@ -166,7 +167,7 @@ def _check_identity(archive: ImageArchive, built: _Built) -> None:
         )
 
 
-def _manifest(package_id: str, filename: str, built: _Built, packed: Packed, exporting: Span) -> PackageManifest:
+def _manifest(package_id: str, filename: str, built: _Built, packed: Packed) -> PackageManifest:
     return PackageManifest(
         package_id=package_id,
         container_name=built.request.container_name,
@@ -183,7 +184,7 @@ def _manifest(package_id: str, filename: str, built: _Built, packed: Packed, exp
         correlation_id=built.request.correlation_id,
         created_at=datetime.now(UTC),
         build_duration_ms=built.build_ms,
-        export_duration_ms=exporting.elapsed_ms,
+        export_duration_ms=built.exporting.elapsed_ms,
     )
 
 
