@@ -7,6 +7,8 @@ from blockbuster import blockbuster_ctx
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.settings import DeploymentSenderSettings, ReceiverSettings
 
+pytest_plugins = ["support.engine"]
+
 
 @pytest.fixture(autouse=True)
 def no_blocking_call_on_the_loop() -> Iterator[None]:

@@ -1,0 +1,260 @@
+"""From a Dockerfile to a package of the store, with an engine in memory."""
+
+import asyncio
+import gzip
+import os
+from pathlib import Path
+
+import pytest
+
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.handlers import PackageContainerHandler
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.models import ModelContainerPackageInput
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import Progress
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.resources import Openers, Resources
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.settings import DeploymentSenderSettings
+from support.archives import image_archive
+from support.engine import FakeEngine
+
+
+class House:
+    """A handler with a store in a temporary folder and an engine in memory."""
+
+    def __init__(self, tmp_path: Path, engine: FakeEngine, **values: object) -> None:
+        self.engine = engine
+        self.folder = tmp_path / "packages-and-outbox"
+        self.context = tmp_path / "context"
+        self.context.mkdir()
+        (self.context / "Dockerfile").write_text("FROM scratch\n")
+        settings = DeploymentSenderSettings.load({"package_dir": str(self.folder)} | values, {})
+        self.resources = Resources(settings, Openers(engine=self._open))
+        self.handler = PackageContainerHandler(self.resources)
+
+    async def _open(self, settings: DeploymentSenderSettings) -> FakeEngine:
+        return self.engine
+
+    def request(self, **fields: object) -> ModelContainerPackageInput:
+        """An input that builds `hello:1.0`, changed as the test wants it."""
+        wanted = {"container_name": "hello", "image_tag": "1.0", "build_context": str(self.context)}
+        return ModelContainerPackageInput.read(wanted | fields)
+
+    def files(self) -> list[str]:
+        """Every file in the package folder."""
+        return sorted(
+            str((Path(where) / name).relative_to(self.folder))
+            for where, _, names in os.walk(self.folder)
+            for name in names
+        )
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    """The ordinary one."""
+    return House(tmp_path, FakeEngine())
+
+
+async def test_a_package_is_what_the_engine_exported(house: House) -> None:
+    """Compressed as asked, with its manifest beside it and nothing else."""
+    result = await house.handler.handle(house.request(compression="gzip", correlation_id="c-1"))
+
+    assert (True, "c-1", "gzip") == (result.success, result.correlation_id, result.compression)
+    assert result.package_path is not None
+    path = Path(result.package_path)
+    exported = house.engine.images["hello:1.0"]
+    assert exported == gzip.decompress(path.read_bytes())
+    assert path.stat().st_size / len(exported) == result.compression_ratio
+    assert [
+        f"packages/{result.package_id}/image.tar.gz",
+        f"packages/{result.package_id}/manifest.json",
+    ] == house.files()
+
+
+async def test_the_manifest_says_what_later_steps_need(house: House) -> None:
+    """Also what the input left to the settings."""
+    result = await house.handler.handle(house.request())
+
+    (manifest,) = (await house.resources.store()).list()
+    facts = await house.engine.inspect("hello:1.0")
+    assert facts is not None
+    assert (result.package_id, result.image_id, result.package_checksum, True, "gzip") == (
+        manifest.package_id,
+        manifest.image_id,
+        manifest.checksum,
+        manifest.verify_checksum,
+        manifest.compression,
+    )
+    assert facts.diff_ids == tuple(layer.diff_id for layer in manifest.layers)
+
+
+async def test_the_input_wins_over_the_settings(house: House) -> None:
+    """For compression and for the later check."""
+    await house.handler.handle(house.request(compression="none", verify_checksum=False))
+
+    (manifest,) = (await house.resources.store()).list()
+    assert ("none", False, "image.tar") == (manifest.compression, manifest.verify_checksum, manifest.filename)
+
+
+async def test_the_engine_gets_every_option(house: House) -> None:
+    """As the input gives them."""
+    options = {
+        "build_args": {"A": "b"},
+        "target": "last",
+        "platform": "linux/amd64",
+        "labels": {"x": "y"},
+        "no_cache": True,
+    }
+    await house.handler.handle(house.request(**options))
+
+    (asked,) = house.engine.requests
+    assert options == {name: getattr(asked, name) for name in options}
+    assert ("hello:1.0", house.context.resolve(), "Dockerfile") == (asked.reference, asked.context, asked.dockerfile)
+
+
+async def test_the_build_can_be_followed(tmp_path: Path) -> None:
+    """Each line of the log, then bytes now and then, on the loop's thread."""
+    big = image_archive("oci", "hello:1.0", layers=(os.urandom(9_000_000),))
+    house = House(tmp_path, FakeEngine(archive=lambda _: big, chunk_bytes=1_000_000))
+    told: list[Progress] = []
+
+    await house.handler.handle(house.request(), told.append)
+    await asyncio.sleep(0)
+
+    assert ["Step 1/1 : FROM scratch", "Successfully built 0123456789ab"] == [
+        step.line for step in told if step.stage == "build"
+    ]
+    assert [True] == [step.done_bytes >= 8_000_000 for step in told if step.stage == "export"]
+
+
+@pytest.mark.parametrize("method", ["build", "export"])
+@pytest.mark.parametrize("code", [ErrorCode.BUILD_FAILED, ErrorCode.DOCKER_UNAVAILABLE])
+async def test_a_failing_engine_is_an_answer_and_leaves_nothing(house: House, method: str, code: ErrorCode) -> None:
+    """And the next call works."""
+    house.engine.fail(method, code)
+
+    failed = await house.handler.handle(house.request(correlation_id="c-1"))
+    assert (False, code, "hello", "1.0", "c-1", None) == (
+        failed.success,
+        failed.error_code,
+        failed.container_name,
+        failed.image_tag,
+        failed.correlation_id,
+        failed.package_id,
+    )
+    assert failed.recovery
+    assert [] == house.files()
+
+    assert (await house.handler.handle(house.request())).success
+    figures = house.resources.metrics.snapshot()
+    assert (2, 1, 1) == (figures["total_builds"], figures["successful_builds"], figures["failed_builds"])
+
+
+async def test_an_export_that_breaks_off_leaves_nothing(house: House) -> None:
+    """Half an archive is no package."""
+    house.engine.cut_after_bytes = 2000
+
+    result = await house.handler.handle(house.request())
+
+    assert (ErrorCode.DOCKER_UNAVAILABLE, []) == (result.error_code, house.files())
+
+
+async def test_an_export_that_is_no_image_archive_is_refused(tmp_path: Path) -> None:
+    """The store keeps only what a receiver can load."""
+    house = House(tmp_path, FakeEngine())
+    house.engine.images["hello:1.0"] = b"no archive"
+    original = house.engine.build
+
+    async def build(request: object, on_line: object) -> str:
+        image_id = await original(request, on_line)  # type: ignore[arg-type]
+        house.engine.images["hello:1.0"] = b"\0" * 20_000
+        return image_id
+
+    house.engine.build = build  # type: ignore[method-assign]
+    result = await house.handler.handle(house.request())
+
+    assert (ErrorCode.BUILD_FAILED, []) == (result.error_code, house.files())
+    assert "no image archive" in (result.error_message or "")
+
+
+async def test_a_tag_that_moved_meanwhile_is_noticed(tmp_path: Path) -> None:
+    """Another build of the same name and tag must not slip into this package."""
+    house = House(tmp_path, FakeEngine())
+    original = house.engine.build
+
+    async def build(request: object, on_line: object) -> str:
+        image_id = await original(request, on_line)  # type: ignore[arg-type]
+        house.engine.images["hello:1.0"] = image_archive("oci", "hello:1.0", layers=(b"another",))
+        return image_id
+
+    house.engine.build = build  # type: ignore[method-assign]
+    result = await house.handler.handle(house.request())
+
+    assert (ErrorCode.BUILD_FAILED, []) == (result.error_code, house.files())
+    assert "another image" in (result.error_message or "")
+
+
+async def test_an_image_over_the_limit_stops_the_export(tmp_path: Path) -> None:
+    """While it runs."""
+    big = image_archive("oci", "hello:1.0", layers=(os.urandom(3_000_000),))
+    house = House(tmp_path, FakeEngine(archive=lambda _: big), max_package_size_gb=0.001)
+
+    result = await house.handler.handle(house.request())
+
+    assert (ErrorCode.PACKAGE_TOO_LARGE, []) == (result.error_code, house.files())
+
+
+@pytest.mark.parametrize(
+    ("fields", "word"),
+    [
+        ({"build_context": "http://example.com/x.git"}, "build_context"),
+        ({"dockerfile_path": "../Dockerfile"}, "dockerfile_path"),
+        ({"dockerfile_path": "missing"}, "missing"),
+    ],
+)
+async def test_a_wrong_path_raises_before_the_engine_is_asked(
+    house: House, fields: dict[str, object], word: str
+) -> None:
+    """Nothing has happened in the world then, and nothing is counted."""
+    with pytest.raises(DeploymentSenderError) as caught:
+        await house.handler.handle(house.request(**fields))
+
+    assert (ErrorCode.VALIDATION_ERROR, [], 0) == (
+        caught.value.code,
+        house.engine.calls,
+        house.resources.metrics.snapshot()["total_builds"],
+    )
+    assert word in caught.value.message
+
+
+async def test_cancelling_an_export_leaves_nothing(house: House) -> None:
+    """Wherever it is just then."""
+    house.engine.hold.clear()
+    task = asyncio.create_task(house.handler.handle(house.request()))
+    await asyncio.sleep(0.05)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert ([], 1) == (house.files(), house.resources.metrics.snapshot()["cancelled_builds"])
+
+
+async def test_a_package_whose_caller_was_cancelled_too_late_does_not_stay(house: House) -> None:
+    """Committed in the thread, and nobody would ever hear of it."""
+    original = house.engine.export
+
+    async def export(reference: str, consume: object) -> object:
+        await original(reference, consume)  # type: ignore[arg-type]
+        raise asyncio.CancelledError
+
+    house.engine.export = export  # type: ignore[assignment, method-assign]
+    with pytest.raises(asyncio.CancelledError):
+        await house.handler.handle(house.request())
+
+    assert [] == house.files()
+
+
+async def test_several_packages_at_once_do_not_meet(house: House) -> None:
+    """Each has an id of its own."""
+    results = await asyncio.gather(*(house.handler.handle(house.request(image_tag=f"1.{n}")) for n in range(5)))
+
+    assert [True] * 5 == [result.success for result in results]
+    assert 5 == len({result.package_id for result in results})
