@@ -1,0 +1,296 @@
+"""Stage, then commit or abort, whoever dies meanwhile."""
+
+import errno
+import os
+import resource
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.store.disk import is_disk_full
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.store.staging import Staging, make_folder
+
+_OWNER = """
+import sys, pathlib
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.store.staging import Staging
+staged = Staging(pathlib.Path(sys.argv[1])).begin("theirs", "image.tar")
+staged.file.write(b"half")
+print("begun", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Name a store's folder, which is not there yet."""
+    return tmp_path / "above" / "store"
+
+
+@pytest.fixture
+def other_process(folder: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """Let another process stage the entry `theirs`."""
+    command = [sys.executable, "-c", _OWNER, str(folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"begun\n"
+        yield process
+        process.kill()
+
+
+@pytest.fixture
+def small_files() -> Iterator[None]:
+    """Let no file grow over 1 MiB."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def _fail_fsync(monkeypatch: pytest.MonkeyPatch, nth: int) -> None:
+    """Let the disk report an error at the n-th fsync."""
+    calls: list[int] = []
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        calls.append(descriptor)
+        if len(calls) == nth:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+
+
+def _tree(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_nothing_before_the_first_begin(folder: Path) -> None:
+    """Making a staging area, and sweeping it, touches no disk."""
+    assert Staging(folder).sweep() == []
+    assert not folder.parent.exists()
+
+
+def test_commit(folder: Path) -> None:
+    """A committed entry is under its final name, with its documents, and nothing is staged."""
+    staging = Staging(folder)
+    with staging.begin("one", "image.tar") as staged:
+        assert staged.file.write(b"content") == 7
+        assert _tree(folder) == ["staging/one/image.tar"]
+        path = staged.commit({"manifest.json": b"{}"})
+
+    assert path == folder / "packages" / "one" / "image.tar"
+    assert path.read_bytes() == b"content"
+    assert _tree(folder) == ["packages/one/image.tar", "packages/one/manifest.json"]
+
+
+def test_for_this_user_only(folder: Path) -> None:
+    """Others may read neither folders nor files: an image may hold secrets."""
+    with Staging(folder).begin("one", "image.tar") as staged:
+        path = staged.commit({"manifest.json": b"{}"})
+
+    modes = [stat.S_IMODE(one.stat().st_mode) for one in (folder, path.parent, path, path.parent / "manifest.json")]
+    assert modes == [0o700, 0o700, 0o600, 0o600]
+
+
+def test_abort(folder: Path) -> None:
+    """An entry that is not committed leaves nothing, and may be aborted twice."""
+    with Staging(folder).begin("one", "image.tar") as staged:
+        staged.file.write(b"content")
+        staged.abort()
+
+    assert list((folder / "staging").iterdir()) == []
+
+
+def test_abort_on_an_error(folder: Path) -> None:
+    """An error in the body aborts, and passes."""
+    with pytest.raises(KeyError), Staging(folder).begin("one", "image.tar"):
+        raise KeyError
+
+    assert list((folder / "staging").iterdir()) == []
+
+
+def test_abort_after_a_loss(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """An abort that finds nothing to remove is told in the log, and hides no other error."""
+    staged = Staging(folder).begin("one", "image.tar")
+    (folder / "staging" / "one").rename(folder / "elsewhere")
+
+    staged.abort()
+
+    assert "could not be removed" in caplog.text
+
+
+def test_same_name_at_once(folder: Path) -> None:
+    """An entry that is being written cannot be begun again, and goes on."""
+    with Staging(folder).begin("one", "image.tar") as staged:
+        with pytest.raises(DeploymentSenderError, match="there is one already") as caught:
+            Staging(folder).begin("one", "image.tar")
+        staged.commit({})
+
+    assert caught.value.code is ErrorCode.BUILD_FAILED
+    assert _tree(folder) == ["packages/one/image.tar"]
+
+
+def test_same_name_again(folder: Path) -> None:
+    """A committed entry is never replaced."""
+    staging = Staging(folder)
+    with staging.begin("one", "image.tar") as staged:
+        staged.file.write(b"first")
+        path = staged.commit({})
+    with (
+        pytest.raises(DeploymentSenderError, match="there is one already") as caught,
+        staging.begin("one", "image.tar") as staged,
+    ):
+        staged.commit({})
+
+    assert caught.value.code is ErrorCode.BUILD_FAILED
+    assert path.read_bytes() == b"first"
+    assert _tree(folder) == ["packages/one/image.tar"]
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../x", ".hidden", "a\n", "a" * 129, "é"])
+def test_names(folder: Path, name: str) -> None:
+    """A name that could be a path, or hidden, is refused, for entries and for files."""
+    for entry_id, filename in ((name, "image.tar"), ("one", name)):
+        with pytest.raises(DeploymentSenderError) as caught:
+            Staging(folder).begin(entry_id, filename)
+        assert caught.value.code is ErrorCode.VALIDATION_ERROR
+    assert not folder.exists()
+
+
+def test_folder_is_a_file(folder: Path) -> None:
+    """A file in the store's place is told."""
+    folder.parent.mkdir()
+    folder.touch()
+    with pytest.raises(DeploymentSenderError) as caught:
+        Staging(folder).begin("one", "image.tar")
+
+    assert caught.value.code is ErrorCode.BUILD_FAILED
+
+
+@pytest.mark.usefixtures("small_files")
+def test_file_too_large(folder: Path) -> None:
+    """A write that the disk takes in part only fails, says why, and leaves nothing."""
+    with (
+        Staging(folder).begin("one", "image.tar") as staged,
+        pytest.raises(DeploymentSenderError, match="file-size limit") as caught,
+    ):
+        staged.file.write(bytes(3 << 20))
+
+    assert caught.value.code is ErrorCode.BUILD_FAILED
+    assert is_disk_full(caught.value)
+    assert list((folder / "staging").iterdir()) == []
+
+
+def test_begin_fails_half_way(tmp_path: Path) -> None:
+    """A folder that can be made and whose file cannot leaves nothing, and no lock."""
+    folder = tmp_path
+    while len(str(folder)) < 4000:
+        folder /= "n" * 60
+    folder /= "n" * (4090 - len(str(folder / "staging" / "one")))
+    before = os.dup(0)
+    os.close(before)
+
+    with pytest.raises(DeploymentSenderError, match="File name too long"):
+        Staging(folder).begin("one", "image.tar")
+
+    after = os.dup(0)
+    os.close(after)
+    assert list((folder / "staging").iterdir()) == []
+    assert before == after
+
+
+@pytest.mark.parametrize("nth", range(1, 7))
+def test_fsync_fails(folder: Path, monkeypatch: pytest.MonkeyPatch, nth: int) -> None:
+    """A disk that cannot make durable fails the commit, wherever, and nothing shows."""
+    staging = Staging(folder)
+    staging.begin("before", "image.tar").abort()
+    staged = staging.begin("one", "image.tar")
+    staged.file.write(b"content")
+    _fail_fsync(monkeypatch, nth)
+
+    with staged, pytest.raises(DeploymentSenderError, match="reports an error") as caught:
+        staged.commit({"manifest.json": b"{}"})
+
+    assert caught.value.code is ErrorCode.BUILD_FAILED
+    assert _tree(folder) == []
+
+
+def test_no_second_commit(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that could not be made durable is never synced again."""
+    with Staging(folder).begin("one", "image.tar") as staged:
+        _fail_fsync(monkeypatch, 1)
+        with pytest.raises(DeploymentSenderError):
+            staged.commit({})
+        with pytest.raises(ValueError, match="closed"):
+            staged.commit({})
+
+    assert _tree(folder) == []
+
+
+def test_sweep_spares_the_living(folder: Path) -> None:
+    """What has a living owner in the same process stays."""
+    with Staging(folder).begin("mine", "image.tar") as staged:
+        assert Staging(folder).sweep() == []
+        staged.commit({})
+
+    assert _tree(folder) == ["packages/mine/image.tar"]
+
+
+@pytest.mark.usefixtures("other_process")
+def test_sweep_spares_other_processes(folder: Path) -> None:
+    """What has a living owner in another process stays."""
+    assert Staging(folder).sweep() == []
+    assert _tree(folder) == ["staging/theirs/image.tar"]
+
+
+def test_first_begin_sweeps_after_the_dead(folder: Path, other_process: "subprocess.Popen[bytes]") -> None:
+    """What a killed process has left goes with the next one's first begin."""
+    other_process.kill()
+    other_process.wait()
+
+    with Staging(folder).begin("mine", "image.tar"):
+        assert _tree(folder) == ["staging/mine/image.tar"]
+
+
+def test_sweep_of_what_it_cannot_read(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A stray file is told in the log, left, and stops nothing."""
+    Staging(folder).begin("before", "image.tar").abort()
+    (folder / "staging" / "stray").touch()
+
+    with Staging(folder).begin("mine", "image.tar") as staged:
+        staged.commit({})
+
+    assert "stray is left over" in caplog.text
+    assert _tree(folder) == ["packages/mine/image.tar", "staging/stray"]
+
+
+def test_remove(folder: Path) -> None:
+    """A removed entry is gone whole."""
+    staging = Staging(folder)
+    with staging.begin("one", "image.tar") as staged:
+        staged.commit({"manifest.json": b"{}"})
+    staging.remove("one")
+
+    assert _tree(folder) == []
+    assert list((folder / "staging").iterdir()) == []
+
+
+def test_remove_what_is_not_there(folder: Path) -> None:
+    """An entry that is not there cannot be removed."""
+    with pytest.raises(DeploymentSenderError, match="No such file") as caught:
+        Staging(folder).remove("one")
+
+    assert caught.value.code is ErrorCode.BUILD_FAILED
+
+
+def test_make_folder_twice(folder: Path) -> None:
+    """A folder that is there is left as it is."""
+    make_folder(folder)
+    make_folder(folder)
+
+    assert folder.is_dir()
