@@ -1,0 +1,97 @@
+"""Puts the commands together."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from ..resources import Openers
+from .command import AsyncCommand, command, flattened
+from .demo import demo
+from .doctor import doctor
+from .events import drop_event, flush_events, list_events
+from .metrics import metrics
+from .options import CommonOptions
+from .package import package
+from .packages import list_packages, remove_package
+from .publish import publish
+from .session import Session
+from .ship import ship
+from .transfer import transfer
+
+__all__ = ["run"]
+
+_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+_COMMANDS: dict[str, AsyncCommand] = {
+    "demo": demo,
+    "ship": ship,
+    "package": package,
+    "transfer": transfer,
+    "publish": publish,
+    "metrics": metrics,
+    "doctor": doctor,
+}
+
+
+def run(arguments: Sequence[str], openers: Openers | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: Without the program's name.
+        openers: How the node opens its clients; tests bring fakes.
+
+    Returns:
+        The exit code.
+    """
+    try:
+        _app()(args=list(arguments), prog_name="deployment-sender", obj=openers)
+    except SystemExit as exc:
+        return exc.code if isinstance(exc.code, int) else 0
+    return 0
+
+
+def _app() -> typer.Typer:
+    app = _group()
+    app.callback(no_args_is_help=True)(flattened(_common))
+    for name, function in _COMMANDS.items():
+        app.command(name)(command(function))
+    app.add_typer(_listing(list_packages, remove=remove_package), name="packages", help="The packages of the store.")
+    app.add_typer(_listing(list_events, flush=flush_events, drop=drop_event), name="events", help="The events of the outbox.")
+    return app
+
+
+def _listing(lists: AsyncCommand, **others: AsyncCommand) -> typer.Typer:
+    """Group commands; without the name of one, the group lists."""
+    group = _group()
+    group.callback(invoke_without_command=True)(command(lists, of_group=True))
+    group.command("list")(command(lists))
+    for name, function in others.items():
+        group.command(name)(command(function))
+    return group
+
+
+def _group() -> typer.Typer:
+    # Plain help, which documents can quote, and no shell completion to install.
+    return typer.Typer(
+        rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False, context_settings=_SETTINGS
+    )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version  # noqa: PLC0415 - slow to load, and rarely asked for
+
+        typer.echo(f"deployment-sender {version('omninode-deployment-sender')}")
+        raise typer.Exit
+
+
+def _common(
+    ctx: typer.Context,
+    common: CommonOptions,
+    _: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version and leave.", is_eager=True, callback=_print_version),
+    ] = False,
+) -> None:
+    """Build container images, ship them to machines that have no registry, and tell every step as an event."""
+    ctx.obj = Session(common, ctx.obj)

@@ -1,0 +1,165 @@
+"""The options that several commands share; each dataclass is a group of them (see command.py)."""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import DeploymentSenderError, ErrorCode
+from ..models import ModelContainerPackageInput, ModelPackageTransferInput
+
+__all__ = [
+    "BuildOptions",
+    "CommonOptions",
+    "ContextFolder",
+    "CorrelationId",
+    "PackageId",
+    "ReceiverUrl",
+    "TransferOptions",
+    "pairs",
+]
+
+ContextFolder = Annotated[
+    str, typer.Argument(metavar="CONTEXT", show_default=False, help="Folder with the Dockerfile and what it copies.")
+]
+CorrelationId = Annotated[
+    str | None, typer.Option("--correlation-id", metavar="ID", help="Your own id; it comes back in results and events.")
+]
+PackageId = Annotated[
+    str, typer.Argument(metavar="PACKAGE_ID", show_default=False, help="As `deployment-sender packages` lists it.")
+]
+ReceiverUrl = Annotated[
+    str | None,
+    typer.Option("--to", metavar="URL", help="The receiver, http(s)://HOST[:PORT]. [env: DEFAULT_RECEIVER_URL]"),
+]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CommonOptions:
+    """What every command takes, before its name or after it."""
+
+    package_dir: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of the packages and the outbox. [env: PACKAGE_DIR]")
+    ] = None
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress on stderr, only errors.")] = False
+    verbose: Annotated[bool, typer.Option("--verbose", help="Build log, log lines and tracebacks on stderr.")] = False
+
+    def over(self, outer: "CommonOptions") -> "CommonOptions":
+        """Join these, given after the command's name, with those given before it."""
+        return CommonOptions(
+            package_dir=self.package_dir or outer.package_dir,
+            json=self.json or outer.json,
+            quiet=self.quiet or outer.quiet,
+            verbose=self.verbose or outer.verbose,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BuildOptions:
+    """What to build and how to keep it."""
+
+    name: Annotated[str, typer.Option(metavar="NAME", show_default=False, help="Name of the image, without the tag.")]
+    tag: Annotated[str, typer.Option(metavar="TAG", show_default=False, help="Tag of the image.")]
+    dockerfile: Annotated[str, typer.Option(metavar="FILE", help="The Dockerfile, relative to CONTEXT.")] = "Dockerfile"
+    build_arg: Annotated[
+        list[str],
+        typer.Option(
+            metavar="NAME[=VALUE]", help="Build argument; with NAME alone its value is taken from the environment."
+        ),
+    ] = field(default_factory=list)
+    target: Annotated[str | None, typer.Option(metavar="STAGE", help="Stage to build instead of the last one.")] = None
+    platform: Annotated[str | None, typer.Option(metavar="OS/ARCH", help="Platform to build for.")] = None
+    label: Annotated[list[str], typer.Option(metavar="NAME=VALUE", help="Label to add to the image.")] = field(
+        default_factory=list
+    )
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Build every step anew.")] = False
+    compression: Annotated[
+        str | None,
+        typer.Option(metavar="gzip|zstd|none", help="Of the package. [env: DEPLOYMENT_SENDER_COMPRESSION]"),
+    ] = None
+    verify: Annotated[
+        bool | None,
+        typer.Option(
+            "--verify/--no-verify",
+            help="Whether transfers check the checksum. [env: DEPLOYMENT_SENDER_VERIFY_CHECKSUMS]",
+        ),
+    ] = None
+
+    def request(self, context: str, correlation_id: str | None = None) -> ModelContainerPackageInput:
+        """Read the options into the operation's input.
+
+        Raises:
+            DeploymentSenderError: VALIDATION_ERROR, never with a build argument's value.
+        """
+        return ModelContainerPackageInput.read(
+            {
+                "container_name": self.name,
+                "image_tag": self.tag,
+                "build_context": context,
+                "dockerfile_path": self.dockerfile,
+                "build_args": pairs("--build-arg", self.build_arg, os.environ),
+                "target": self.target,
+                "platform": self.platform,
+                "labels": pairs("--label", self.label),
+                "no_cache": self.no_cache,
+                "compression": self.compression,
+                "verify_checksum": self.verify,
+                "correlation_id": correlation_id,
+            }
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TransferOptions:
+    """Where to send a package and what to wait for there."""
+
+    to: ReceiverUrl = None
+    wait_for: Annotated[
+        str, typer.Option(metavar="received|loaded|running", help="How far the receiver must have come.")
+    ] = "loaded"
+
+    def request(
+        self, package_id: str, url: str, *, verify: bool | None = None, correlation_id: str | None = None
+    ) -> ModelPackageTransferInput:
+        """Read the options into the operation's input; `url` is the receiver. VALIDATION_ERROR."""
+        return ModelPackageTransferInput.read(
+            {
+                "package_id": package_id,
+                "remote_receiver_url": url,
+                "verify_checksum": verify,
+                "wait_for": self.wait_for,
+                "correlation_id": correlation_id,
+            }
+        )
+
+
+def pairs(option: str, texts: Iterable[str], environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Read `NAME=VALUE` texts.
+
+    Args:
+        option: What to call them in an error.
+        texts: As they were typed.
+        environ: Where the value of a bare `NAME` is; without it there must be a value.
+
+    Raises:
+        DeploymentSenderError: VALIDATION_ERROR, never with a value.
+    """
+    found = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals and environ is not None:
+            if name not in environ:
+                raise _invalid(f"{option} {name}: there is no value, neither here nor in the environment")
+            value = environ[name]
+        elif not name or not equals:
+            raise _invalid(f"{option} needs {'NAME=VALUE' if environ is None else 'NAME=VALUE or NAME'}")
+        found[name] = value
+    return found
+
+
+def _invalid(message: str) -> DeploymentSenderError:
+    return DeploymentSenderError(ErrorCode.VALIDATION_ERROR, message)

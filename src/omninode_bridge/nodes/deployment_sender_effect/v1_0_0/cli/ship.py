@@ -1,0 +1,67 @@
+"""`deployment-sender ship`."""
+
+import asyncio
+from uuid import uuid4
+
+from ..metrics import Span
+from ..models import ModelContainerPackageInput, ModelPackageTransferInput, OutputModel
+from ..store.paths import check_context
+from .console import facts
+from .figures import duration
+from .journey import Journey
+from .options import BuildOptions, ContextFolder, CorrelationId, TransferOptions
+from .receivers import NO_PACKAGE_YET
+from .reports import document, event_documents, events_line, package_lines, transfer_lines
+from .session import Session
+
+__all__ = ["ship"]
+
+
+async def ship(
+    session: Session,
+    context: ContextFolder,
+    build: BuildOptions,
+    options: TransferOptions,
+    correlation_id: CorrelationId = None,
+) -> bool:
+    """Package an image and send it, with an event at each step.
+
+    The events are BUILD_STARTED, BUILD_COMPLETED, TRANSFER_STARTED and TRANSFER_COMPLETED, or DEPLOYMENT_FAILED
+    where it failed. One that cannot be published waits in the outbox and stops nothing.
+    """
+    # What is wrong with either request shows before anything is built or told.
+    request = build.request(context, correlation_id or str(uuid4()))
+    transfer = options.request(NO_PACKAGE_YET, session.receiver(options.to), correlation_id=request.correlation_id)
+    await asyncio.to_thread(check_context, request.build_context, request.dockerfile_path)
+    return await _ship(session, request, transfer)
+
+
+async def _ship(session: Session, build: ModelContainerPackageInput, request: ModelPackageTransferInput) -> bool:
+    span, console = Span(), session.console
+    async with session.node() as node:
+        journey = Journey(node, console, build)
+        package, transfer = await journey.package(), None
+        if package.success:
+            console.say(*package_lines(package))
+            transfer = await journey.transfer(request.model_copy(update={"package_id": package.package_id}))
+            console.say(*(transfer_lines(transfer) if transfer.success else ()))
+        metrics = await node.get_metrics()
+    last: OutputModel = transfer or package
+    console.document(
+        {
+            "success": last.success,
+            "correlation_id": build.correlation_id,
+            "package": document(package),
+            "transfer": document(transfer) if transfer else None,
+            "events": event_documents(journey.events),
+            "metrics": metrics,
+        }
+    )
+    console.say(*facts([("events", events_line(journey.events)), ("total", duration(span.elapsed_ms))]))
+    if not last.success:
+        console.failure(last)
+    if transfer and not transfer.success:
+        console.note(
+            f"the package is kept: deployment-sender transfer {package.package_id} --to {request.remote_receiver_url}"
+        )
+    return last.success

@@ -1,0 +1,140 @@
+"""One run of one command."""
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.cli.options import CommonOptions
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.cli.session import Session
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+
+
+def failing(error: BaseException) -> Callable[[], Awaitable[bool]]:
+    """Work that raises."""
+
+    async def work() -> bool:
+        raise error
+
+    return work
+
+
+async def _answer(answer: bool) -> bool:
+    return answer
+
+
+@pytest.mark.parametrize(("answer", "code"), [(True, 0), (False, 1)])
+def test_success_is_0_and_failure_1(answer: bool, code: int) -> None:
+    """What the work answers decides."""
+    assert code == Session(CommonOptions()).run(lambda: _answer(answer))
+
+
+@pytest.mark.parametrize(("code", "expected"), [(ErrorCode.VALIDATION_ERROR, 2), (ErrorCode.DOCKER_UNAVAILABLE, 1)])
+def test_a_raised_error_has_its_exit_code(code: ErrorCode, expected: int) -> None:
+    """2 for the caller's mistake, 1 for the world's failure."""
+    assert expected == Session(CommonOptions()).run(failing(DeploymentSenderError(code, "no")))
+
+
+def test_a_raised_error_is_told_with_its_recovery(capsys: pytest.CaptureFixture[str]) -> None:
+    """On stderr; stdout stays empty."""
+    error = DeploymentSenderError(ErrorCode.VALIDATION_ERROR, "the tag is wrong", recovery="Give another.")
+    Session(CommonOptions()).run(failing(error))
+
+    assert ("", "error: VALIDATION_ERROR: the tag is wrong\nwhat to do: Give another.\n") == capsys.readouterr()
+
+
+def test_a_raised_error_is_a_document_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    """With the fields that every output has."""
+    error = DeploymentSenderError(ErrorCode.VALIDATION_ERROR, "wrong", recovery="Mend it.")
+    Session(CommonOptions(json=True)).run(failing(error))
+
+    assert (
+        '{\n  "success": false,\n  "error_code": "VALIDATION_ERROR",\n  "error_message": "wrong",\n'
+        '  "recovery": "Mend it.",\n  "correlation_id": null\n}\n'
+    ) == capsys.readouterr().out
+
+
+def test_what_nobody_expected_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without the exception's text, which may hold a secret."""
+    code = Session(CommonOptions()).run(failing(KeyError("s3cret")))
+
+    assert 1 == code
+    out, err = capsys.readouterr()
+    assert ("", True, False) == (out, err.startswith("error: something unexpected happened: KeyError"), "s3cret" in err)
+    assert "--verbose" in err
+
+
+def test_verbose_shows_the_traceback_of_what_nobody_expected(capsys: pytest.CaptureFixture[str]) -> None:
+    """And does not ask for it."""
+    Session(CommonOptions(verbose=True)).run(failing(KeyError("why")))
+    err = capsys.readouterr().err
+
+    assert (True, False) == ("Traceback" in err, "--verbose" in err)
+
+
+def test_a_reader_that_has_gone_is_left_to_typer() -> None:
+    """It leaves without a word then."""
+    with pytest.raises(BrokenPipeError):
+        Session(CommonOptions()).run(failing(BrokenPipeError()))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_cancels_the_work(number: signal.Signals, capsys: pytest.CaptureFixture[str]) -> None:
+    """It may clean up; the exit code is 130."""
+    cleaned_up = []
+
+    async def work() -> bool:
+        try:
+            os.kill(os.getpid(), number)
+            await asyncio.sleep(60)
+        finally:
+            cleaned_up.append(True)
+        return True
+
+    assert (130, [True]) == (Session(CommonOptions()).run(work), cleaned_up)
+    assert ("", "error: interrupted\n") == capsys.readouterr()
+
+
+def test_an_interrupt_before_the_loop_listens_is_the_same() -> None:
+    """Python raises it by itself then."""
+    assert 130 == Session(CommonOptions()).run(failing(KeyboardInterrupt()))
+
+
+def test_the_folder_of_the_options_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As container values do."""
+    monkeypatch.setenv("PACKAGE_DIR", "/outside")
+
+    assert Path("/given") == Session(CommonOptions(package_dir=Path("/given"))).settings().package_dir
+
+
+def test_the_receiver_is_the_one_given_or_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this order."""
+    monkeypatch.setenv("DEFAULT_RECEIVER_URL", "http://default:8001")
+    session = Session(CommonOptions())
+
+    assert ("http://given:8001", "http://default:8001") == (
+        session.receiver("http://given:8001"),
+        session.receiver(None),
+    )
+
+
+def test_no_receiver_at_all_is_a_mistake() -> None:
+    """It shows before anything is built."""
+    with pytest.raises(DeploymentSenderError, match="no receiver") as raised:
+        Session(CommonOptions()).receiver(None)
+    assert ErrorCode.VALIDATION_ERROR == raised.value.code
+
+
+def test_verbose_lets_our_own_log_lines_through() -> None:
+    """Those of other libraries only from warnings on."""
+    ours = logging.getLogger("omninode_bridge")
+    before = ours.level
+    try:
+        Session(CommonOptions(verbose=True)).run(lambda: _answer(True))
+        assert logging.INFO == ours.level
+    finally:
+        ours.setLevel(before)
