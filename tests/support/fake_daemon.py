@@ -133,13 +133,14 @@ class FakeDaemon:
                 opened.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
             thread.join(10)
-        self._listener.close()
+        for opened in (self._listener, *self._connections):
+            opened.close()
 
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
                 connection, _ = self._listener.accept()
-                self._connections.append(connection)
+                self._connections.append(connection.dup())  # TLS detaches the original
                 self._threads.append(threading.Thread(target=self._serve, args=(connection,)))
                 self._threads[-1].start()
 

@@ -7,6 +7,7 @@ from http.client import HTTPException
 
 from docker.credentials.errors import StoreError
 from docker.errors import APIError, DockerException, StreamParseError
+from requests import RequestException
 from urllib3.exceptions import HTTPError
 
 from ..errors import DeploymentSenderError, ErrorCode
@@ -52,10 +53,13 @@ def translated(address: str, task: str, refusal: ErrorCode = ErrorCode.BUILD_FAI
 
 
 def _root(exc: BaseException) -> BaseException:
-    """Follow the chain down to what happened first; the texts further up hold URLs."""
-    while below := exc.__cause__ or exc.__context__:
-        exc = below
-    return exc
+    """Find what the system or the protocol said first; the texts of the libraries above it hold URLs."""
+    root, link = exc, exc.__cause__ or exc.__context__
+    while link is not None:
+        if isinstance(link, OSError | HTTPException) and not isinstance(link, RequestException):
+            root = link
+        link = link.__cause__ or link.__context__
+    return root
 
 
 def _words(cause: BaseException) -> str:
