@@ -62,7 +62,10 @@ class FaultProxy:
         return f"{self._scheme}://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        listener = socket.create_server(("127.0.0.1", 0))
+        # Small, so that what is not passed on soon is not taken either.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _PIECE_BYTES)
+        self._server = await asyncio.start_server(self._accept, sock=listener, limit=_PIECE_BYTES)
         return self
 
     async def __aexit__(

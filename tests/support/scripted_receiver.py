@@ -49,7 +49,7 @@ class Reply:
         body = text.encode() if isinstance(text, str) else text
         headers = {"Content-Length": str(len(body)), "Connection": "close"} | headers
         head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        return f"HTTP/1.1 {self.status} Scripted\r\n{head}\r\n".encode() + body
+        return f"HTTP/1.1 {self.status} Scripted\r\n{head}\r\n".encode("latin-1") + body
 
 
 def receipt(**changes: object) -> Reply:

@@ -6,6 +6,8 @@ of the pool that a cancelled request could lose.
 """
 
 import asyncio
+import os
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -163,20 +165,29 @@ def _translated(url: str) -> Iterator[None]:
 
 
 def _unreachable(where: str, exc: Exception) -> DeploymentSenderError:
-    message = f"no connection to {where}: {_reason(exc)}"
-    if isinstance(exc.__cause__, ssl.SSLError) and not isinstance(exc.__cause__, ssl.SSLEOFError):
+    message, cause = f"no connection to {where}: {_reason(exc)}", _cause(exc)
+    if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError):
         return DeploymentSenderError(ErrorCode.REMOTE_UNREACHABLE, message, recovery=_TLS_RECOVERY, retry=False)
     return DeploymentSenderError(ErrorCode.REMOTE_UNREACHABLE, message, retry=True)
 
 
+def _cause(exc: Exception) -> object:
+    """The exception behind one of httpcore's: its argument, as httpcore's pool drops the `__cause__`."""
+    return exc.args[0] if exc.args else None
+
+
 def _reason(exc: Exception) -> str:
-    """Say why in a few words; httpcore's exceptions say little, their causes more."""
-    cause = exc.__cause__
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return f"its certificate is not trusted ({cause.verify_message})"
-    if isinstance(cause, ssl.SSLError):
-        return f"TLS failed ({cause.reason})"
     for kind, words in _WORDS.items():
         if isinstance(exc, kind):
             return words
-    return (getattr(cause, "strerror", None) or str(exc) or "it was closed").strip().rstrip(".")
+    match _cause(exc):
+        case ssl.SSLCertVerificationError() as refused:
+            return f"its certificate is not trusted ({refused.verify_message})"
+        case ssl.SSLError() as failed:
+            return f"TLS failed ({failed.reason})"
+        case socket.gaierror() as unknown:
+            return f"the name cannot be resolved ({unknown.strerror})"
+        case OSError() as failed if failed.errno is not None:
+            return os.strerror(failed.errno)
+        case other:
+            return str(other).rstrip(".")

@@ -6,7 +6,9 @@ socket: they look for an answer before every write and while they wait for room 
 read what had arrived (on Linux a reset leaves the receive queue as it is). httpcore does the rest: after a
 `WriteError` it goes on to read the response.
 
-The idle time-out counts from the last byte that moved, not from the start of a chunk.
+The idle time-out counts from the last byte that moved, not from the start of a chunk. The kernel keeps at most half a
+megabyte that is not sent yet (TCP_NOTSENT_LOWAT, tcp(7)): with the usual four, a slow line would still be sending long
+after the last write, and look idle.
 """
 
 import asyncio
@@ -22,6 +24,7 @@ __all__ = ["ListeningBackend"]
 
 _SLICE_BYTES = 262_144  # what one call may encrypt or copy before the loop gets its turn
 _RECEIVE_BYTES = 65_536
+_UNSENT_BYTES = 524_288
 _INFORMATIONAL = re.compile(rb"HTTP/1\.[01] 1", re.ASCII)
 _NOT_YET_READABLE = (BlockingIOError, ssl.SSLWantReadError)
 _NOT_YET_WRITABLE = (BlockingIOError, ssl.SSLWantWriteError)
@@ -50,7 +53,7 @@ class ListeningBackend(httpcore.AsyncNetworkBackend):
             socket_options: Not used here.
 
         Raises:
-            httpcore.ConnectError: Caused by the `OSError` of the last address.
+            httpcore.ConnectError: Holds the `OSError` of the last address.
             httpcore.ConnectTimeout: No address answered in time.
         """
         try:
@@ -58,9 +61,9 @@ class ListeningBackend(httpcore.AsyncNetworkBackend):
                 found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
             return await _connect_any(found, timeout)
         except TimeoutError as exc:
-            raise httpcore.ConnectTimeout from exc
+            raise httpcore.ConnectTimeout(exc) from exc
         except (OSError, UnicodeError) as exc:
-            raise httpcore.ConnectError from exc
+            raise httpcore.ConnectError(exc) from exc
 
 
 async def _connect_any(found: _Addresses, seconds: float | None) -> "_Stream":
@@ -81,6 +84,7 @@ async def _connect(
     try:
         connection.settimeout(0)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
         await asyncio.get_running_loop().sock_connect(connection, address)
     except BaseException:
         connection.close()
@@ -108,7 +112,7 @@ class _Stream(httpcore.AsyncNetworkStream):
             except _NOT_YET_READABLE:
                 await self._ready(timeout, httpcore.ReadTimeout, read=True)
             except OSError as exc:
-                raise httpcore.ReadError from exc
+                raise httpcore.ReadError(exc) from exc
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
         """Send everything, or raise `WriteError` when the other side has answered or gone away before that."""
@@ -120,7 +124,7 @@ class _Stream(httpcore.AsyncNetworkStream):
             except _NOT_YET_WRITABLE:
                 await self._ready(timeout, httpcore.WriteTimeout, read=self._listening, write=True)
             except OSError as exc:
-                raise httpcore.WriteError from exc
+                raise httpcore.WriteError(exc) from exc
 
     def _listen(self) -> None:
         """Look whether an answer has come; one of the 1xx (RFC 9110 15.2) is none yet."""
@@ -131,17 +135,17 @@ class _Stream(httpcore.AsyncNetworkStream):
         except (*_NOT_YET_READABLE, ssl.SSLWantWriteError):
             return
         except OSError as exc:
-            raise httpcore.WriteError from exc
+            raise httpcore.WriteError(exc) from exc
         self._early += data
         if not _INFORMATIONAL.match(self._early):
-            raise httpcore.WriteError
+            raise httpcore.WriteError("the answer came first")
         self._listening = False
 
     async def aclose(self) -> None:
         """Close at once; a task that waits on this stream gets an error."""
         if self._waiter is not None and not self._waiter.done():
             self._forget()
-            self._waiter.set_exception(ConnectionAbortedError("the connection was closed"))
+            self._waiter.set_exception(httpcore.ReadError("it was closed on this side"))
         self._socket.close()
 
     async def start_tls(
@@ -153,7 +157,7 @@ class _Stream(httpcore.AsyncNetworkStream):
         """Shake hands over this connection and go on with TLS.
 
         Raises:
-            httpcore.ConnectError: Caused by the `ssl.SSLError`, or the connection's end.
+            httpcore.ConnectError: Holds the `ssl.SSLError`, or the `OSError` that ended the connection.
             httpcore.ConnectTimeout: The other side did not finish in time.
         """
         try:
@@ -162,7 +166,7 @@ class _Stream(httpcore.AsyncNetworkStream):
             )
             stream = _Stream(secured)
         except OSError as exc:
-            raise httpcore.ConnectError from exc
+            raise httpcore.ConnectError(exc) from exc
         try:
             await stream._shake_hands(secured, timeout)
         except BaseException:
@@ -179,7 +183,7 @@ class _Stream(httpcore.AsyncNetworkStream):
             except ssl.SSLWantWriteError:
                 await self._ready(seconds, httpcore.ConnectTimeout, write=True)
             except OSError as exc:
-                raise httpcore.ConnectError from exc
+                raise httpcore.ConnectError(exc) from exc
 
     async def _ready(
         self, seconds: float | None, late: type[Exception], *, read: bool = False, write: bool = False
@@ -195,7 +199,7 @@ class _Stream(httpcore.AsyncNetworkStream):
             async with asyncio.timeout(seconds):
                 await waiter
         except TimeoutError as exc:
-            raise late from exc
+            raise late(exc) from exc
         finally:
             self._forget()
 

@@ -1,0 +1,38 @@
+"""A package on its way, for tests of uploaders."""
+
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import PackageUpload
+
+__all__ = ["CHECKSUM", "PACKAGE_ID", "UPLOAD", "an_upload"]
+
+PACKAGE_ID = "5f0c2a52-91ab-4c3e-8a53-0d6c1f6f7a10"
+CHECKSUM = "ab" * 32
+UPLOAD = PackageUpload(
+    receiver_url="http://receiver:8001",
+    file=io.BytesIO(),
+    filename="image.tar.gz",
+    size_bytes=0,
+    package_id=PACKAGE_ID,
+    checksum=CHECKSUM,
+    container_name="hello",
+    image_tag="1.0",
+    compression="gzip",
+    image_id="sha256:" + "cd" * 32,
+    verify_checksum=True,
+    correlation_id="deploy-001",
+)
+
+
+@contextmanager
+def an_upload(path: Path, receiver_url: str, **changes: Any) -> Iterator[PackageUpload]:
+    """Open a file as a package for a receiver."""
+    with path.open("rb", buffering=0) as file:
+        size_bytes = os.fstat(file.fileno()).st_size
+        yield replace(UPLOAD, receiver_url=receiver_url, file=file, size_bytes=size_bytes, **changes)
