@@ -188,8 +188,12 @@ class Staging:
     def _make_own(self, folder: Path) -> int:
         with _locked(self._staging, fcntl.LOCK_SH):
             folder.mkdir(_FOLDER_MODE)
-            lock = os.open(folder, _A_FOLDER)
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            try:
+                lock = os.open(folder, _A_FOLDER)
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            except OSError:
+                folder.rmdir()
+                raise
         return lock
 
 
@@ -212,8 +216,8 @@ def _swept(folder: Path) -> bool:
     try:
         with _locked(folder, fcntl.LOCK_EX | fcntl.LOCK_NB):
             shutil.rmtree(folder)
-    except BlockingIOError:
-        return False  # its owner lives
+    except (BlockingIOError, FileNotFoundError):
+        return False  # its owner lives, or has just finished
     except OSError as exc:
         _log.warning("%s is left over and cannot be removed: %s", folder, exc)
         return False
