@@ -98,7 +98,7 @@ class FakeEngine:
             on_line(line)
         await self._called("build")
         self.images[request.reference] = self._archive(request.reference)
-        return _facts(self.images[request.reference])[0].image_id
+        return (await asyncio.to_thread(_facts, self.images[request.reference]))[0].image_id
 
     async def export(self, reference: str, consume: Callable[[Iterator[bytes]], T]) -> T:
         await self._called("export")
@@ -112,7 +112,7 @@ class FakeEngine:
         stop = threading.Event()
         archive = await _in_thread(stop, b"".join, _until(stop, chunks))
         try:
-            _, names = _facts(archive)
+            _, names = await asyncio.to_thread(_facts, archive)
         except (tarfile.TarError, KeyError, ValueError) as exc:
             raise DeploymentSenderError(ErrorCode.BUILD_FAILED, f"The image could not be loaded: {exc}") from exc
         self.images |= dict.fromkeys(names, archive)
@@ -120,7 +120,7 @@ class FakeEngine:
     async def inspect(self, reference: str) -> ImageFacts | None:
         await self._called("inspect")
         archive = self.images.get(reference)
-        return None if archive is None else _facts(archive)[0]
+        return None if archive is None else (await asyncio.to_thread(_facts, archive))[0]
 
     async def run(self, reference: str, name: str, labels: Mapping[str, str]) -> str:
         await self._called("run")

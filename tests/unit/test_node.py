@@ -128,7 +128,13 @@ async def test_a_correlation_id_in_the_input_wins(world: World) -> None:
     """It is nearer to the work."""
     async with world.node as node:
         event = await node.execute_effect(
-            contract("publish_transfer_event", "outer", event_type="BUILD_STARTED", correlation_id="inner")
+            ModelContractEffect(
+                input_data={
+                    "operation": "publish_transfer_event",
+                    "input": {"event_type": "BUILD_STARTED", "correlation_id": "inner"},
+                },
+                correlation_id="outer",
+            )
         )
 
     assert isinstance(event, ModelKafkaPublishOutput)

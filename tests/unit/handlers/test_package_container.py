@@ -73,7 +73,7 @@ async def test_the_manifest_says_what_later_steps_need(house: House) -> None:
     """Also what the input left to the settings."""
     result = await house.handler.handle(house.request())
 
-    (manifest,) = (await house.resources.store()).list()
+    (manifest,) = await asyncio.to_thread((await house.resources.store()).list)
     facts = await house.engine.inspect("hello:1.0")
     assert facts is not None
     assert (result.package_id, result.image_id, result.package_checksum, True, "gzip") == (
@@ -90,7 +90,7 @@ async def test_the_input_wins_over_the_settings(house: House) -> None:
     """For compression and for the later check."""
     await house.handler.handle(house.request(compression="none", verify_checksum=False))
 
-    (manifest,) = (await house.resources.store()).list()
+    (manifest,) = await asyncio.to_thread((await house.resources.store()).list)
     assert ("none", False, "image.tar") == (manifest.compression, manifest.verify_checksum, manifest.filename)
 
 
