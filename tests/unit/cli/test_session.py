@@ -23,14 +23,14 @@ def failing(error: BaseException) -> Callable[[], Awaitable[bool]]:
     return work
 
 
-async def _answer(answer: bool) -> bool:
+async def _answer(*, answer: bool) -> bool:
     return answer
 
 
 @pytest.mark.parametrize(("answer", "code"), [(True, 0), (False, 1)])
 def test_success_is_0_and_failure_1(answer: bool, code: int) -> None:
     """What the work answers decides."""
-    assert code == Session(CommonOptions()).run(lambda: _answer(answer))
+    assert code == Session(CommonOptions()).run(lambda: _answer(answer=answer))
 
 
 @pytest.mark.parametrize(("code", "expected"), [(ErrorCode.VALIDATION_ERROR, 2), (ErrorCode.DOCKER_UNAVAILABLE, 1)])
@@ -134,7 +134,7 @@ def test_verbose_lets_our_own_log_lines_through() -> None:
     ours = logging.getLogger("omninode_bridge")
     before = ours.level
     try:
-        Session(CommonOptions(verbose=True)).run(lambda: _answer(True))
+        Session(CommonOptions(verbose=True)).run(lambda: _answer(answer=True))
         assert logging.INFO == ours.level
     finally:
         ours.setLevel(before)

@@ -55,8 +55,10 @@ def _app() -> typer.Typer:
     app.callback(no_args_is_help=True)(flattened(_common))
     for name, function in _COMMANDS.items():
         app.command(name)(command(function))
-    app.add_typer(_listing(list_packages, remove=remove_package), name="packages", help="The packages of the store.")
-    app.add_typer(_listing(list_events, flush=flush_events, drop=drop_event), name="events", help="The events of the outbox.")
+    packages = _listing(list_packages, remove=remove_package)
+    app.add_typer(packages, name="packages", help="The packages of the store.")
+    events = _listing(list_events, flush=flush_events, drop=drop_event)
+    app.add_typer(events, name="events", help="The events of the outbox.")
     return app
 
 

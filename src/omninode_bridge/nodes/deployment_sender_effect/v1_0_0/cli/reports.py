@@ -95,11 +95,11 @@ def events_line(events: Events) -> str:
 
 def event_lines(events: Events) -> list[str]:
     """Tell where each event is."""
-    return facts([(event_type, f"{event_place(event)} {event.topic}") for event_type, event in events])
+    return facts([(event_type, f"{event_place(event)}: {event.topic}") for event_type, event in events])
 
 
 def event_place(event: ModelKafkaPublishOutput) -> str:
-    """Tell where an event is: what comes next is its topic."""
+    """Tell where an event is."""
     if event.event_published:
         took = duration(event.publish_duration_ms or 0)
         return f"published in {took}, partition {event.partition}, offset {event.offset}"

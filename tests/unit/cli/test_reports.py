@@ -1,0 +1,131 @@
+"""What results look like to people."""
+
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.cli.reports import (
+    event_documents,
+    event_lines,
+    events_line,
+    figures_lines,
+    package_lines,
+    short_id,
+    transfer_lines,
+)
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.metrics import Metrics
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.models import (
+    EventType,
+    ModelContainerPackageOutput,
+    ModelKafkaPublishOutput,
+    ModelPackageTransferOutput,
+)
+
+PACKAGE_ID = "5f0c2a52-91ab-4c3e-8a53-0d6c1f6f7a10"
+PACKAGE = ModelContainerPackageOutput(
+    success=True,
+    container_name="hello",
+    image_tag="1.0",
+    package_id=PACKAGE_ID,
+    image_id=f"sha256:{'0123456789ab' * 5}cdef",
+    package_path="/store/image.tar.gz",
+    package_checksum="a" * 64,
+    package_size_bytes=4_000_000,
+    package_size_mb=4.0,
+    compression="gzip",
+    compression_ratio=0.4,
+    build_duration_ms=1500,
+    export_duration_ms=200,
+)
+TRANSFER = ModelPackageTransferOutput(
+    success=True,
+    transfer_success=True,
+    package_id=PACKAGE_ID,
+    remote_deployment_id="d-1",
+    deployment_status="loaded",
+    checksum_verified=True,
+    transfer_duration_ms=40,
+    transfer_throughput_mbps=800,
+    bytes_transferred=4_000_000,
+    attempts=1,
+)
+SENT = ModelKafkaPublishOutput(
+    success=True, event_published=True, topic="t.v1", partition=2, offset=7, publish_duration_ms=12
+)
+QUEUED = ModelKafkaPublishOutput(success=True, event_published=False, queued=True, topic="t.v1")
+LOST = ModelKafkaPublishOutput(success=False, event_published=False, topic="t.v1")
+
+
+def test_a_package_is_told_in_seven_lines() -> None:
+    """The throughput is that of the bytes that the engine handed out."""
+    assert [
+        f"package     {PACKAGE_ID}",
+        "image       hello:1.0 0123456789ab",
+        "file        /store/image.tar.gz",
+        "size        4.0 MB (gzip), 40% of 10.0 MB",
+        f"BLAKE3      {'a' * 64}",
+        "build       1.5 s",
+        "export      200 ms (50.0 MB/s read from the engine)",
+    ] == package_lines(PACKAGE)
+
+
+def test_a_transfer_is_told_in_four_lines() -> None:
+    """Mbit/s become MB/s."""
+    assert [
+        "deployment  d-1",
+        "status      loaded",
+        "BLAKE3      verified by the receiver",
+        "transfer    4.0 MB in 40 ms (100.0 MB/s)",
+    ] == transfer_lines(TRANSFER)
+
+
+def test_what_a_receiver_does_not_tell_is_said_so() -> None:
+    """A foreign one may have no statuses, and may not verify."""
+    foreign = TRANSFER.model_copy(update={"deployment_status": None, "checksum_verified": False, "attempts": 3})
+
+    assert [
+        "deployment  d-1",
+        "status      not told by this receiver",
+        "BLAKE3      not verified by the receiver",
+        "transfer    4.0 MB in 40 ms (100.0 MB/s, 3 attempts)",
+    ] == transfer_lines(foreign)
+
+
+def test_events_are_told_one_by_one() -> None:
+    """Where each is; the numbers are the broker's."""
+    events = [(EventType.BUILD_STARTED, SENT), (EventType.BUILD_COMPLETED, QUEUED), (EventType.TRANSFER_STARTED, LOST)]
+
+    assert [
+        "BUILD_STARTED     published in 12 ms, partition 2, offset 7: t.v1",
+        "BUILD_COMPLETED   in the outbox: t.v1",
+        "TRANSFER_STARTED  lost: t.v1",
+    ] == event_lines(events)
+
+
+def test_events_are_told_in_short() -> None:
+    """Those that are published and those that wait."""
+    events = [(EventType.BUILD_STARTED, SENT), (EventType.BUILD_COMPLETED, QUEUED)]
+
+    assert "1 published, 1 in the outbox (`deployment-sender events`)" == events_line(events)
+    assert "none recorded" == events_line([(EventType.BUILD_STARTED, LOST)])
+
+
+def test_an_event_is_told_to_programs_with_its_type() -> None:
+    """Which its output does not have."""
+    (document,) = event_documents([(EventType.BUILD_STARTED, SENT)])
+
+    assert ("BUILD_STARTED", 7) == (document["event_type"], document["offset"])
+
+
+def test_figures_are_told_in_short() -> None:
+    """An average only where there is one."""
+    metrics = Metrics()
+    with metrics.span("builds", "a:1"):
+        pass
+
+    assert [
+        "builds      1 of 1 successful, 0 ms on average",
+        "transfers   0 of 0 successful",
+        "publishes   0 of 0 successful",
+    ] == figures_lines(metrics.snapshot())
+
+
+def test_an_id_is_shortened_as_docker_does() -> None:
+    """Twelve digits."""
+    assert "0123456789ab" == short_id(f"sha256:0123456789ab{'c' * 52}") == short_id("0123456789abcdef")
