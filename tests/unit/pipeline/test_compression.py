@@ -11,7 +11,6 @@ import pytest
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.models.fields import Compression
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.pipeline.compression import (
-    SUFFIXES,
     CompressionError,
     compressor,
     decompressed,
@@ -149,8 +148,3 @@ def test_zstd_window(window_log: int, passes: bool) -> None:
 def test_detect(kind: Compression) -> None:
     """The first bytes tell the compression."""
     assert kind == detect(_compressed(_DATA, kind)[:4])
-
-
-def test_every_kind_has_a_suffix() -> None:
-    """The file's name tells the compression, too."""
-    assert {"gzip": ".tar.gz", "zstd": ".tar.zst", "none": ".tar"} == SUFFIXES

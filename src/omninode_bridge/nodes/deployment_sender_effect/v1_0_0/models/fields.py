@@ -10,7 +10,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator
 
-__all__ = ["Checksum", "Compression", "ContainerName", "CorrelationId", "ImageTag", "PackageId", "WaitFor"]
+__all__ = ["SUFFIXES", "Checksum", "Compression", "ContainerName", "CorrelationId", "ImageTag", "PackageId", "WaitFor"]
 
 _NAME_MAX_CHARACTERS = 255
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
@@ -76,3 +76,6 @@ Checksum = Annotated[str, AfterValidator(_checksum)]
 CorrelationId = Annotated[str, AfterValidator(_correlation_id)]
 Compression = Literal["gzip", "zstd", "none"]
 WaitFor = Literal["received", "loaded", "running"]
+
+# Of package files, by which the tools know them.
+SUFFIXES: dict[Compression, str] = {"gzip": ".tar.gz", "zstd": ".tar.zst", "none": ".tar"}

@@ -12,9 +12,8 @@ from ..models.fields import Compression
 from .errors import CompressionError
 from .gunzip import GzipMember
 
-__all__ = ["SUFFIXES", "CompressionError", "Compressor", "compressor", "decompressed", "detect"]
+__all__ = ["CompressionError", "Compressor", "compressor", "decompressed", "detect"]
 
-SUFFIXES: dict[Compression, str] = {"gzip": ".tar.gz", "zstd": ".tar.zst", "none": ".tar"}
 
 _PIECE_BYTES = 1 << 20
 # A decoder copies what follows its end: small slices keep that cheap where parts are many.

@@ -11,8 +11,7 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from ..errors import DeploymentSenderError, ErrorCode
-from ..models.fields import Compression
-from ..pipeline.compression import SUFFIXES
+from ..models.fields import SUFFIXES, Compression
 from .disk import disk_errors
 from .manifest import PackageManifest
 from .staging import Staged, Staging
