@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.handlers import PackageContainerHandler
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.handlers.package_container import PackageContainerHandler
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.models import ModelContainerPackageInput
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import Progress
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.resources import Openers, Resources
