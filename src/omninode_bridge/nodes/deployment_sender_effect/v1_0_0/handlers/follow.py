@@ -70,24 +70,12 @@ class Follower:
         """Ask once, and again for a while if the receiver does not answer."""
         import stamina  # noqa: PLC0415 - only transfers need it, and loaded it
 
-        async for attempt in stamina.retry_context(on=_may_pass, attempts=None, timeout=_PATIENCE_SECONDS):
-            with attempt:
-                return await self._uploader.state(self._receiver_url, status_url)
-        raise AssertionError  # the last attempt answers or raises
+        patiently = stamina.AsyncRetryingCaller(attempts=None, timeout=_PATIENCE_SECONDS)
+        return await patiently(_may_pass, self._uploader.state, self._receiver_url, status_url)
 
 
 def _reached(status: DeploymentStatus | None, wait_for: WaitFor) -> bool:
     return status in _ORDER and _ORDER.index(status) >= _ORDER.index(wait_for)
-
-
-async def _ask(uploader: PackageUploader, receiver_url: str, status_url: str) -> DeploymentState:
-    """Ask once, and again for a while if the receiver does not answer."""
-    import stamina  # noqa: PLC0415 - only transfers need it, and loaded it
-
-    async for attempt in stamina.retry_context(on=_may_pass, attempts=None, timeout=_PATIENCE_SECONDS):
-        with attempt:
-            return await uploader.state(receiver_url, status_url)
-    raise AssertionError  # the last attempt answers or raises
 
 
 def _may_pass(exc: Exception) -> bool:

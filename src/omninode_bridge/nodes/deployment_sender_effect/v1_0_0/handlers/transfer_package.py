@@ -160,15 +160,12 @@ class TransferPackageHandler:
         await asyncio.to_thread(import_module, "stamina")  # takes longer than a loop may wait
         import stamina  # noqa: PLC0415 - only transfers need it
 
-        attempts = self._resources.settings.transfer_attempts
-        async for attempt in stamina.retry_context(on=_whether_again, attempts=attempts, timeout=None):
-            with attempt:
-                trip.attempts = attempt.num
-                return await _attempt(trip, upload, uploader)
-        raise AssertionError  # the last attempt returns or raises
+        again_and_again = stamina.AsyncRetryingCaller(attempts=self._resources.settings.transfer_attempts, timeout=None)
+        return await again_and_again(_whether_again, _attempt, trip, upload, uploader)
 
 
 async def _attempt(trip: _Trip, upload: PackageUpload, uploader: PackageUploader) -> Receipt:
+    trip.attempts += 1
     span, sent_bytes = Span(), 0
 
     def on_sent(done_bytes: int) -> None:

@@ -1,0 +1,449 @@
+"""The transfer's rules: what never leaves, what is tried again, and what the output tells."""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import stamina
+
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.handlers.transfer_package import (
+    TransferPackageHandler,
+    _disk_errors_of_a_transfer,
+)
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.models import (
+    ModelPackageTransferInput,
+    ModelPackageTransferOutput,
+)
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import (
+    DeploymentState,
+    PackageUpload,
+    PackageUploader,
+    Progress,
+    ProgressCallback,
+    Receipt,
+)
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.resources import Openers, Resources
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.settings import DeploymentSenderSettings
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.store.manifest import PackageManifest
+from support.stored import keep_package
+from support.uploader import FakeUploader
+
+CONTENT = os.urandom(100_000)
+URL = "http://receiver:8001"
+BUSY = DeploymentSenderError(ErrorCode.TRANSFER_FAILED, "busy", retry=True)
+REFUSED = DeploymentSenderError(ErrorCode.TRANSFER_FAILED, "refused", retry=False)
+
+
+@dataclass
+class Sender:
+    """A handler with a package in its store and a fake way to receivers."""
+
+    folder: Path
+    manifest: PackageManifest
+    path: Path
+    uploader: PackageUploader
+    settings: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        async def open_uploader(_: DeploymentSenderSettings) -> PackageUploader:
+            return self.uploader
+
+        settings = DeploymentSenderSettings.load({"package_dir": self.folder} | self.settings, {})
+        self.resources = Resources(settings, Openers(uploader=open_uploader))
+        self.handler = TransferPackageHandler(self.resources)
+
+    async def transfer(self, on_progress: ProgressCallback | None = None, **given: Any) -> ModelPackageTransferOutput:
+        """Transfer the package."""
+        values = {"package_id": self.manifest.package_id, "remote_receiver_url": URL} | given
+        return await self.handler.handle(ModelPackageTransferInput.read(values), on_progress)
+
+    async def refused(self, **given: Any) -> str:
+        """Transfer what must not be; answer the message. Nothing was sent and nothing counted."""
+        with pytest.raises(DeploymentSenderError) as caught:
+            await self.transfer(**given)
+        assert ErrorCode.VALIDATION_ERROR is caught.value.code
+        assert 0 == self.resources.metrics.snapshot()["total_transfers"]
+        return caught.value.message
+
+    def counts(self) -> dict[str, int | float | None]:
+        """The transfers' counters."""
+        figures = self.resources.metrics.snapshot()
+        return {outcome: figures[f"{outcome}_transfers"] for outcome in ("total", "successful", "failed", "cancelled")}
+
+
+MakeSender = Callable[..., Sender]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> MakeSender:
+    """Make a sender."""
+    packages = {verify: keep_package(tmp_path, CONTENT, verify_checksum=verify) for verify in (True, False)}
+
+    def made(uploader: PackageUploader | None = None, *, kept_verify: bool = True, **settings: Any) -> Sender:
+        manifest, path = packages[kept_verify]
+        return Sender(tmp_path, manifest, path, uploader or FakeUploader(), settings)
+
+    return made
+
+
+@pytest.fixture
+def no_back_off() -> Iterator[None]:
+    """Let retries follow each other at once."""
+    with stamina.set_testing(True, attempts=10, cap=True):
+        yield
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    """Wait until something is so."""
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110 - what is waited for tells nobody
+            await asyncio.sleep(0.01)
+
+
+async def test_a_transfer_tells_what_happened(make: MakeSender) -> None:
+    """The output holds the receiver's words and our own figures."""
+    sender = make(FakeUploader([Receipt("d-1", checksum_verified=True, status="loaded")]))
+    output = await sender.transfer(correlation_id="deploy-001")
+
+    assert output.transfer_duration_ms is not None
+    assert output.transfer_duration_ms > 0
+    assert output.transfer_throughput_mbps is not None
+    assert output.transfer_throughput_mbps > 0
+    assert (
+        ModelPackageTransferOutput(
+            success=True,
+            transfer_success=True,
+            correlation_id="deploy-001",
+            package_id=sender.manifest.package_id,
+            remote_deployment_id="d-1",
+            deployment_status="loaded",
+            checksum_verified=True,
+            transfer_duration_ms=output.transfer_duration_ms,
+            transfer_throughput_mbps=output.transfer_throughput_mbps,
+            bytes_transferred=len(CONTENT),
+            attempts=1,
+        )
+        == output
+    )
+    assert {"total": 1, "successful": 1, "failed": 0, "cancelled": 0} == sender.counts()
+    assert len(CONTENT) == sender.resources.metrics.snapshot()["total_bytes_transferred"]
+
+
+async def test_the_package_is_sent_as_its_manifest_describes_it(make: MakeSender) -> None:
+    """Every field comes from the store, the image by its config digest, and the file from its open descriptor."""
+    uploader = FakeUploader()
+    sender = make(uploader)
+    await sender.transfer()
+    upload, manifest = uploader.uploads[0], sender.manifest
+
+    assert [CONTENT] == uploader.contents
+    assert (URL, "image.tar.gz", len(CONTENT)) == (upload.receiver_url, upload.filename, upload.size_bytes)
+    assert (manifest.package_id, manifest.checksum) == (upload.package_id, upload.checksum)
+    assert ("hello", "1.0", "gzip") == (upload.container_name, upload.image_tag, upload.compression)
+    assert (manifest.config_digest, True) == (upload.image_id, upload.verify_checksum)
+    assert upload.file.closed
+
+
+@pytest.mark.parametrize(("given", "sent"), [("deploy-001", "deploy-001"), (None, "build-001")])
+async def test_the_correlation_id_goes_along(make: MakeSender, given: str | None, sent: str) -> None:
+    """The caller's own, or that of the build; the output tells the caller's only."""
+    uploader = FakeUploader()
+    output = await make(uploader).transfer(correlation_id=given)
+
+    assert sent == uploader.uploads[0].correlation_id
+    assert given == output.correlation_id
+
+
+async def test_what_is_said_of_the_package_may_be_right(make: MakeSender) -> None:
+    """Path, checksum, name and tag of the package change nothing."""
+    sender = make()
+    output = await sender.transfer(
+        package_path=str(sender.path),
+        package_checksum=sender.manifest.checksum,
+        container_name="hello",
+        image_tag="1.0",
+    )
+
+    assert output.success
+
+
+async def test_another_path_is_refused(make: MakeSender, tmp_path: Path) -> None:
+    """Only the store's own file is sent: no other, and no link to it."""
+    sender = make()
+    other, link = tmp_path / "other", tmp_path / "link"
+    other.write_bytes(CONTENT)
+    link.symlink_to(sender.path)
+
+    for path in (str(other), str(link), "image.tar.gz", f"{sender.path}/../../etc"):
+        assert "package_path" in await sender.refused(package_path=path)
+
+
+@pytest.mark.parametrize(("name", "value"), [("container_name", "other"), ("image_tag", "2.0")])
+async def test_another_name_or_tag_is_refused(make: MakeSender, name: str, value: str) -> None:
+    """The caller means another package."""
+    assert name in await make().refused(**{name: value})
+
+
+async def test_an_unknown_package_is_refused(make: MakeSender) -> None:
+    """There is nothing to send."""
+    assert "there is no package" in await make().refused(package_id="00000000-0000-4000-8000-000000000000")
+
+
+async def test_a_receiver_must_be_named_somewhere(make: MakeSender) -> None:
+    """Neither the input nor the settings name one."""
+    assert "no receiver is named" == await make().refused(remote_receiver_url=None)
+
+
+async def test_the_default_receiver_is_used(make: MakeSender) -> None:
+    """The setting stands in for the input."""
+    uploader = FakeUploader()
+    await make(uploader, default_receiver_url="http://edge:8001").transfer(remote_receiver_url=None)
+
+    assert "http://edge:8001" == uploader.uploads[0].receiver_url
+
+
+async def test_a_default_receiver_that_is_no_url_is_refused(make: MakeSender) -> None:
+    """The setting must be what the input must be."""
+    assert "receiver's URL" in await make(default_receiver_url="ftp://edge").refused(remote_receiver_url=None)
+
+
+async def failed_before_sending(sender: Sender, **given: Any) -> ModelPackageTransferOutput:
+    """Transfer what never leaves; answer the output."""
+    output = await sender.transfer(**given)
+    assert isinstance(sender.uploader, FakeUploader)
+    assert [] == sender.uploader.uploads
+    assert (False, False, 0, 0) == (output.success, output.transfer_success, output.attempts, output.bytes_transferred)
+    assert output.transfer_duration_ms is None
+    assert {"total": 1, "successful": 0, "failed": 1, "cancelled": 0} == sender.counts()
+    return output
+
+
+async def test_another_announced_checksum_is_a_mismatch(make: MakeSender) -> None:
+    """The package is not the one that the caller means."""
+    output = await failed_before_sending(make(), package_checksum="ab" * 32)
+
+    assert ErrorCode.CHECKSUM_MISMATCH is output.error_code
+
+
+async def test_a_damaged_package_never_leaves(make: MakeSender) -> None:
+    """One flipped bit is found before a byte is sent."""
+    sender = make()
+    sender.path.write_bytes(CONTENT[:-1] + bytes([CONTENT[-1] ^ 1]))
+    output = await failed_before_sending(sender)
+
+    assert ErrorCode.CHECKSUM_MISMATCH is output.error_code
+    assert output.error_message is not None
+    assert output.error_message.endswith("it was not sent")
+
+
+async def test_a_truncated_package_never_leaves(make: MakeSender) -> None:
+    """Its size is wrong already; it counts as a failed transfer."""
+    sender = make()
+    os.truncate(sender.path, 10)
+
+    assert ErrorCode.CHECKSUM_MISMATCH is (await failed_before_sending(sender, verify_checksum=False)).error_code
+
+
+@pytest.mark.parametrize(
+    ("kept", "given", "hashed"), [(True, None, True), (False, None, False), (True, False, False), (False, True, True)]
+)
+async def test_who_decides_whether_it_is_hashed(make: MakeSender, kept: bool, given: bool | None, hashed: bool) -> None:
+    """The input, or else what the package was made with."""
+    uploader = FakeUploader()
+    sender = make(uploader, kept_verify=kept)
+    sender.path.write_bytes(bytes(len(CONTENT)))
+    output = await sender.transfer(verify_checksum=given)
+
+    assert hashed == (output.error_code is ErrorCode.CHECKSUM_MISMATCH)
+    assert [False] * (not hashed) == [upload.verify_checksum for upload in uploader.uploads]
+
+
+def test_a_disk_that_refuses_fails_the_transfer() -> None:
+    """Reading is no build: the code is the transfer's, the words are the disk's."""
+    with pytest.raises(DeploymentSenderError, match="cannot read") as caught, _disk_errors_of_a_transfer():
+        raise DeploymentSenderError(ErrorCode.BUILD_FAILED, "cannot read it", recovery="Check the disk.")
+
+    assert (ErrorCode.TRANSFER_FAILED, "Check the disk.") == (caught.value.code, caught.value.recovery)
+
+
+@pytest.mark.usefixtures("no_back_off")
+async def test_what_may_pass_is_tried_again(make: MakeSender, caplog: pytest.LogCaptureFixture) -> None:
+    """Each attempt starts anew, is counted, and its failure logged."""
+    unreachable = DeploymentSenderError(ErrorCode.REMOTE_UNREACHABLE, "nobody there")
+    uploader = FakeUploader([unreachable, BUSY, Receipt("d-1", checksum_verified=True)])
+    output = await make(uploader).transfer()
+
+    assert (True, 3, len(CONTENT)) == (output.success, output.attempts, output.bytes_transferred)
+    assert [CONTENT] * 3 == uploader.contents
+    assert "attempt 1 to send package" in caplog.text
+    assert "nobody there" in caplog.text
+
+
+@pytest.mark.usefixtures("no_back_off")
+async def test_attempts_end(make: MakeSender) -> None:
+    """The last failure is told, with the number of attempts."""
+    sender = make(FakeUploader([BUSY]), transfer_attempts=3)
+    output = await sender.transfer()
+
+    assert (False, ErrorCode.TRANSFER_FAILED, "busy", 3) == (
+        output.success,
+        output.error_code,
+        output.error_message,
+        output.attempts,
+    )
+    assert {"total": 1, "successful": 0, "failed": 1, "cancelled": 0} == sender.counts()
+
+
+@pytest.mark.usefixtures("no_back_off")
+async def test_what_would_fail_again_is_not_tried_again(make: MakeSender) -> None:
+    """One attempt, one failure."""
+    output = await make(FakeUploader([REFUSED])).transfer()
+
+    assert ("refused", REFUSED.recovery, 1) == (output.error_message, output.recovery, output.attempts)
+
+
+@pytest.mark.usefixtures("no_back_off")
+async def test_a_foreign_exception_is_no_failure_of_the_world(make: MakeSender) -> None:
+    """A mistake in a program is neither retried nor dressed up."""
+    uploader = FakeUploader([RuntimeError("a bug")])
+    with pytest.raises(RuntimeError, match="a bug"):
+        await make(uploader).transfer()
+
+    assert 1 == len(uploader.uploads)
+
+
+async def test_retry_after_is_honoured(make: MakeSender) -> None:
+    """The receiver says how long to wait, and the spread comes on top."""
+    asked = DeploymentSenderError(ErrorCode.TRANSFER_FAILED, "later", retry=True, retry_after=0.2)
+    sender = make(FakeUploader([asked, Receipt("d-1", checksum_verified=True)]))
+    started = time.monotonic()
+    output = await sender.transfer()
+
+    assert (True, 2) == (output.success, output.attempts)
+    assert 0.2 <= time.monotonic() - started < 5
+
+
+async def test_all_attempts_together_have_a_deadline(make: MakeSender) -> None:
+    """The message says so, and the send was really stopped."""
+    uploader = FakeUploader(send_seconds=60)
+    output = await make(uploader, transfer_timeout_seconds=0.1).transfer()
+
+    assert (ErrorCode.TRANSFER_FAILED, "the receiver did not have the package after 0.1 s") == (
+        output.error_code,
+        output.error_message,
+    )
+    assert 0 == uploader.sending
+
+
+async def test_only_so_many_are_sent_at_once(make: MakeSender) -> None:
+    """The rest wait for their turn, and all get through."""
+    uploader = FakeUploader(send_seconds=0.02)
+    sender = make(uploader, max_concurrent_transfers=2)
+    outputs = await asyncio.gather(*(sender.transfer() for _ in range(7)))
+
+    assert all(output.success for output in outputs)
+    assert 2 == uploader.most_sending
+
+
+async def test_waiting_for_a_deployment_takes_no_turn(make: MakeSender) -> None:
+    """The next package is sent while the receiver loads the first."""
+    receipt = Receipt("d-1", checksum_verified=True, status="received", status_url=f"{URL}/deployments/d-1")
+    uploader = FakeUploader([receipt], [DeploymentState("d-1", "loading")])
+    sender = make(uploader, max_concurrent_transfers=1)
+    waiting = asyncio.ensure_future(sender.transfer())
+    await eventually(lambda: bool(uploader.asked))
+    second = await sender.transfer(wait_for="received")
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+
+    assert second.success
+
+
+async def test_progress_is_told(make: MakeSender) -> None:
+    """The callback gets the bytes of the file."""
+    told: list[Progress] = []
+    await make().transfer(told.append)
+
+    assert [Progress("upload", done_bytes=len(CONTENT), total_bytes=len(CONTENT))] == told
+
+
+async def test_a_deployment_is_followed(make: MakeSender) -> None:
+    """The output tells the status that was reached."""
+    receipt = Receipt("d-1", checksum_verified=True, status="received", status_url=f"{URL}/deployments/d-1")
+    uploader = FakeUploader([receipt], [DeploymentState("d-1", "loading"), DeploymentState("d-1", "loaded")])
+    output = await make(uploader).transfer()
+
+    assert (True, "loaded") == (output.success, output.deployment_status)
+    assert [f"{URL}/deployments/d-1"] * 2 == uploader.asked
+
+
+async def test_a_failed_deployment_tells_what_did_happen(make: MakeSender) -> None:
+    """The package was taken: its id, its bytes and its time are told with the failure."""
+    receipt = Receipt("d-1", checksum_verified=True, status="received", status_url=f"{URL}/deployments/d-1")
+    state = DeploymentState("d-1", "failed", error_code="DOCKER_UNAVAILABLE", error_message="no engine")
+    sender = make(FakeUploader([receipt], [state]))
+    output = await sender.transfer()
+
+    assert (False, False, ErrorCode.TRANSFER_FAILED) == (output.success, output.transfer_success, output.error_code)
+    assert (
+        "the receiver took the package but could not deploy it: DOCKER_UNAVAILABLE: no engine" == output.error_message
+    )
+    assert ("d-1", "failed", True, len(CONTENT)) == (
+        output.remote_deployment_id,
+        output.deployment_status,
+        output.checksum_verified,
+        output.bytes_transferred,
+    )
+    assert output.transfer_duration_ms is not None
+    assert {"total": 1, "successful": 0, "failed": 1, "cancelled": 0} == sender.counts()
+
+
+async def test_throughput_counts_what_was_sent(make: MakeSender) -> None:
+    """A receiver that has the package already answers early; what was not sent was not fast."""
+
+    class Early(FakeUploader):
+        async def send(self, upload: PackageUpload, on_sent: Callable[[int], None]) -> Receipt:
+            on_sent(1)
+            await asyncio.sleep(0.01)
+            return Receipt("d-1", checksum_verified=True)
+
+    output = await make(Early()).transfer()
+
+    assert output.transfer_throughput_mbps is not None
+    assert 8 / 10_000 >= output.transfer_throughput_mbps
+
+
+async def test_cancelling_stops_the_send(make: MakeSender) -> None:
+    """The cancellation passes, the file is closed, the turn is free, and it counts as cancelled."""
+    uploader = FakeUploader(send_seconds=60)
+    sender = make(uploader, max_concurrent_transfers=1)
+    sending = asyncio.ensure_future(sender.transfer())
+    await eventually(lambda: uploader.sending == 1)
+    sending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sending
+    uploader.send_seconds = 0
+
+    assert 0 == uploader.sending
+    assert uploader.uploads[0].file.closed
+    assert {"total": 1, "successful": 0, "failed": 0, "cancelled": 1} == sender.counts()
+    assert (await sender.transfer()).success
+
+
+async def test_cancelling_at_any_moment_leaves_no_open_file(make: MakeSender) -> None:
+    """Opening, hashing, waiting and sending can all be broken off."""
+    sender = make(FakeUploader(send_seconds=0.01))
+    before = len(await asyncio.to_thread(os.listdir, "/proc/self/fd"))
+    for delay in range(20):
+        sending = asyncio.ensure_future(sender.transfer())
+        await asyncio.sleep(delay / 2000)
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
+
+    assert before == len(await asyncio.to_thread(os.listdir, "/proc/self/fd"))
