@@ -1,8 +1,10 @@
 """What a receiver's answers mean, without a network."""
 
+import re
 import time
 from dataclasses import replace
 from email.utils import formatdate
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,8 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import Deploym
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import Receipt
 from support.scripted_receiver import Reply, receipt
 from support.uploads import UPLOAD
+
+DOCS = Path(__file__).parents[3] / "docs" / "receiver-protocol.md"
 
 
 def taken(reply: Reply, **changes: Any) -> Receipt:
@@ -163,3 +167,26 @@ def test_an_unverified_package_will_do_if_nothing_was_asked_for() -> None:
 def test_another_machines_words_are_made_printable_and_short(text: str, words: str) -> None:
     """Nothing that moves a cursor or fills a screen comes through."""
     assert words == printable(text)
+
+
+def documented() -> list[tuple[int, str, bool]]:
+    """Status, code and whether it is tried again, from the docs' table of refusals."""
+    table = DOCS.read_text(encoding="utf-8").partition("## Refusals")[2].partition("\n\n### ")[0]
+    rows = [
+        [cell.strip() for cell in row.split("|")[1:5]]
+        for row in table.splitlines()
+        if row.startswith(("| 3", "| 4", "| 5"))
+    ]
+    return [
+        (int(status.replace("3xx", "307")), re.findall(r"`([A-Z_]+)`", code)[-1], again == "yes")
+        for statuses, _, code, again in rows
+        for status in statuses.split(", ")
+    ]
+
+
+@pytest.mark.parametrize(("status", "code", "again"), documented())
+def test_refusals_mean_what_the_docs_say(status: int, code: str, again: bool) -> None:
+    """Code and retry are those of the docs' table."""
+    error = failed(Reply(status, {"error_code": "CHECKSUM_MISMATCH"}))
+
+    assert (code, again) == (error.code, error.retry)
