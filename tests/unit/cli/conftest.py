@@ -8,11 +8,10 @@ from typing import Any
 import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.cli.app import run
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import EventPublisher
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.resources import Openers
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.settings import DeploymentSenderSettings
 from support.engine import FakeEngine
+from support.publisher import FakeBroker, FakePublisher
 from support.uploader import FakeUploader
 
 
@@ -32,17 +31,17 @@ class Printed:
 
 @dataclass
 class CommandLine:
-    """Runs commands; every run has its own clients, all of them these fakes.
+    """Runs commands; all their clients are these fakes.
 
     Attributes:
-        publisher: None, and there is no way to the broker.
+        broker: Where KAFKA_BOOTSTRAP_SERVERS leads to; not asked while that is not set.
     """
 
     folder: Path
     capsys: pytest.CaptureFixture[str]
     engine: FakeEngine = field(default_factory=FakeEngine)
     uploader: FakeUploader = field(default_factory=FakeUploader)
-    publisher: EventPublisher | None = None
+    broker: FakeBroker = field(default_factory=FakeBroker)
 
     @property
     def context(self) -> str:
@@ -78,13 +77,18 @@ class CommandLine:
     async def _uploader(self, _: DeploymentSenderSettings) -> FakeUploader:
         return self.uploader
 
-    async def _publisher(self, _: DeploymentSenderSettings) -> EventPublisher:
-        if self.publisher is None:
-            raise DeploymentSenderError(ErrorCode.KAFKA_PUBLISH_FAILED, "no broker answers")
-        return self.publisher
+    async def _publisher(self, _: DeploymentSenderSettings) -> FakePublisher:
+        return await self.broker.open()
 
 
 @pytest.fixture
 def cli(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> CommandLine:
     """A command line of its own."""
     return CommandLine(tmp_path, capsys)
+
+
+@pytest.fixture
+def broker(cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> FakeBroker:
+    """The broker of that command line, which is set now."""
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "broker:9092")
+    return cli.broker

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from support.publisher import FakeBroker, Fault
+
 if TYPE_CHECKING:
     from .conftest import CommandLine
 
@@ -103,21 +105,42 @@ def test_only_an_event_that_is_set_aside_can_be_dropped(cli: "CommandLine") -> N
     assert f"no event '{event_id}' is set aside" in printed.err
 
 
-def test_metrics_are_what_store_and_outbox_hold(cli: "CommandLine") -> None:
-    """Sizes and states."""
-    cli.packaged()
-    cli.run("publish", "BUILD_STARTED")
-    document = cli.document("metrics")
+def test_an_event_is_published(cli: "CommandLine", broker: FakeBroker) -> None:
+    """It says where the broker has put it."""
+    printed = cli.run("publish", "BUILD_STARTED")
 
-    assert (1, 1, 0, 0) == (
-        document["packages"],
-        document["events_waiting"],
-        document["events_sent"],
-        document["events_failed"],
-    )
-    assert document["package_bytes"] > 0
+    assert 0 == printed.code
+    assert "partition 0, offset 0" in printed.out
+    assert "partition 0, offset 0" in cli.run("events").out
 
 
-def test_metrics_are_two_lines_for_people(cli: "CommandLine") -> None:
-    """Packages and events."""
-    assert "packages    0, 0 bytes\nevents      0 waiting, 0 sent, 0 failed\n" == cli.run("metrics").out
+def test_an_event_that_is_not_acknowledged_is_an_error(cli: "CommandLine", broker: FakeBroker) -> None:
+    """Exit code 1; the reason stays in the listing."""
+    broker.down = True
+    printed = cli.run("publish", "BUILD_STARTED")
+
+    assert 1 == printed.code
+    assert "error: KAFKA_PUBLISH_FAILED: the broker does not answer" in printed.err
+    assert "the broker does not answer" in cli.run("events").out
+
+
+def test_a_flush_publishes_what_waits(cli: "CommandLine", broker: FakeBroker) -> None:
+    """In the order in which it was recorded."""
+    broker.down = True
+    for event_type in ("BUILD_STARTED", "DEPLOYMENT_FAILED"):
+        cli.run("publish", event_type, "--correlation-id", "c-1")
+    broker.down = False
+    printed = cli.run("events", "flush")
+
+    assert (0, "2 sent, 0 waiting, 0 set aside\n") == (printed.code, printed.out)
+    assert 2 == len(broker.records)
+
+
+def test_an_event_that_is_set_aside_can_be_dropped(cli: "CommandLine", broker: FakeBroker) -> None:
+    """And what waits behind it goes out with the next flush."""
+    broker.script("c-1", Fault.NEVER)
+    event_id = cli.document("publish", "BUILD_STARTED", "--correlation-id", "c-1")["event_id"]
+    printed = cli.run("events", "drop", event_id)
+
+    assert (0, f"dropped {event_id}\n") == (printed.code, printed.out)
+    assert "no events\n" == cli.run("events").out

@@ -11,6 +11,7 @@ import pytest
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import BuildRequest, PackageUpload, Receipt
 from support.engine import FakeEngine
+from support.publisher import FakeBroker
 from support.uploader import FakeUploader
 
 if TYPE_CHECKING:
@@ -122,9 +123,25 @@ def test_a_mistake_shows_before_anything_happens(cli: "CommandLine", change: lis
     assert (2, [], []) == (printed.code, cli.engine.calls, recorded(cli))
 
 
-def test_a_broker_that_does_not_answer_stops_nothing(cli: "CommandLine", monkeypatch: pytest.MonkeyPatch) -> None:
+def test_events_go_to_the_broker(cli: "CommandLine", broker: FakeBroker) -> None:
+    """Under the correlation id until there is a package, then under the package's."""
+    document = cli.document(*arguments(cli, "--correlation-id", "c-1"))
+    package_id = document["package"]["package_id"]
+
+    assert ["c-1", package_id, package_id, package_id] == [record.key for record in broker.records]
+    assert [0, 1, 2, 3] == [event["offset"] for event in document["events"]]
+
+
+def test_an_event_never_tells_a_build_argument(cli: "CommandLine", broker: FakeBroker) -> None:
+    """Nor a path of this machine."""
+    cli.run(*arguments(cli, "--build-arg", "TOKEN=s3cret"))
+
+    assert [] == [value for value in broker.values if b"s3cret" in value or str(cli.folder).encode() in value]
+
+
+def test_a_broker_that_does_not_answer_stops_nothing(cli: "CommandLine", broker: FakeBroker) -> None:
     """Each event waits in the outbox, and a line says so."""
-    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9")
+    broker.down = True
     printed = cli.run(*arguments(cli))
 
     assert 0 == printed.code

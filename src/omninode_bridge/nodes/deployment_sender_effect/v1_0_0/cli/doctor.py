@@ -24,12 +24,13 @@ async def doctor(
     exit code is 1 if any fails.
     """
     settings, openers = session.settings(), session.openers
-    url = to or settings.default_receiver_url
+    given = to or settings.default_receiver_url
+    url = check_url(given) if given else None
     *local, remote = await asyncio.gather(
         engine(settings, openers),
         package_folder(settings),
         broker(settings, openers),
-        receiver(settings, check_url(url) if url else None),
+        receiver(settings, url),
     )
     findings: list[Finding] = [*local, *remote]
     success = all(finding.verdict != "fail" for finding in findings)

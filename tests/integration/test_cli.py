@@ -1,0 +1,379 @@
+"""The command as a process, against the real engine and a real receiver."""
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.broker import KafkaBroker
+from support.engine import RealEngine
+from support.receiver_process import ReceiverProcess
+
+MODULE = "omninode_bridge.nodes.deployment_sender_effect.v1_0_0.cli"
+DEMO_IMAGE = "deployment-sender-demo:1.0"
+NOBODY = "http://127.0.0.1:1"
+PACKAGE_ID = "5f0c2a52-91ab-4c3e-8a53-0d6c1f6f7a10"
+
+
+@dataclass
+class Command:
+    """Runs `deployment-sender` with folders of its own.
+
+    Attributes:
+        environ: Added to this process's environment.
+        reference: An image name that nobody else has; removed after the test.
+    """
+
+    folder: Path
+    base_image: str
+    reference: str
+    environ: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def temporary(self) -> Path:
+        """Where the command puts temporary files."""
+        return self.folder / "tmp"
+
+    def context(self, dockerfile: str = "COPY greeting /greeting") -> Path:
+        """Make a build context on the base image."""
+        context = self.folder / "context"
+        context.mkdir(exist_ok=True)
+        (context / "greeting").write_text("hello")
+        (context / "Dockerfile").write_text(f"FROM {self.base_image}\n{dockerfile}\n")
+        return context
+
+    def start(self, *arguments: str, stderr: int = subprocess.PIPE) -> "subprocess.Popen[str]":
+        """Start the command."""
+        return subprocess.Popen(
+            [sys.executable, "-m", MODULE, *arguments],
+            env=self._environ(),
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+        )
+
+    def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """Run the command to its end."""
+        process = self.start(*arguments)
+        out, err = process.communicate(timeout=60)
+        return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+
+    def document(self, *arguments: str) -> Any:
+        """Run it for a program; nothing but one document is on stdout."""
+        return json.loads(self.run(*arguments, "--json").stdout)
+
+    def ship(self, to: str, *more: str) -> list[str]:
+        """The arguments of a shipment."""
+        name, _, tag = self.reference.partition(":")
+        return ["ship", str(self.folder / "context"), "--name", name, "--tag", tag, "--to", to, *more]
+
+    def events(self) -> list[str]:
+        """The types of the events in the outbox, oldest first."""
+        return [event["event_type"] for event in reversed(self.document("events")["events"])]
+
+    def _environ(self) -> dict[str, str]:
+        self.temporary.mkdir(exist_ok=True)
+        own = {"PACKAGE_DIR": str(self.folder / "store"), "TMPDIR": str(self.temporary)}
+        return {**os.environ, "DEPLOYMENT_SENDER_BASE_IMAGE": self.base_image, **own, **self.environ}
+
+
+@pytest.fixture
+def command(tmp_path: Path, real_engine: RealEngine) -> Command:
+    """The command, and the engine that is cleaned up after it."""
+    return Command(tmp_path, real_engine.base_image, real_engine.new_image())
+
+
+@pytest.fixture(scope="module")
+def receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReceiverProcess]:
+    """A receiver that loads and does not run."""
+    with ReceiverProcess(tmp_path_factory.mktemp("receiver")) as process:
+        yield process
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[KafkaBroker]:
+    """A broker of this test's own."""
+    broker = KafkaBroker(tmp_path / "broker")
+    broker.start()
+    yield broker
+    broker.stop()
+
+
+def containers(engine: RealEngine) -> list[str]:
+    """Those that a demo may have left."""
+    return [one["Id"] for one in engine.api.containers(all=True, filters={"ancestor": DEMO_IMAGE})]
+
+
+def test_the_demo_ends_with_a_running_image(command: Command, real_engine: RealEngine) -> None:
+    """It tells deployment, checksum, throughput and the container's own words, and leaves the image alone."""
+    real_engine.remove_later(DEMO_IMAGE)
+    done = command.run("demo")
+
+    assert 0 == done.returncode, done.stderr
+    assert [str(n) for n in range(1, 8)] == re.findall(r"^(\d)\. ", done.stdout, re.MULTILINE)
+    for pattern in (r"deployment  [0-9a-f-]{36}", "status      running", r"BLAKE3      [0-9a-f]{64}", r"MB/s"):
+        assert re.search(pattern, done.stdout), pattern
+    assert "it says     Hello! This container was built on one machine" in done.stdout
+    assert f"{DEMO_IMAGE} stays" in done.stdout
+    assert real_engine.api.inspect_image(DEMO_IMAGE)["Id"]  # type: ignore[no-untyped-call]
+    assert ([], []) == (containers(real_engine), list(command.temporary.iterdir()))
+
+
+def test_the_demo_tells_programs_everything(command: Command, real_engine: RealEngine) -> None:
+    """In one document; without a container the image is loaded."""
+    real_engine.remove_later(DEMO_IMAGE)
+    document = command.document("demo", "--no-run")
+
+    assert (True, "loaded", True) == (
+        document["success"],
+        document["transfer"]["deployment_status"],
+        document["transfer"]["checksum_verified"],
+    )
+    assert 4 == len(document["events"])
+    assert 1 == document["metrics"]["successful_transfers"]
+
+
+def test_the_demo_says_what_to_do_without_a_base_image(command: Command) -> None:
+    """And leaves nothing."""
+    command.environ["DEPLOYMENT_SENDER_BASE_IMAGE"] = "deployment-sender.invalid/no/such:image"
+    done = command.run("demo")
+
+    assert 1 == done.returncode
+    assert "error: BUILD_FAILED" in done.stderr
+    assert "set DEPLOYMENT_SENDER_BASE_IMAGE" in done.stderr
+    assert [] == list(command.temporary.iterdir())
+
+
+def test_an_interrupted_demo_cleans_up(command: Command, real_engine: RealEngine) -> None:
+    """Folders and containers, wherever it was."""
+    real_engine.remove_later(DEMO_IMAGE)
+    process = command.start("demo")
+    assert process.stdout is not None
+    while not process.stdout.readline().startswith("4. "):
+        pass
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+
+    assert 130 == process.returncode
+    assert ([], []) == (containers(real_engine), list(command.temporary.iterdir()))
+
+
+def test_a_shipment_arrives(command: Command, receiver: ReceiverProcess, real_engine: RealEngine) -> None:
+    """Both results are told, and the receiving engine has the image."""
+    command.context()
+    done = command.run(*command.ship(receiver.url))
+
+    assert 0 == done.returncode, done.stderr
+    names = [line.split()[0] for line in done.stdout.splitlines()]
+    assert ["deployment", "status", "BLAKE3", "transfer", "events", "total"] == names[7:]
+    assert real_engine.api.inspect_image(command.reference)["Id"]  # type: ignore[no-untyped-call]
+    assert ["BUILD_STARTED", "BUILD_COMPLETED", "TRANSFER_STARTED", "TRANSFER_COMPLETED"] == command.events()
+
+
+def test_a_shipment_is_one_document_for_programs(command: Command, receiver: ReceiverProcess) -> None:
+    """Also with everything said on stderr."""
+    command.context()
+    document = command.document(*command.ship(receiver.url, "--verbose", "--correlation-id", "deploy-001"))
+
+    assert (True, "deploy-001", "loaded", 4) == (
+        document["success"],
+        document["correlation_id"],
+        document["transfer"]["deployment_status"],
+        len(document["events"]),
+    )
+
+
+def test_a_shipment_tells_a_broker(command: Command, receiver: ReceiverProcess, broker: KafkaBroker) -> None:
+    """Each event has the broker's own partition and offset."""
+    command.context()
+    command.environ["KAFKA_BOOTSTRAP_SERVERS"] = broker.address
+    document = command.document(*command.ship(receiver.url))
+
+    assert [True] * 4 == [event["event_published"] for event in document["events"]]
+    assert all(event["offset"] is not None for event in document["events"])
+
+
+def test_package_list_transfer_and_remove(command: Command, receiver: ReceiverProcess) -> None:
+    """The journey in single steps."""
+    name, _, tag = command.reference.partition(":")
+    package = command.document("package", str(command.context()), "--name", name, "--tag", tag, "--compression", "zstd")
+    package_id = package["package_id"]
+    listed = command.run("packages")
+    transfer = command.document("transfer", package_id, "--to", receiver.url, "--wait-for", "received")
+    removed = command.run("packages", "remove", package_id)
+
+    assert ("zstd", True, True) == (package["compression"], package_id in listed.stdout, transfer["transfer_success"])
+    assert (0, {"packages": []}) == (removed.returncode, command.document("packages"))
+
+
+def test_a_secret_build_argument_comes_from_the_environment(command: Command, receiver: ReceiverProcess) -> None:
+    """It reaches the build, and nobody prints it."""
+    command.context('ARG TOKEN\nRUN test -n "$TOKEN" && echo it is $TOKEN && false')
+    command.environ["TOKEN"] = "s3cret"
+    done = command.run(*command.ship(receiver.url, "--build-arg", "TOKEN", "--verbose"))
+
+    assert 1 == done.returncode
+    assert "it is" in done.stderr
+    assert "s3cret" not in done.stdout + done.stderr
+
+
+def test_a_receiver_that_is_not_there_is_unreachable(command: Command) -> None:
+    """The package stays, and it says how to send it again."""
+    command.context()
+    command.environ["DEPLOYMENT_SENDER_TRANSFER_ATTEMPTS"] = "1"
+    done = command.run(*command.ship(NOBODY))
+
+    assert 1 == done.returncode
+    assert "error: REMOTE_UNREACHABLE: " in done.stderr
+    assert "what to do: " in done.stderr
+    assert "deployment-sender transfer " in done.stderr
+    assert "DEPLOYMENT_FAILED" == command.events()[-1]
+
+
+def test_a_bad_dockerfile_fails_with_the_end_of_its_log(command: Command, receiver: ReceiverProcess) -> None:
+    """So that the reason is on the screen."""
+    command.context("RUN echo just before it breaks && false")
+    done = command.run(*command.ship(receiver.url))
+
+    assert 1 == done.returncode
+    assert "error: BUILD_FAILED: " in done.stderr
+    assert "just before it breaks" in done.stderr
+    assert ["BUILD_STARTED", "DEPLOYMENT_FAILED"] == command.events()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["package", ".", "--name", "a", "--tag", "-1"], "image_tag"),
+        (["package", "/no/such/folder", "--name", "a", "--tag", "1"], "/no/such/folder"),
+        (["transfer", PACKAGE_ID, "--to", NOBODY], f"there is no package '{PACKAGE_ID}'"),
+        (["transfer", "../../etc", "--to", NOBODY], "package_id"),
+        (["publish", "TEA_STARTED"], "event_type"),
+        (["doctor", "--to", "ftp://edge"], "remote_receiver_url"),
+        (["packages", "--nonsense"], "No such option"),
+    ],
+)
+def test_a_mistake_has_exit_code_2(command: Command, arguments: list[str], words: str) -> None:
+    """It says what is wrong, and shows no traceback."""
+    done = command.run(*arguments)
+
+    assert (2, "") == (done.returncode, done.stdout)
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_shipment(command: Command, receiver: ReceiverProcess, number: signal.Signals) -> None:
+    """At once, with DEPLOYMENT_FAILED and exit code 130; no package is left."""
+    command.context("RUN echo now && sleep 60")
+    process = command.start(*command.ship(receiver.url, "--verbose"))
+    assert process.stderr is not None
+    while process.stderr.readline() != "  now\n":
+        pass
+    began = time.monotonic()
+    process.send_signal(number)
+    out, err = process.communicate(timeout=30)
+
+    assert (130, "") == (process.returncode, out)
+    assert err.endswith("error: interrupted\n")
+    assert time.monotonic() - began < 5
+    assert ["BUILD_STARTED", "DEPLOYMENT_FAILED"] == command.events()
+    assert {"packages": []} == command.document("packages")
+
+
+def test_publish_events_and_metrics_know_of_each_other(command: Command) -> None:
+    """By way of the outbox."""
+    published = command.document("publish", "BUILD_STARTED", "--name", "a", "--tag", "1")
+
+    assert (True, False, True) == (published["success"], published["event_published"], published["queued"])
+    assert published["event_id"] in command.run("events").stdout
+    assert 1 == command.document("metrics")["events_waiting"]
+
+
+def test_a_broker_that_is_back_gets_what_waits(command: Command, broker: KafkaBroker) -> None:
+    """`events flush` delivers it."""
+    command.run("publish", "BUILD_STARTED")
+    command.environ["KAFKA_BOOTSTRAP_SERVERS"] = broker.address
+    done = command.run("events", "flush")
+
+    assert (0, "1 sent, 0 waiting, 0 set aside\n") == (done.returncode, done.stdout)
+
+
+def test_a_doctor_finds_a_healthy_house(command: Command, receiver: ReceiverProcess) -> None:
+    """Every look has a verdict."""
+    document = command.document("doctor", "--to", receiver.url)
+
+    assert document["success"]
+    assert ["engine", "packages", "broker", "receiver", "key", "clock"] == [
+        check["subject"] for check in document["checks"]
+    ]
+
+
+def test_a_doctor_finds_a_missing_engine(command: Command) -> None:
+    """Exit code 1, and what to do."""
+    command.environ["DOCKER_HOST"] = "unix:///no/such/docker.sock"
+    done = command.run("doctor")
+
+    assert 1 == done.returncode
+    assert "fail  engine    DOCKER_UNAVAILABLE: " in done.stdout
+    assert "what to do: " in done.stdout
+
+
+def test_metrics_of_a_receiver(command: Command, receiver: ReceiverProcess) -> None:
+    """As numbers for programs."""
+    assert "deployment_receiver_uploads_stored_total" in command.document("metrics", "--receiver", receiver.url)
+
+
+def test_a_terminal_sees_a_live_bar(command: Command, receiver: ReceiverProcess) -> None:
+    """It goes through building and exporting or uploading, and is gone at the end."""
+    command.context("RUN echo slowly && sleep 1")
+    leader, follower = pty.openpty()
+    process = command.start(*command.ship(receiver.url), stderr=follower)
+    os.close(follower)
+    shown = _read_all(leader)
+    process.communicate(timeout=60)
+
+    assert 0 == process.returncode
+    assert "building" in shown
+    assert "slowly" in shown
+
+
+def _read_all(leader: int) -> str:
+    """Read a terminal until its other end is closed, which Linux tells as EIO."""
+    shown = b""
+    with os.fdopen(leader, "rb", buffering=0) as terminal:
+        try:
+            while piece := terminal.read(4096):
+                shown += piece
+        except OSError:
+            pass
+    return shown.decode(errors="replace")
+
+
+def test_the_console_script_is_the_same(command: Command) -> None:
+    """The one that pip has installed."""
+    script = Path(sys.executable).with_name("deployment-sender")
+    done = subprocess.run([script, "--version"], capture_output=True, text=True, check=True)
+
+    assert command.run("--version").stdout == done.stdout
+
+
+def test_a_reader_that_goes_away_sees_no_traceback(command: Command) -> None:
+    """As with `| head`."""
+    process = command.start("--help")
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    with process.stderr:
+        assert "Traceback" not in process.stderr.read()
+    process.wait(30)
