@@ -66,7 +66,7 @@ def connected(endpoint: Endpoint, call: Call, silence_seconds: float | None = No
     try:
         with translated(endpoint.address, task, ErrorCode.DOCKER_UNAVAILABLE):
             client.negotiate(endpoint.connect_timeout_seconds)
-        client.timeout = (endpoint.connect_timeout_seconds, silence_seconds)  # type: ignore[assignment]
+        client.timeout = silence_seconds  # type: ignore[assignment]  # None is for ever
         yield client
     finally:
         client.close()
@@ -110,7 +110,7 @@ class EngineClient(APIClient):
 
     def negotiate(self, seconds: float) -> None:
         """Speak the engine's own API version from now on, as `GET /_ping` tells it."""
-        response = self.get(f"{self.base_url}/_ping", timeout=(seconds, seconds))
+        response = self.get(f"{self.base_url}/_ping", timeout=seconds)
         version = response.headers.get("Api-Version", "")
         if not _API_VERSION.fullmatch(version):
             raise DockerException("what answers there is no Docker Engine")

@@ -1,0 +1,244 @@
+"""Builds, against an engine that says what the test wants."""
+
+import io
+import tarfile
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote_plus
+
+import pytest
+
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.engine_build import build_image
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.engine_call import Call
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.engine_endpoint import Endpoint
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import BuildRequest
+from support.fake_daemon import Exchange, FakeDaemon
+
+IMAGE_ID = "sha256:0123456789abcdef"
+VALUE = "s3cr3t /value"
+DONE: tuple[Any, ...] = ({"aux": {"ID": IMAGE_ID}}, {"stream": "Successfully built 0123456789ab\n"})
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[FakeDaemon]:
+    """An engine."""
+    with FakeDaemon(tmp_path / "engine.sock") as daemon:
+        yield daemon
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Path:
+    """A folder with a Dockerfile."""
+    folder = tmp_path / "context"
+    folder.mkdir()
+    (folder / "Dockerfile").write_text("FROM scratch\n")
+    return folder
+
+
+def _at(daemon: FakeDaemon) -> Endpoint:
+    return Endpoint(daemon.docker_host, tls_verify=False, cert_path=None, connect_timeout_seconds=5)
+
+
+def _build(daemon: FakeDaemon, context: Path, **fields: Any) -> tuple[str, list[str]]:
+    lines: list[str] = []
+    request = BuildRequest(context, "Dockerfile", "hello:1.0", **fields)
+    with closing(Call()) as call:
+        return build_image(_at(daemon), call, request, lines.append), lines
+
+
+def _error(daemon: FakeDaemon, context: Path, **fields: Any) -> DeploymentSenderError:
+    with pytest.raises(DeploymentSenderError) as caught:
+        _build(daemon, context, **fields)
+    return caught.value
+
+
+def _says(daemon: FakeDaemon, *records: Any) -> None:
+    daemon.on("POST", "/build", lambda exchange: exchange.stream(*records))
+
+
+def test_the_request_says_all_that_was_asked_for(daemon: FakeDaemon, context: Path) -> None:
+    """And that no intermediate container shall stay."""
+    _says(daemon, *DONE)
+    _build(
+        daemon, context, build_args={"A": "b"}, target="stage", platform="linux/arm64", labels={"l": "v"}, no_cache=True
+    )
+
+    query = daemon.exchanges[-1].query
+    expected = {"t": "hello:1.0", "dockerfile": "Dockerfile", "target": "stage", "platform": "linux/arm64"}
+    assert expected.items() <= query.items()
+    assert ("True", "True", "True") == (query["rm"], query["forcerm"], query["nocache"])
+    assert ('{"A": "b"}', '{"l": "v"}') == (query["buildargs"], query["labels"])
+
+
+def test_the_context_is_the_body(daemon: FakeDaemon, context: Path) -> None:
+    """As a plain archive, with its length."""
+    _says(daemon, *DONE)
+    _build(daemon, context)
+
+    body = daemon.exchanges[-1].body_read
+    assert str(len(body)) == daemon.exchanges[-1].headers["content-length"]
+    with tarfile.open(fileobj=io.BytesIO(body)) as archive:
+        assert ["Dockerfile"] == archive.getnames()
+
+
+def test_the_image_and_the_lines_come_out(daemon: FakeDaemon, context: Path) -> None:
+    """The id is the last one told."""
+    _says(daemon, {"stream": "Step 1/1 : FROM scratch"}, {"stream": "\n"}, {"aux": {"ID": "sha256:stage"}}, *DONE)
+
+    assert (IMAGE_ID, ["Step 1/1 : FROM scratch", "Successfully built 0123456789ab"]) == _build(daemon, context)
+
+
+def test_an_engine_that_tells_no_id_is_asked_for_it(daemon: FakeDaemon, context: Path) -> None:
+    """By the reference."""
+    _says(daemon, DONE[1])
+    daemon.on("GET", "/images/hello:1.0/json", lambda exchange: exchange.answer({"Id": IMAGE_ID}))
+
+    assert IMAGE_ID == _build(daemon, context)[0]
+
+
+def test_a_failing_step_is_told_in_the_engines_words(daemon: FakeDaemon, context: Path) -> None:
+    """BUILD_FAILED."""
+    _says(daemon, {"stream": "oh\n"}, {"errorDetail": {"code": 1, "message": "returned a non-zero code: 1"}})
+    error = _error(daemon, context)
+
+    assert (ErrorCode.BUILD_FAILED, "The image hello:1.0 could not be built: returned a non-zero code: 1") == (
+        error.code,
+        error.message,
+    )
+
+
+def test_an_error_after_the_image_is_still_one(daemon: FakeDaemon, context: Path) -> None:
+    """Tagging comes last."""
+    _says(daemon, *DONE, {"error": "no space left on device"})
+
+    assert "no space left on device" in _error(daemon, context).message
+
+
+def test_a_log_that_ends_early_but_well_is_no_success(daemon: FakeDaemon, context: Path) -> None:
+    """Whatever made the engine stop, there is no image."""
+    _says(daemon, {"stream": "Step 1/9 : FROM scratch\n"}, {"aux": {"ID": "sha256:stage"}})
+    error = _error(daemon, context)
+
+    assert (ErrorCode.BUILD_FAILED, True) == (error.code, "ends without an image" in error.message)
+
+
+@pytest.mark.parametrize("last", [b'5\r\n{"str', b"5\r\n", b"", b"zz\r\n"])
+def test_a_log_that_is_cut_is_the_engines_absence(daemon: FakeDaemon, context: Path, last: bytes) -> None:
+    """Wherever the cut is."""
+
+    def cut(exchange: Exchange) -> None:
+        exchange.begin()
+        for record in DONE:
+            exchange.chunk(record)
+        exchange.send(last)
+        exchange.cut()
+
+    daemon.on("POST", "/build", cut)
+
+    assert ErrorCode.DOCKER_UNAVAILABLE == _error(daemon, context).code
+
+
+def test_half_a_record_is_the_engines_absence(daemon: FakeDaemon, context: Path) -> None:
+    """The stream ends well, its last line does not."""
+    _says(daemon, b'{"stream": "Succ')
+
+    assert ErrorCode.DOCKER_UNAVAILABLE == _error(daemon, context).code
+
+
+def test_an_engine_that_goes_away_while_the_context_is_sent(daemon: FakeDaemon, context: Path) -> None:
+    """DOCKER_UNAVAILABLE."""
+    (context / "large").write_bytes(bytes(5_000_000))
+    daemon.on("POST", "/build", lambda exchange: exchange.cut())
+    error = _error(daemon, context)
+
+    assert (ErrorCode.DOCKER_UNAVAILABLE, True) == (error.code, "went away" in error.message)
+
+
+def test_a_refusal_while_the_context_is_sent_is_heard(daemon: FakeDaemon, context: Path) -> None:
+    """The engine answers before it has read all."""
+    (context / "large").write_bytes(bytes(5_000_000))
+
+    def refuse(exchange: Exchange) -> None:
+        content = b'{"message": "unknown platform"}'
+        exchange.send(b"HTTP/1.1 400 Bad\r\nContent-Length: %d\r\n\r\n%b" % (len(content), content))
+        exchange.cut()
+
+    daemon.on("POST", "/build", refuse)
+
+    assert "The image hello:1.0 could not be built: unknown platform" == _error(daemon, context).message
+
+
+@pytest.mark.parametrize("status", [400, 500])
+def test_no_build_argument_is_in_an_error_or_behind_it(daemon: FakeDaemon, context: Path, status: int) -> None:
+    """The vendor's exception would have the URL, and the engine may quote."""
+    daemon.on("POST", "/build", lambda exchange: exchange.answer({"message": f"what is {quote_plus(VALUE)}?"}, status))
+    error = _error(daemon, context, build_args={"TOKEN": VALUE})
+
+    assert "The image hello:1.0 could not be built: what is ***?" == error.message
+    assert (None, None) == (error.__cause__, error.__context__)
+
+
+def test_no_build_argument_is_in_a_line(daemon: FakeDaemon, context: Path) -> None:
+    """However it is cut up."""
+    _says(daemon, {"stream": "token s3cr"}, {"stream": "3t /value\n"}, *DONE)
+
+    assert "token ***" == _build(daemon, context, build_args={"TOKEN": VALUE})[1][0]
+
+
+def test_nor_are_the_proxies_of_the_docker_command(
+    daemon: FakeDaemon, context: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They hold passwords, too; the caller's own win."""
+    (tmp_path / "config.json").write_text('{"proxies": {"default": {"httpProxy": "http://user:word@proxy"}}}')
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    _says(daemon, {"stream": "via http://user:word@proxy\n"}, *DONE)
+    _, lines = _build(daemon, context, build_args={"HTTP_PROXY": "mine"})
+
+    assert "via ***" == lines[0]
+    assert '{"http_proxy": "http://user:word@proxy", "HTTP_PROXY": "mine"}' == daemon.exchanges[-1].query["buildargs"]
+
+
+@pytest.mark.filterwarnings("ignore:docker-credential:UserWarning")
+def test_a_credential_helper_that_is_missing_is_named(
+    daemon: FakeDaemon, context: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """~/.docker/config.json may name one that this machine lacks."""
+    (tmp_path / "config.json").write_text('{"credsStore": "not-there"}')
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    error = _error(daemon, context)
+
+    assert (ErrorCode.BUILD_FAILED, True) == (error.code, "docker-credential-not-there" in error.message)
+
+
+def test_a_name_that_docker_py_refuses_is_told(daemon: FakeDaemon, context: Path) -> None:
+    """BUILD_FAILED: it is no trouble of the engine's."""
+    with pytest.raises(DeploymentSenderError) as caught, closing(Call()) as call:
+        build_image(_at(daemon), call, BuildRequest(context, "Dockerfile", "Hello World:1.0"), print)
+
+    assert ErrorCode.BUILD_FAILED == caught.value.code
+
+
+def _open_files() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+@pytest.mark.parametrize("ends_well", [True, False])
+def test_the_packed_context_does_not_stay(
+    daemon: FakeDaemon, context: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends_well: bool
+) -> None:
+    """It never has a name, and no open file is left."""
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    _says(daemon, *(DONE if ends_well else ({"error": "no"},)))
+    before = _open_files()
+    if ends_well:
+        _build(daemon, context)
+    else:
+        _error(daemon, context)
+
+    # The test's engine may still hold its own end of the connection, twice.
+    assert ([], True) == (list(folder.iterdir()), _open_files() <= before + 2)
