@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import re
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
@@ -236,7 +237,7 @@ async def test_an_answer_before_the_whole_body_is_heard(
         error = await failed(uploader, large_package, reply)
 
         assert (ErrorCode.PACKAGE_TOO_LARGE, False) == (error.code, error.retry)
-        assert "the receiver answered 413 Request Entity Too Large: at most 1 MB" == error.message
+        assert re.fullmatch("the receiver answered 413 .*: at most 1 MB", error.message)
 
 
 async def test_a_receiver_that_has_the_package_may_answer_at_once(uploader: HttpUploader, large_package: Path) -> None:
