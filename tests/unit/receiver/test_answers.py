@@ -9,13 +9,13 @@ import pytest
 from starlette.requests import ClientDisconnect
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver import answers
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.answers import (
     Answer,
     Body,
     RefusedError,
     error_answer,
 )
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.limits import PATIENCE_WITH_THE_REFUSED, Patience
 
 Message = MutableMapping[str, Any]
 
@@ -90,9 +90,8 @@ async def test_an_answer_to_a_body_that_has_arrived_is_a_plain_one() -> None:
     assert not content.get("more_body", False)
 
 
-async def test_a_client_that_sends_for_ever_is_not_read_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_client_that_sends_for_ever_is_not_read_for_ever() -> None:
     """A bounded amount is."""
-    monkeypatch.setattr(answers, "DRAIN_MAX_BYTES", 10)
     asked = 0
 
     async def receive() -> Message:
@@ -100,22 +99,22 @@ async def test_a_client_that_sends_for_ever_is_not_read_for_ever(monkeypatch: py
         asked += 1
         return chunk(b"x" * 6)
 
-    await Body(receive, 5).drain()
+    await Body(receive, 5).drain(Patience(max_bytes=10, max_seconds=None, idle_seconds=1))
     assert asked == 2
 
 
-async def test_a_client_that_waits_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not for long."""
-    monkeypatch.setattr(answers, "DRAIN_IDLE_SECONDS", 0.01)
-    body = Body(arriving(chunk(b"a")), 5)
-    await body.drain()
-    assert not body.complete
+async def test_a_client_that_waits_is_not_waited_for() -> None:
+    """Not for long, in all and for each chunk."""
+    for patience in (Patience(10, max_seconds=0.01, idle_seconds=5), Patience(10, max_seconds=5, idle_seconds=0.01)):
+        body = Body(arriving(chunk(b"a")), 5)
+        await body.drain(patience)
+        assert not body.complete
 
 
 async def test_a_client_that_goes_ends_the_reading() -> None:
     """Quietly."""
     body = Body(arriving({"type": "http.disconnect"}), 5)
-    await body.drain()
+    await body.drain(PATIENCE_WITH_THE_REFUSED)
     assert body.complete
 
 

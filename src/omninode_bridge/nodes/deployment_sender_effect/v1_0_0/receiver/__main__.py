@@ -6,7 +6,8 @@ import logging
 import secrets
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -86,23 +87,28 @@ def _values(chosen: argparse.Namespace) -> dict[str, object]:
 async def _serve(settings: ReceiverSettings) -> None:
     from .server import serving  # noqa: PLC0415 - says in one sentence which extra is missing
 
-    _log_plainly()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with serving(settings) as url:
-        print(f"listening on {url}", flush=True)  # noqa: T201
-        await stop.wait()
-        print("stopping", flush=True)  # noqa: T201
+    with _plain_log():
+        async with serving(settings) as url:
+            print(f"listening on {url}", flush=True)  # noqa: T201
+            await stop.wait()
+            print("stopping", flush=True)  # noqa: T201
 
 
-def _log_plainly() -> None:
+@contextmanager
+def _plain_log() -> Iterator[None]:
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(logging.Formatter("%(message)s"))
     ours = logging.getLogger(__package__)
     ours.setLevel(logging.INFO)
     ours.addHandler(handler)
+    try:
+        yield
+    finally:
+        ours.removeHandler(handler)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from ..errors import ERRORS, DeploymentSenderError, ErrorCode
 from ..protocol.upload import ErrorBody
-from .limits import DRAIN_IDLE_SECONDS, DRAIN_MAX_BYTES, DRAIN_MAX_SECONDS
+from .limits import PATIENCE_WITH_THE_REFUSED, Patience
 
 __all__ = ["Answer", "Body", "RefusedError", "error_answer"]
 
@@ -74,13 +74,13 @@ class Body:
                 ) from None
             yield chunk
 
-    async def drain(self) -> None:
+    async def drain(self, patience: Patience) -> None:
         """Read on for a while and throw away what comes."""
         seen = 0
         try:
-            async with asyncio.timeout(DRAIN_MAX_SECONDS):
-                while not self.complete and seen <= DRAIN_MAX_BYTES:
-                    async with asyncio.timeout(DRAIN_IDLE_SECONDS):
+            async with asyncio.timeout(patience.max_seconds):
+                while not self.complete and seen <= patience.max_bytes:
+                    async with asyncio.timeout(patience.idle_seconds):
                         seen += len(await self._next())
         except (TimeoutError, ClientDisconnect):
             return
@@ -105,17 +105,18 @@ class Answer(JSONResponse):
         status: The HTTP status.
         content: A JSON document.
         headers: Further headers.
-        body: The request's body.
     """
 
     def __init__(self, status: int, content: object, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(content, status, dict(headers or {}))
         self._request_body: Body | None = None
+        self._patience = PATIENCE_WITH_THE_REFUSED
 
-    def early(self, body: Body) -> "Answer":
+    def early(self, body: Body, patience: Patience = PATIENCE_WITH_THE_REFUSED) -> "Answer":
         """Let the answer come before `body` has arrived, unless it has."""
         if not body.complete:
             self._request_body = body
+            self._patience = patience
             self.headers["Connection"] = "close"
         return self
 
@@ -125,7 +126,7 @@ class Answer(JSONResponse):
             return
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         await send({"type": "http.response.body", "body": self.body, "more_body": True})
-        await self._request_body.drain()
+        await self._request_body.drain(self._patience)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

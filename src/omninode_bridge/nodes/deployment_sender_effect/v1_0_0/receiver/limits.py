@@ -1,21 +1,38 @@
 """What the receiver bears with, in one place; sizes of packages and waiting times are settings."""
 
+from dataclasses import dataclass
+
 __all__ = [
-    "DRAIN_IDLE_SECONDS",
-    "DRAIN_MAX_BYTES",
-    "DRAIN_MAX_SECONDS",
     "FIELDS_MAX",
     "FIELD_MAX_BYTES",
     "FORM_OVERHEAD_MAX_BYTES",
     "LIST_DEFAULT",
     "LIST_MAX",
     "LOADS_AT_ONCE",
+    "PATIENCE_WITH_THE_REFUSED",
     "PIECE_BYTES",
     "SHUTDOWN_SECONDS",
     "UNPACKED_FACTOR",
     "WRITEBACK_BYTES",
     "WRITERS",
+    "Patience",
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a client is read that was answered and still sends, so that it comes to read the answer.
+
+    Attributes:
+        max_bytes: In all.
+        max_seconds: In all; None for as long as it takes.
+        idle_seconds: For the next chunk.
+    """
+
+    max_bytes: int
+    max_seconds: float | None
+    idle_seconds: float
+
 
 FIELDS_MAX = 32
 FIELD_MAX_BYTES = 4096
@@ -33,10 +50,7 @@ LOADS_AT_ONCE = 2
 # An image may unpack to this many times the limit on a package.
 UNPACKED_FACTOR = 10
 
-# A client that still sends after it was answered is read for this long at most, so that it comes to read the answer.
-DRAIN_MAX_BYTES = 1 << 30
-DRAIN_MAX_SECONDS = 10.0
-DRAIN_IDLE_SECONDS = 2.0
+PATIENCE_WITH_THE_REFUSED = Patience(max_bytes=1 << 30, max_seconds=10, idle_seconds=1)
 
 # Uploads under way may go on for this long when the receiver stops.
 SHUTDOWN_SECONDS = 5

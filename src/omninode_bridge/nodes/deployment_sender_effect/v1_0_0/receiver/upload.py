@@ -16,7 +16,7 @@ from .auth import Gate
 from .deployments import Deployment
 from .images import ImageLoader
 from .intake import Intake
-from .limits import FORM_OVERHEAD_MAX_BYTES
+from .limits import FORM_OVERHEAD_MAX_BYTES, Patience
 from .multipart import UploadForm, boundary_of
 from .shared import Shared
 
@@ -47,6 +47,8 @@ class Uploads:
         self._counters = shared.counters
         self._gate = gate
         self._images = images
+        limit = shared.settings.max_package_size_bytes + FORM_OVERHEAD_MAX_BYTES
+        self._patience = Patience(limit, max_seconds=None, idle_seconds=shared.settings.idle_timeout_seconds)
         self.active = 0
 
     async def answer(self, request: Request) -> Answer:
@@ -61,10 +63,11 @@ class Uploads:
             failed = exc.code is ErrorCode.BUILD_FAILED  # what the disk refuses; its message names our folders
             self._counters.add("uploads_failed_total" if failed else "uploads_refused_total")
             answer = error_answer(_disk_refusal(exc) if failed else exc)
-            _log.info("an upload was answered with %d: %s", answer.status_code, exc.message)
+            level = logging.WARNING if failed else logging.INFO
+            _log.log(level, "an upload was answered with %d: %s", answer.status_code, exc.message)
             return answer.early(body)
         self._counters.add("uploads_stored_total" if status == _STORED else "uploads_repeated_total")
-        return Answer(status, _receipt(deployment).model_dump())
+        return Answer(status, _receipt(deployment).model_dump()).early(body, self._patience)
 
     async def _take(self, request: Request, body: Body) -> tuple[int, Deployment]:
         if self.active >= self._settings.max_concurrent_uploads:
@@ -88,11 +91,9 @@ class Uploads:
         fields = UploadFields.read(await form.fields())
         size_bytes = await self._gate.admit_upload(request, fields)
         self._check_size(size_bytes or 0)
+        if known := self._known(fields):  # answered at once: a sender that listens need not send it all again
+            return _REPEATED, await self._again(known)
         async with aclosing(self._limited(form)) as file:
-            if known := self._known(fields):
-                async for _ in file:
-                    pass
-                return _REPEATED, await self._again(known)
             staged = await self._deployments.begin(str(uuid4()))
             try:
                 deployment = await self._store(file, staged, fields, size_bytes)

@@ -1,0 +1,274 @@
+"""The receiver as a process, with a real engine, and with senders that nobody here wrote."""
+
+import gzip
+import io
+import json
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from blake3 import blake3
+from docker.errors import ImageNotFound
+from pydantic import SecretStr
+
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.http_uploader import HttpUploader
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import PackageUpload
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.signature import SignedRequest, new_nonce, sign
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.upload import UploadFields
+from support.archives import image_archive, layer
+from support.engine import RealEngine
+from support.receiver_process import ReceiverProcess
+
+_KEY = f"k1:{'s' * 32}"
+
+Answer = tuple[int, dict[str, Any]]
+
+
+def exported(engine: RealEngine, reference: str, command: str = '["sleep", "60"]') -> bytes:
+    """Make an image, save it, and take its name away again."""
+    dockerfile = f"FROM {engine.base_image}\nLABEL made={uuid4()}\nCMD {command}\n"
+    for line in engine.api.build(fileobj=io.BytesIO(dockerfile.encode()), tag=reference, rm=True, decode=True):
+        assert "error" not in line, line
+    archive = b"".join(engine.api.get_image(reference))
+    engine.api.remove_image(reference, force=True)
+    return archive
+
+
+def image_id(engine: RealEngine, reference: str) -> str:
+    """The engine's id of an image."""
+    return str(engine.api.inspect_image(reference)["Id"])  # type: ignore[no-untyped-call]
+
+
+def curl(url: str, package: Path, fields: Mapping[str, str]) -> Answer:
+    """Send a package as a person would."""
+    form = [argument for name, value in fields.items() for argument in ("-F", f"{name}={value}")]
+    command = ["curl", "-sS", "-w", "\n%{http_code}", *form, "-F", f"package=@{package}", f"{url}/deploy"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+    body, _, status = done.stdout.rpartition("\n")
+    return int(status), json.loads(body)
+
+
+def announced(package: Path, reference: str) -> dict[str, str]:
+    """The fields of a package, with the checksum that `b3sum` prints."""
+    printed = subprocess.run(["b3sum", "--no-names", package], check=True, capture_output=True, text=True).stdout
+    name, _, tag = reference.rpartition(":")
+    return {"package_id": str(uuid4()), "checksum": printed.strip(), "container_name": name, "image_tag": tag}
+
+
+def finished(url: str, receipt: Mapping[str, Any]) -> dict[str, Any]:
+    """Wait for a deployment's end."""
+    while True:
+        state: dict[str, Any] = httpx.get(url + receipt["status_url"]).json()
+        if state["status"] in {"failed", "running"} or (state["status"] == "loaded" and not state["will_run"]):
+            return state
+        time.sleep(0.05)
+
+
+def compress(program: str, archive: bytes) -> bytes:
+    """Compress with the program that people use."""
+    if program == "none":
+        return archive
+    return subprocess.run([program, "-c"], input=archive, check=True, capture_output=True).stdout
+
+
+@pytest.mark.parametrize("program", ["gzip", "zstd", "none"])
+def test_curl_can_send_an_image(real_engine: RealEngine, tmp_path: Path, program: str) -> None:
+    """Packed with common tools, it is loaded, and the engine has it."""
+    reference = real_engine.new_image()
+    package = tmp_path / "package"
+    package.write_bytes(compress(program, exported(real_engine, reference)))
+    with pytest.raises(ImageNotFound):
+        image_id(real_engine, reference)
+    with ReceiverProcess(tmp_path / "store") as receiver:
+        status, receipt = curl(receiver.url, package, announced(package, reference))
+        state = finished(receiver.url, receipt)
+    assert (status, receipt["checksum_verified"]) == (201, True)
+    assert (state["status"], state["image_id"]) == ("loaded", image_id(real_engine, reference))
+
+
+def test_an_image_is_run_where_that_is_wanted(real_engine: RealEngine, tmp_path: Path) -> None:
+    """In a container that tells whose it is."""
+    reference = real_engine.new_image()
+    package = tmp_path / "package"
+    package.write_bytes(exported(real_engine, reference))
+    with ReceiverProcess(tmp_path / "store", "--run") as receiver:
+        state = finished(receiver.url, curl(receiver.url, package, announced(package, reference))[1])
+    assert (state["status"], state["error_message"]) == ("running", None)
+    container = real_engine.api.inspect_container(state["container_id"])
+    assert container["State"]["Running"]
+    assert container["Config"]["Labels"]["omninode.deployment.id"] == state["deployment_id"]
+
+
+def test_an_archive_cannot_move_a_name_that_was_not_announced(real_engine: RealEngine, tmp_path: Path) -> None:
+    """The engine never sees it."""
+    announced_as, victim = real_engine.new_image(), real_engine.new_image()
+    name, _, tag = victim.rpartition(":")
+    real_engine.api.tag(real_engine.base_image, name, tag)
+    before = image_id(real_engine, victim)
+    package = tmp_path / "package"
+    package.write_bytes(image_archive("legacy", victim))
+    with ReceiverProcess(tmp_path / "store") as receiver:
+        state = finished(receiver.url, curl(receiver.url, package, announced(package, announced_as))[1])
+    assert (state["status"], state["error_code"]) == ("failed", "VALIDATION_ERROR")
+    assert image_id(real_engine, victim) == before
+
+
+def test_a_damaged_layer_is_told_by_the_engine(real_engine: RealEngine, tmp_path: Path) -> None:
+    """With its own words."""
+    reference = real_engine.new_image()
+    package = tmp_path / "package"
+    unknown = layer(hello=uuid4().bytes + b"Hello\n")  # the engine does not look at a layer that it has
+    package.write_bytes(image_archive("legacy", reference, [unknown]).replace(b"Hello\n", b"Jello\n"))
+    with ReceiverProcess(tmp_path / "store") as receiver:
+        state = finished(receiver.url, curl(receiver.url, package, announced(package, reference))[1])
+    assert (state["status"], state["error_code"]) == ("failed", "BUILD_FAILED")
+    assert "invalid diffID" in state["error_message"]
+
+
+def test_a_receiver_that_is_killed_goes_on_where_it_was(real_engine: RealEngine, tmp_path: Path) -> None:
+    """What it has acknowledged is loaded after its next start."""
+    reference = real_engine.new_image()
+    package = tmp_path / "package"
+    package.write_bytes(exported(real_engine, reference))
+    environ = {"DOCKER_HOST": "tcp://127.0.0.1:1"}
+    with ReceiverProcess(tmp_path / "store", environ=environ) as receiver:
+        _, receipt = curl(receiver.url, package, announced(package, reference))
+        receiver.wait_for("loading")
+        receiver.kill()
+    with ReceiverProcess(tmp_path / "store") as receiver:
+        assert finished(receiver.url, receipt)["status"] == "loaded"
+    assert image_id(real_engine, reference)
+
+
+def test_it_ends_well_when_it_is_told_to(tmp_path: Path) -> None:
+    """Within a second when nothing is under way."""
+    with ReceiverProcess(tmp_path / "store") as receiver:
+        started = time.monotonic()
+        assert receiver.stop() == 0
+        assert time.monotonic() - started < 1.5
+    assert receiver.lines == [f"listening on {receiver.url}", "stopping"]
+
+
+@pytest.fixture
+def signed(tmp_path: Path) -> Callable[[], ReceiverProcess]:
+    """Answer a function that makes a receiver that asks for signatures."""
+    return lambda: ReceiverProcess(
+        tmp_path / "store", environ={"DEPLOYMENT_RECEIVER_SIGNING_KEYS": _KEY, "DOCKER_HOST": "tcp://127.0.0.1:1"}
+    )
+
+
+def upload(package: bytes, file: io.BytesIO | Any, url: str) -> PackageUpload:
+    """A package as the sender has it."""
+    return PackageUpload(
+        receiver_url=url,
+        file=file,
+        filename="package.tar.gz",
+        size_bytes=len(package),
+        package_id=str(uuid4()),
+        checksum=blake3(package).hexdigest(),
+        container_name="hello",
+        image_tag="1.0",
+        compression="gzip",
+        image_id=f"sha256:{'0' * 64}",
+        verify_checksum=True,
+    )
+
+
+async def test_our_own_sender_is_let_in_with_its_key(signed: Callable[[], ReceiverProcess], tmp_path: Path) -> None:
+    """And may ask for the state; the log holds no secret."""
+    package = gzip.compress(os.urandom(100_000))
+    (tmp_path / "package").write_bytes(package)
+    uploader = HttpUploader(connect_timeout_seconds=5, idle_timeout_seconds=5, signing_key=SecretStr(_KEY))
+    with signed() as receiver, (tmp_path / "package").open("rb") as file:
+        sent = upload(package, file, receiver.url)
+        receipt = await uploader.send(sent, lambda _: None)
+        again = await uploader.send(sent, lambda _: None)
+        assert receipt.status_url is not None
+        state = await uploader.state(receiver.url, receipt.status_url)
+        await uploader.close()
+    assert again.deployment_id == receipt.deployment_id == state.deployment_id
+    assert receipt.checksum_verified
+    assert "s" * 32 not in "\n".join(receiver.lines)
+    assert "HMAC" not in "\n".join(receiver.lines)
+
+
+async def test_our_own_sender_is_sent_away_without_a_key(signed: Callable[[], ReceiverProcess], tmp_path: Path) -> None:
+    """And hears why, although it is still sending."""
+    package = os.urandom(20_000_000)
+    (tmp_path / "package").write_bytes(package)
+    uploader = HttpUploader(connect_timeout_seconds=5, idle_timeout_seconds=5, signing_key=None)
+    with signed() as receiver, (tmp_path / "package").open("rb") as file:
+        with pytest.raises(DeploymentSenderError, match="must be signed") as caught:
+            await uploader.send(upload(package, file, receiver.url), lambda _: None)
+        await uploader.close()
+    assert (caught.value.code, caught.value.retry) == (ErrorCode.TRANSFER_FAILED, False)
+
+
+def test_a_replayed_upload_is_refused_after_a_restart(signed: Callable[[], ReceiverProcess], tmp_path: Path) -> None:
+    """Byte for byte the same request, to the same address."""
+    fields = {
+        "package_id": str(uuid4()),
+        "checksum": blake3(b"x").hexdigest(),
+        "container_name": "hello",
+        "image_tag": "1.0",
+    }
+    signed_for = SignedRequest.for_upload("receiver", "/deploy", UploadFields.read(fields), 1)
+    header = sign("k1", b"s" * 32, signed_for, now=int(time.time()), nonce=new_nonce())
+    headers = {"Host": "receiver", "Authorization": header}
+    statuses = []
+    for _ in range(2):
+        with signed() as receiver:
+            answer = httpx.post(f"{receiver.url}/deploy", data=fields, files={"package": b"x"}, headers=headers)
+            statuses.append(answer.status_code)
+    assert statuses == [201, 401]
+
+
+@pytest.mark.parametrize("expect", [["-H", "Expect:"], []])
+def test_curl_hears_that_a_package_is_too_large(tmp_path: Path, expect: list[str]) -> None:
+    """Whether it asks beforehand, as it does on its own, or not."""
+    package = tmp_path / "package"
+    with package.open("wb") as file:
+        file.truncate(300_000_000)
+    with ReceiverProcess(tmp_path / "store", "--max-package-size-gb", "0.1") as receiver:
+        command = ["curl", "-sS", "-w", "\n%{http_code}", *expect, "-F", "a=b", "-F", f"package=@{package}"]
+        done = subprocess.run([*command, f"{receiver.url}/deploy"], check=True, capture_output=True, timeout=60)
+    body, _, status = done.stdout.rpartition(b"\n")
+    assert (status, json.loads(body)["error_code"]) == (b"413", "PACKAGE_TOO_LARGE")
+
+
+def test_memory_does_not_grow_with_the_package(tmp_path: Path) -> None:
+    """300 MB pass through less than 120 MB, while others are answered."""
+    package = tmp_path / "package"
+    with package.open("wb") as file:
+        file.truncate(300_000_000)
+    with ReceiverProcess(tmp_path / "store") as receiver:
+        fields = announced(package, "hello:1.0")
+        form = [argument for name, value in fields.items() for argument in ("-F", f"{name}={value}")]
+        command = ["curl", "-sS", "-o", os.devnull, *form, "-F", f"package=@{package}", f"{receiver.url}/deploy"]
+        with subprocess.Popen(command) as sending:
+            answered = 0
+            while sending.poll() is None:
+                answered += httpx.get(f"{receiver.url}/healthz").status_code == 200
+        peak = Path(f"/proc/{receiver.pid}/status").read_text().split("VmHWM:")[1].split()[0]
+    assert answered
+    assert int(peak) < 120_000
+
+
+def test_a_client_that_sends_no_http_disturbs_nobody(tmp_path: Path) -> None:
+    """It is told so, and the next one is served."""
+    with ReceiverProcess(tmp_path / "store") as receiver:
+        url = httpx.URL(receiver.url)
+        assert url.port is not None
+        with socket.create_connection((url.host, url.port)) as connection:
+            connection.sendall(b"\x16\x03\x01 hello\r\n\r\n")
+            assert connection.recv(100).startswith(b"HTTP/1.1 400 ")
+        assert httpx.get(f"{receiver.url}/healthz").status_code == 200
+    assert receiver.lines == [f"listening on {receiver.url}", "stopping"]

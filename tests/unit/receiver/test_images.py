@@ -1,0 +1,289 @@
+"""Images in the background of the answers."""
+
+import asyncio
+import contextlib
+import gzip
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from blake3 import blake3
+
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import ImageEngine, ImageFacts
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.upload import UploadFields
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments import Deployment, Deployments
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.images import ImageLoader, container_name
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.shared import Shared
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.workers import Workers
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.settings import ReceiverSettings
+from support.archives import image_archive, layer
+from support.engine import FakeEngine
+from support.receiver import until
+
+
+@dataclass
+class Loading:
+    """A loader over an empty store."""
+
+    loader: ImageLoader
+    shared: Shared
+    engine: FakeEngine
+
+    async def keep(self, package: bytes, *, tag: str = "1.0", will_run: bool = False) -> Deployment:
+        """Keep a package, without loading it."""
+        fields = UploadFields(
+            package_id=str(uuid4()), checksum=blake3(package).hexdigest(), container_name="hello", image_tag=tag
+        )
+        staged = await self.shared.deployments.begin(str(uuid4()))
+        await asyncio.to_thread(staged.file.write, package)
+        deployment = Deployment.new(staged.entry_id, fields, size_bytes=len(package), will_run=will_run)
+        await self.shared.deployments.keep(staged, deployment)
+        return deployment
+
+    def now(self, deployment: Deployment) -> Deployment:
+        """Tell a deployment's state."""
+        found = self.shared.deployments.get(deployment.deployment_id)
+        assert found is not None
+        return found
+
+    async def reached(self, deployment: Deployment, status: str) -> Deployment:
+        """Wait for a status."""
+        await until(lambda: self.now(deployment).status == status)
+        return self.now(deployment)
+
+    async def ended(self, package: bytes, *, will_run: bool = False) -> Deployment:
+        """Load a package and wait for its end."""
+        deployment = await self.keep(package, will_run=will_run)
+        self.loader.submit(deployment)
+        await until(lambda: self.now(deployment).finished)
+        return self.now(deployment)
+
+
+Make = Callable[..., AbstractAsyncContextManager[Loading]]
+
+
+@pytest.fixture
+def make(tmp_path: Path, workers: Workers) -> Make:
+    """Answer a function that makes a loader."""
+
+    @contextlib.asynccontextmanager
+    async def made(engine: FakeEngine | None = None, **settings: Any) -> AsyncIterator[Loading]:
+        used = engine or FakeEngine()
+
+        async def open_engine() -> ImageEngine:
+            return used
+
+        deployments = Deployments(tmp_path, workers)
+        await deployments.open()
+        shared = Shared(await asyncio.to_thread(ReceiverSettings, **settings), workers, deployments)
+        loader = ImageLoader(shared, open_engine, patience_seconds=(0.01, 0.01))
+        yield Loading(loader, shared, used)
+        await loader.close()
+
+    return made
+
+
+async def test_an_image_is_loaded_and_checked(make: Make) -> None:
+    """It ends as `loaded`, with the engine's id."""
+    async with make() as loading:
+        state = await loading.ended(gzip.compress(image_archive()))
+        facts = await loading.engine.inspect("hello:1.0")
+    assert facts is not None
+    assert (state.status, state.image_id, state.container_id) == ("loaded", facts.image_id, None)
+    assert loading.engine.calls == ["load", "inspect", "inspect", "close"]
+    assert "deployment_receiver_loads_succeeded_total 1" in loading.shared.counters.text(0, {})
+
+
+async def test_a_container_is_started_where_that_is_wanted(make: Make) -> None:
+    """It ends as `running`, and the container tells whose it is."""
+    async with make() as loading:
+        state = await loading.ended(image_archive(), will_run=True)
+    assert state.status == "running"
+    assert state.container_id is not None
+    labels = {"omninode.deployment.id": state.deployment_id, "omninode.deployment.package": state.package_id}
+    assert loading.engine.containers == {"hello": ("hello:1.0", labels)}
+
+
+async def test_an_archive_that_may_not_be_loaded_never_meets_the_engine(make: Make) -> None:
+    """It ends as `failed`, with the reason."""
+    async with make() as loading:
+        state = await loading.ended(image_archive(reference="other:1.0"))
+    assert (state.status, state.error_code) == ("failed", "VALIDATION_ERROR")
+    assert "other:1.0" in str(state.error_message)
+    assert loading.engine.calls == []
+
+
+async def test_an_engine_that_has_another_image_afterwards_is_told(make: Make) -> None:
+    """Whoever put it there."""
+
+    class Elsewhere(FakeEngine):
+        async def inspect(self, reference: str) -> ImageFacts | None:
+            return ImageFacts("sha256:0", ("sha256:0",))
+
+    async with make(Elsewhere()) as loading:
+        state = await loading.ended(image_archive())
+    assert (state.status, state.error_code) == ("failed", "VALIDATION_ERROR")
+    assert state.error_message == "after loading, the engine's hello:1.0 is another image"
+
+
+async def test_an_engine_that_refuses_is_told(make: Make) -> None:
+    """With its own code and words, once."""
+    engine = FakeEngine()
+    engine.fail("load", ErrorCode.BUILD_FAILED, "invalid diffID")
+    async with make(engine) as loading:
+        state = await loading.ended(image_archive())
+    assert (state.status, state.error_code, state.error_message) == ("failed", "BUILD_FAILED", "invalid diffID")
+    assert engine.calls == ["load", "close"]
+
+
+async def test_an_engine_that_is_away_for_a_while_is_asked_again(make: Make) -> None:
+    """Each step by itself."""
+    engine = FakeEngine()
+    engine.fail("load", ErrorCode.DOCKER_UNAVAILABLE, times=2)
+    engine.fail("run", ErrorCode.DOCKER_UNAVAILABLE, times=2)
+    async with make(engine) as loading:
+        state = await loading.ended(image_archive(), will_run=True)
+    assert state.status == "running"
+    assert engine.calls == ["load", "load", "load", "inspect", "run", "run", "run", "close"]
+
+
+async def test_an_engine_that_stays_away_is_told(make: Make) -> None:
+    """After the last try."""
+    engine = FakeEngine()
+    engine.fail("load", ErrorCode.DOCKER_UNAVAILABLE, "gone", times=3)
+    async with make(engine) as loading:
+        state = await loading.ended(image_archive())
+    assert (state.status, state.error_code, state.error_message) == ("failed", "DOCKER_UNAVAILABLE", "gone")
+
+
+async def test_an_engine_that_never_ends_is_given_up(make: Make) -> None:
+    """After the load's time-out."""
+    engine = FakeEngine()
+    engine.hold.clear()
+    async with make(engine, load_timeout_seconds=0.1) as loading:
+        state = await loading.ended(image_archive())
+    assert (state.error_code, state.error_message) == ("DOCKER_UNAVAILABLE", "not loaded within 0.1 s")
+
+
+async def test_a_package_that_cannot_be_read_is_told(make: Make) -> None:
+    """Whatever the disk says."""
+    async with make() as loading:
+        deployment = await loading.keep(image_archive())
+        loading.shared.deployments.package_file(deployment).unlink()
+        loading.loader.submit(deployment)
+        state = await loading.reached(deployment, "failed")
+    assert state.error_code == "TRANSFER_FAILED"
+    assert "No such file or directory" in str(state.error_message)
+
+
+async def test_the_unexpected_does_not_leave_a_deployment_hanging(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    """It is told, and the log has all of it."""
+
+    class Broken(FakeEngine):
+        async def load(self, chunks: Iterator[bytes]) -> None:
+            raise RuntimeError("broken")
+
+    async with make(Broken()) as loading:
+        state = await loading.ended(image_archive())
+    assert (state.status, state.error_code) == ("failed", "TRANSFER_FAILED")
+    assert state.error_message == "unexpected in the receiver: RuntimeError('broken')"
+    assert "Traceback" in caplog.text
+
+
+async def test_what_is_under_way_at_the_end_is_taken_up_at_the_next_start(make: Make) -> None:
+    """Its state says so truthfully in between."""
+    engine = FakeEngine()
+    engine.hold.clear()
+    async with make(engine) as loading:
+        deployment = await loading.keep(image_archive())
+        loading.loader.submit(deployment)
+        await loading.reached(deployment, "loading")
+    async with make() as loading:
+        assert loading.now(deployment).status == "loading"
+        loading.loader.start()
+        await loading.reached(deployment, "loaded")
+
+
+async def test_the_check_of_a_package_is_broken_off_at_the_end(make: Make) -> None:
+    """However long the package is."""
+    async with make() as loading:
+        deployment = await loading.keep(gzip.compress(image_archive(layers=[layer(big=bytes(50_000_000))]), 1))
+        loading.loader.submit(deployment)
+        await loading.reached(deployment, "loading")
+    assert loading.engine.calls == []
+    assert loading.now(deployment).status == "loading"
+
+
+async def test_images_of_one_name_are_loaded_in_the_order_of_their_arrival(make: Make) -> None:
+    """The last one has the name."""
+    engine = FakeEngine()
+    engine.hold.clear()
+    async with make(engine) as loading:
+        packages = [image_archive(layers=[layer(number=b"%d" % number)]) for number in range(3)]
+        deployments = [await loading.keep(package) for package in packages]
+        for deployment in deployments:
+            loading.loader.submit(deployment)
+        await loading.reached(deployments[0], "loading")
+        assert [loading.now(one).status for one in deployments] == ["loading", "received", "received"]
+        engine.hold.set()
+        await loading.reached(deployments[2], "loaded")
+    assert engine.images["hello:1.0"] == packages[2]
+
+
+async def test_not_more_than_two_images_are_loaded_at_once(make: Make) -> None:
+    """Of different names."""
+    engine = FakeEngine()
+    engine.hold.clear()
+    async with make(engine) as loading:
+        deployments = [
+            await loading.keep(image_archive(reference=f"hello:{number}"), tag=str(number)) for number in range(3)
+        ]
+        for deployment in deployments:
+            loading.loader.submit(deployment)
+        await until(lambda: engine.calls == ["load", "load"])
+        assert loading.shared.deployments.count() == {"loading": 2, "received": 1}
+        engine.hold.set()
+        for deployment in deployments:
+            await loading.reached(deployment, "loaded")
+
+
+async def test_an_engine_that_could_not_be_opened_is_opened_again(tmp_path: Path, workers: Workers) -> None:
+    """A failed open keeps nothing."""
+    engine = FakeEngine()
+    opened = 0
+
+    async def open_engine() -> ImageEngine:
+        nonlocal opened
+        opened += 1
+        if opened == 1:
+            raise DeploymentSenderError(ErrorCode.DOCKER_UNAVAILABLE, "not yet")
+        return engine
+
+    deployments = Deployments(tmp_path, workers)
+    await deployments.open()
+    shared = Shared(await asyncio.to_thread(ReceiverSettings), workers, deployments)
+    loading = Loading(ImageLoader(shared, open_engine, patience_seconds=(0.01,)), shared, engine)
+    assert (await loading.ended(image_archive(), will_run=True)).status == "running"
+    await loading.loader.close()
+    assert opened == 2
+
+
+@pytest.mark.parametrize(
+    ("image", "container"),
+    [
+        ("hello", "hello"),
+        ("a.b_c-d", "a.b_c-d"),
+        ("team/hello", "team-hello-12fea21ecba9"),
+        ("localhost:5000/hello", "localhost-5000-hello-0e8946b486dc"),
+        ("a", "a-ca978112ca1b"),
+        ("[::1]:5000/a", "1--5000-a-e1ee19a6ade6"),
+    ],
+)
+def test_a_container_is_named_after_its_image(image: str, container: str) -> None:
+    """In a name that Docker takes and that no other image's container gets."""
+    assert container_name(image) == container

@@ -1,0 +1,112 @@
+"""The command."""
+
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.__main__ import main
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.settings import split_signing_key
+
+_SERVER = "omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.server"
+
+
+def test_keygen_prints_a_key_that_is_accepted(capsys: pytest.CaptureFixture[str]) -> None:
+    """And never the same."""
+    keys = set()
+    for _ in range(2):
+        assert main(["keygen"]) == 0
+        keys.add(capsys.readouterr().out.strip())
+    assert len(keys) == 2
+    for key in keys:
+        split_signing_key(key)
+
+
+def test_it_serves_until_it_is_told_to_stop(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Then it ends well."""
+    printed: list[str] = []
+
+    def stop_when_it_listens() -> None:
+        while "listening" not in "".join(printed):
+            time.sleep(0.01)
+            printed.append(capsys.readouterr().out)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = threading.Thread(target=stop_when_it_listens)
+    thread.start()
+    assert main(["serve", "--port", "0", "--store", str(tmp_path), "--run", "--max-package-size-gb", "0.5"]) == 0
+    thread.join()
+    assert "".join(printed).startswith("listening on http://127.0.0.1:")
+    assert capsys.readouterr().out == "stopping\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--host", "0.0.0.0"], "without a signing key the receiver listens on loopback only"),
+        (["--port", "65536"], "settings: port: Input should be less than or equal to 65535"),
+        (["--max-package-size-gb", "0"], "settings: max_package_size_gb: Input should be greater than 0"),
+    ],
+)
+def test_a_wrong_call_is_told_in_a_sentence(
+    arguments: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With exit code 2."""
+    assert main(["serve", "--store", str(tmp_path), *arguments]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"deployment-receiver: {said}")
+    assert error.count("\n") == 1
+
+
+def test_a_wrong_key_is_told_without_the_key(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With exit code 2."""
+    monkeypatch.setenv("DEPLOYMENT_RECEIVER_SIGNING_KEYS", "k1:tooshort")
+    assert main(["serve"]) == 2
+    error = capsys.readouterr().err
+    assert "signing_keys" in error
+    assert "tooshort" not in error
+
+
+def test_a_port_that_is_taken_is_told_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With exit code 1."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert main(["serve", "--store", str(tmp_path), "--port", port]) == 1
+    expected = f"deployment-receiver: cannot listen on 127.0.0.1:{port}: Address already in use. "
+    assert capsys.readouterr().err.startswith(expected)
+
+
+def test_a_missing_extra_is_told_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """With what to install."""
+    monkeypatch.delitem(sys.modules, _SERVER, raising=False)
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    assert main(["serve", "--store", str(tmp_path)]) == 1
+    expected = "deployment-receiver: uvicorn is not installed; pip install omninode-deployment-sender[receiver]\n"
+    assert expected == capsys.readouterr().err
+
+
+def test_another_missing_module_is_a_fault_of_ours(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """And not hidden."""
+    monkeypatch.delitem(sys.modules, _SERVER, raising=False)
+    monkeypatch.setitem(sys.modules, "ipaddress", None)
+    with pytest.raises(ModuleNotFoundError):
+        main(["serve", "--store", str(tmp_path)])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"), [(["--help"], 0), (["serve", "--help"], 0), (["--version"], 0), ([], 2)]
+)
+def test_help_and_version_need_no_extra(arguments: list[str], code: int) -> None:
+    """They are for those who look around."""
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == code

@@ -1,0 +1,123 @@
+"""A receiver's start and its end."""
+
+import asyncio
+import socket
+import stat
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.server import serving
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.settings import ReceiverSettings
+from support.receiver import Start
+
+_KEYS = [f"k1:{'s' * 32}"]
+
+
+async def refused(**settings: Any) -> DeploymentSenderError:
+    """See that a receiver does not start."""
+    made = await asyncio.to_thread(ReceiverSettings, **settings)
+    with pytest.raises(DeploymentSenderError) as caught:
+        async with serving(made):
+            pass
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("host", "url"), [("127.0.0.1", "http://127.0.0.1:"), ("::1", "http://[::1]:"), ("localhost", "http://")]
+)
+async def test_it_tells_where_it_listens(start: Start, host: str, url: str) -> None:
+    """With the port that it got."""
+    async with start(host=host) as receiver:
+        assert receiver.url.startswith(url)
+        assert (await receiver.client.get("/healthz")).status_code == 200
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "::ffff:127.0.0.1"])
+async def test_beyond_loopback_it_asks_for_a_key(tmp_path: Path, host: str) -> None:
+    """And says how to make one; nothing was made on the disk."""
+    error = await refused(host=host, port=0, store=tmp_path / "store")
+    assert error.code is ErrorCode.VALIDATION_ERROR
+    assert "deployment-receiver keygen" in error.recovery
+    assert "DEPLOYMENT_RECEIVER_SIGNING_KEYS" in error.recovery
+    assert not (tmp_path / "store").exists()
+
+
+async def test_with_a_key_it_listens_everywhere(start: Start) -> None:
+    """As it is told."""
+    async with start(host="0.0.0.0", signing_keys=_KEYS) as receiver:
+        assert (await receiver.client.get("/healthz")).status_code == 200
+
+
+async def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
+    """In one sentence."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        error = await refused(port=port, store=tmp_path)
+    assert error.message == f"cannot listen on 127.0.0.1:{port}: Address already in use"
+
+
+async def test_a_host_that_does_not_exist_is_told(tmp_path: Path) -> None:
+    """In one sentence."""
+    error = await refused(host="no-such-host.invalid", store=tmp_path)
+    assert error.message.startswith("cannot listen on no-such-host.invalid:8001: ")
+
+
+async def test_a_store_has_one_receiver(start: Start) -> None:
+    """A second would load everything twice."""
+    async with start() as receiver:
+        error = await refused(port=0, store=receiver.store)
+    assert error.message == f"another receiver uses the store {receiver.store}"
+
+
+async def test_a_store_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    """In one sentence."""
+    (tmp_path / "file").touch()
+    error = await refused(port=0, store=tmp_path / "file" / "store")
+    assert error.message.startswith(f"cannot use {tmp_path / 'file' / 'store'}: ")
+
+
+async def test_the_store_is_for_its_user_only(start: Start, package: bytes) -> None:
+    """An image may hold secrets."""
+    async with start() as receiver:
+        await receiver.upload(package)
+        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in receiver.store.iterdir()}
+    assert modes["packages"] == 0o700
+    assert stat.S_IMODE(receiver.store.stat().st_mode) == 0o700
+
+
+async def test_nothing_is_left_after_the_end(start: Start, package: bytes) -> None:
+    """No thread, no task, no open file."""
+    before = (open_files(), len(asyncio.all_tasks()))
+    async with start() as receiver:
+        await receiver.finished((await receiver.upload(package)).json()["deployment_id"])
+    assert (open_files(), len(asyncio.all_tasks())) == before
+    assert [thread.name for thread in threading.enumerate() if "receiver" in thread.name] == []
+    assert receiver.engine.calls.count("close") == 1
+
+
+def open_files() -> int:
+    """Count this process's descriptors."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def test_a_body_that_fails_ends_the_receiver(start: Start) -> None:
+    """And its error comes out."""
+    attempt: Callable[[], Any] = start
+    with pytest.raises(ZeroDivisionError):
+        async with attempt():
+            raise ZeroDivisionError
+
+
+async def test_work_that_a_stop_left_is_taken_up(start: Start, package: bytes) -> None:
+    """By the next receiver of the store."""
+    async with start() as receiver:
+        receiver.engine.hold.clear()
+        deployment_id = (await receiver.upload(package)).json()["deployment_id"]
+    receiver.engine.hold.set()
+    async with start() as receiver:
+        assert (await receiver.finished(deployment_id))["status"] == "loaded"
