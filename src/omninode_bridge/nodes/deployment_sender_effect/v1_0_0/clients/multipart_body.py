@@ -51,7 +51,7 @@ class MultipartBody:
         """Yield the body in pieces of up to 1 MB, telling the bytes of the file that were taken so far.
 
         Raises:
-            DeploymentSenderError: CHECKSUM_MISMATCH when the file ends too early, TRANSFER_FAILED when it cannot be read.
+            DeploymentSenderError: CHECKSUM_MISMATCH when the file ends too early, TRANSFER_FAILED when unreadable.
         """
         yield self._head
         done = 0
