@@ -7,10 +7,12 @@ import shutil
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from docker.errors import APIError, DockerException
@@ -311,3 +313,27 @@ def test_an_error_of_a_proxy_is_not_the_engines(call: Call, daemon: FakeDaemon, 
         client.info()
 
     assert (code, f"It failed: the engine answered {status}") == (caught.value.code, caught.value.message)
+
+
+def test_what_ssh_refuses_is_the_engines_absence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """paramiko, which is there only with docker[ssh], has an exception of its own for it."""
+
+    class SSHException(Exception):  # noqa: N818
+        pass
+
+    paramiko = ModuleType("paramiko")
+    paramiko.SSHException = SSHException  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "paramiko", paramiko)
+    with pytest.raises(DeploymentSenderError, match="went away: not found in known_hosts"):
+        _raise_translated(SSHException("not found in known_hosts"))
+
+
+def test_what_is_a_mistake_of_ours_stays_one() -> None:
+    """Nothing is called the engine's absence that is not."""
+    with pytest.raises(KeyError):
+        _raise_translated(KeyError("ours"))
+
+
+def _raise_translated(exc: Exception) -> None:
+    with translated("there", "It failed"):
+        raise exc

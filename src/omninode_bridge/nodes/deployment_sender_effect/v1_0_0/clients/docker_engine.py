@@ -59,8 +59,8 @@ class DockerEngine:
     the engine must answer within `connect_timeout_seconds`, and speaks the API version that the engine names.
 
     Args:
-        docker_host: `unix://PATH`, `tcp://HOST:PORT`, `ssh://[USER@]HOST` (needs `docker[ssh]`); the local socket if
-            None.
+        docker_host: `unix://PATH`, `tcp://HOST:PORT`, `ssh://[USER@]HOST` (needs `docker[ssh]`, and logging in cannot
+            be broken off); the local socket if None.
         tls_verify: Speak TLS to a `tcp://` engine and verify it.
         cert_path: Folder of `ca.pem`, `cert.pem` and `key.pem`; `~/.docker` if None.
         connect_timeout_seconds: For a connection and its first answer.

@@ -1,5 +1,6 @@
 """What docker-py and the libraries below it raise becomes a `DeploymentSenderError` here, and nowhere else."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -43,13 +44,19 @@ def translated(address: str, task: str, refusal: ErrorCode = ErrorCode.BUILD_FAI
         raise DeploymentSenderError(code, f"{task}: {words}") from exc
     except (DockerException, StoreError) as exc:  # a credential helper that fails, for one
         raise DeploymentSenderError(refusal, f"{task}: {exc}") from exc
-    # OSError is the base of every exception of requests; urllib3's and http.client's come out of half-read answers.
-    except (StreamParseError, HTTPError, HTTPException, OSError) as exc:
+    except _of_the_connection() as exc:
         cause = _root(exc)
         went = "" if refusal is ErrorCode.DOCKER_UNAVAILABLE else f"the Docker Engine at {address} went away: "
         recovery = _ABOUT_PERMISSION if isinstance(cause, PermissionError) else None
         message = f"{task}: {went}{_words(cause)}"
         raise DeploymentSenderError(ErrorCode.DOCKER_UNAVAILABLE, message, recovery=recovery) from exc
+
+
+def _of_the_connection() -> tuple[type[Exception], ...]:
+    # OSError is the base of every exception of requests; urllib3's and http.client's come out of half-read answers.
+    foreign = (StreamParseError, HTTPError, HTTPException, OSError)
+    paramiko = sys.modules.get("paramiko")  # only there with docker[ssh]
+    return (*foreign, paramiko.SSHException) if paramiko else foreign
 
 
 def _root(exc: BaseException) -> BaseException:
