@@ -1,0 +1,150 @@
+"""Names and tags, held against the grammar of distribution/reference written down a second time, without a pattern."""
+
+import string
+from collections.abc import Callable
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
+
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.models.fields import ContainerName, ImageTag
+
+_LOWER = frozenset(string.ascii_lowercase + string.digits)
+_ALPHANUMERIC = frozenset(string.ascii_letters + string.digits)
+_WORD = _ALPHANUMERIC | {"_"}
+_HEX = frozenset(string.hexdigits)
+_DIGITS = frozenset(string.digits)
+
+
+def is_tag(text: str) -> bool:
+    """A tag is 1 to 128 word characters, dots and dashes, beginning with a word character; in Go those are ASCII."""
+    return 1 <= len(text) <= 128 and text[0] in _WORD and all(c in _WORD or c in ".-" for c in text)
+
+
+def is_path_component(text: str) -> bool:
+    """A path-component := alpha-numeric [separator alpha-numeric]*, separator := one of . _ __ and dashes."""
+    gap = "."  # what stands between two alphanumeric characters: nothing may precede the first
+    for c in text:
+        if c not in _LOWER:
+            gap += c
+        elif gap in {"", ".", "_", "__"} or set(gap) == {"-"}:
+            gap = ""
+        else:
+            return False
+    return bool(text) and text[0] in _LOWER and not gap
+
+
+def is_domain_component(text: str) -> bool:
+    """A domain-component := letters, digits and dashes, with no dash at either end."""
+    return bool(text) and "-" not in {text[0], text[-1]} and all(c in _ALPHANUMERIC or c == "-" for c in text)
+
+
+def is_domain(text: str) -> bool:
+    """A domain := host [':' port], host := domain-component ['.' domain-component]* or an IPv6 in brackets."""
+    if text.startswith("["):
+        host, bracket, port = text[1:].partition("]")
+        sound = bool(host) and bool(bracket) and all(c in _HEX or c == ":" for c in host)
+        if port and not port.startswith(":"):
+            return False
+    else:
+        host, colon, digits = text.partition(":")
+        port = colon + digits
+        sound = all(is_domain_component(part) for part in host.split("."))
+    return sound and (not port or (len(port) > 1 and all(c in _DIGITS for c in port[1:])))
+
+
+def is_name(text: str) -> bool:
+    """A name := [domain '/'] path; normalize.go tells the domain by its looks; no image id; at most 255 characters."""
+    parts = text.split("/")
+    head = parts[0]
+    if len(parts) > 1 and ("." in head or ":" in head or head == "localhost" or head.lower() != head):
+        parts = parts[1:]
+        if not is_domain(head):
+            return False
+    is_id = len(text) == 64 and all(c in "0123456789abcdef" for c in text)
+    return len(text) <= 255 and not is_id and all(is_path_component(part) for part in parts)
+
+
+def _accepts(adapter: TypeAdapter[str]) -> Callable[[str], bool]:
+    def accepts(text: str) -> bool:
+        try:
+            return adapter.validate_python(text) == text
+        except ValidationError:
+            return False
+
+    return accepts
+
+
+takes_name, takes_tag = _accepts(TypeAdapter(ContainerName)), _accepts(TypeAdapter(ImageTag))
+
+# What the grammars are about, and what looks like it: other digits and letters, the ends of lines, a NUL.
+_TRICKY = st.sampled_from("aAfzZ09..__--//::[]@ é１ａİſK\n\r\0\u2028")
+_tricky_texts = st.text(_TRICKY, max_size=12)
+_component = st.lists(st.text(sorted(_LOWER), min_size=1, max_size=6), min_size=1, max_size=4).flatmap(
+    lambda words: st.lists(
+        st.sampled_from([".", "_", "__", "-", "---"]), min_size=len(words) - 1, max_size=len(words) - 1
+    ).map(lambda gaps: "".join(a + b for a, b in zip(words, [*gaps, ""], strict=True)))
+)
+_head = st.sampled_from(
+    [
+        "library",
+        "team__a",
+        "localhost",
+        "localhost:5000",
+        "a.b-c.D",
+        "R",
+        "10.0.0.1:80",
+        "[::1]",
+        "[2001:dB8::1]:5",
+        "a:1",
+        "index.docker.io",
+    ]
+)
+_paths = st.lists(_component, min_size=1, max_size=4).map("/".join)
+_names = _component | st.tuples(_head, _paths).map("/".join)
+_tags = st.tuples(st.sampled_from(sorted(_WORD)), st.text(sorted(_WORD | {".", "-"}), max_size=127)).map("".join)
+
+
+@st.composite
+def _almost(draw: st.DrawFn, texts: st.SearchStrategy[str]) -> str:
+    """A text with one character put in, changed or taken out."""
+    text = draw(texts)
+    at = draw(st.integers(0, len(text)))
+    return text[:at] + draw(st.just("") | _TRICKY) + text[at + draw(st.integers(0, 1)) :]
+
+
+@given(_names)
+@example("a" * 255)
+@example("0" * 63)
+def test_every_name_of_the_grammar_is_taken(name: str) -> None:
+    """Made by the grammar, so that long and nested ones come up, too."""
+    assert is_name(name)
+    assert takes_name(name)
+
+
+@given(_tricky_texts | _almost(_names))
+@example("a" * 256)
+@example("0" * 64)
+@example("localhost")
+@example("localhost/a")
+@example("docker.io/" + "0" * 64)
+def test_names_are_taken_exactly_if_the_grammar_has_them(name: str) -> None:
+    """Also one character away from a name, where patterns err."""
+    assert is_name(name) == takes_name(name)
+
+
+@given(_tags)
+@example("a" * 128)
+def test_every_tag_of_the_grammar_is_taken(tag: str) -> None:
+    """Up to 128 characters."""
+    assert is_tag(tag)
+    assert takes_tag(tag)
+
+
+@given(_tricky_texts | _almost(_tags))
+@example("1.0\n")
+@example("１")
+@example("a" * 129)
+def test_tags_are_taken_exactly_if_the_grammar_has_them(tag: str) -> None:
+    """Also one character away from a tag."""
+    assert is_tag(tag) == takes_tag(tag)
