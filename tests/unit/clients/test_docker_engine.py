@@ -39,7 +39,7 @@ async def engine(daemon: FakeDaemon) -> AsyncIterator[DockerEngine]:
         docker_host=daemon.docker_host,
         connect_timeout_seconds=2,
         answer_timeout_seconds=0.3,
-        build_timeout_seconds=0.3,
+        build_timeout_seconds=1,
         load_timeout_seconds=0.3,
     )
     yield engine
@@ -316,9 +316,9 @@ async def test_inspect_has_a_deadline(daemon: FakeDaemon, engine: DockerEngine) 
     assert ErrorCode.DOCKER_UNAVAILABLE == caught.value.code
 
 
-async def test_inspect_knows_no_such_image(daemon: FakeDaemon, engine: DockerEngine) -> None:
+async def test_inspect_knows_no_such_image(daemon: FakeDaemon, patient: DockerEngine) -> None:
     """None."""
-    assert await engine.inspect("hello:1.0") is None
+    assert await patient.inspect("hello:1.0") is None
 
 
 async def test_a_start_that_fails_or_is_cancelled_is_undone(daemon: FakeDaemon, patient: DockerEngine) -> None:

@@ -189,7 +189,7 @@ def test_silence_counts_anew_with_every_byte(daemon: FakeDaemon) -> None:
     def slow(exchange: Exchange) -> None:
         exchange.begin()
         for _ in range(8):
-            exchange.gone.wait(0.1)
+            exchange.gone.wait(0.06)
             exchange.chunk(bytes(512))
         exchange.end()
 
