@@ -34,22 +34,30 @@ class PublishTransferEventHandler:
         Raises:
             DeploymentSenderError: VALIDATION_ERROR when the payload does not fit into an event.
         """
+        called = Span()
         topic = (await self._resources.contract()).topics[request.event_type]
         event = build_event(request, topic, self._resources.settings.environment)
         outcome: Outcome | None = None
+        error: DeploymentSenderError | None = None
         try:
-            with self._resources.metrics.span("publishes", f"{event.event_type} of {event.key}") as span:
+            with self._resources.metrics.span("publishes", f"{event.event_type} of {event.key}"):
                 outcome = await self._submit(event)
                 if outcome.error is not None:
                     raise outcome.error
-        except DeploymentSenderError as error:
-            return ModelKafkaPublishOutput(
-                **failure(error),
-                **_facts(event, request, span),
-                event_published=False,
-                queued=outcome is not None and outcome.queued,
-            )
-        ...
+        except DeploymentSenderError as exc:
+            error = exc
+        delivery = outcome.delivery if outcome else None
+        return ModelKafkaPublishOutput(
+            **({"success": True} if error is None else failure(error)),
+            event_published=delivery is not None,
+            queued=outcome is not None and outcome.queued,
+            event_id=event.event_id,
+            topic=event.topic,
+            partition=delivery.partition if delivery else None,
+            offset=delivery.offset if delivery else None,
+            publish_duration_ms=called.elapsed_ms if delivery or error else None,
+            correlation_id=request.correlation_id,
+        )
 
     async def _submit(self, event: Event) -> Outcome:
         courier = await self._resources.courier()

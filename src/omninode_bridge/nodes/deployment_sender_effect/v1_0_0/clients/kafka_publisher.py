@@ -1,0 +1,132 @@
+"""The port `EventPublisher` on aiokafka."""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from ..errors import DeploymentSenderError, ErrorCode
+from ..ports import Delivery
+
+if TYPE_CHECKING:
+    from aiokafka import AIOKafkaProducer  # type: ignore[import-untyped]
+
+__all__ = ["KafkaPublisher", "open_publisher"]
+
+_log = logging.getLogger(__name__)
+
+_REQUEST_TIMEOUT_SECONDS = 2.0
+_CLIENT_ID = "deployment-sender"
+
+
+async def open_publisher(bootstrap_servers: str, timeout_seconds: float) -> "KafkaPublisher":
+    """Connect to a broker.
+
+    The producer waits for all in-sync replicas and is not idempotent: with idempotence, aiokafka's `send_and_wait` and
+    `stop` never return once the broker is gone (aiokafka issue 1101). Consumers dedupe on the envelope's id instead.
+
+    Args:
+        bootstrap_servers: `host:port[,host:port]`.
+        timeout_seconds: Bounds this call, each `publish` and `close`.
+
+    Raises:
+        DeploymentSenderError: KAFKA_PUBLISH_FAILED when no broker answers; nothing is left open then.
+    """
+    await asyncio.to_thread(_import_aiokafka)  # takes long enough to be felt on the loop
+    from aiokafka import AIOKafkaProducer  # noqa: PLC0415
+
+    producer = AIOKafkaProducer(
+        bootstrap_servers=bootstrap_servers,
+        client_id=_CLIENT_ID,
+        acks="all",
+        enable_idempotence=False,
+        linger_ms=0,
+        # A request that fails by itself tells more than one that is cut off: two fit into the deadline.
+        request_timeout_ms=int(1000 * min(_REQUEST_TIMEOUT_SECONDS, 0.4 * timeout_seconds)),
+    )
+    publisher = KafkaPublisher(producer, bootstrap_servers, timeout_seconds)
+    try:
+        with _translated(bootstrap_servers, "does not answer"):
+            async with asyncio.timeout(timeout_seconds):
+                await producer.start()
+    except BaseException:
+        await publisher.close()
+        raise
+    return publisher
+
+
+class KafkaPublisher:
+    """Publishes through one producer; made by `open_publisher`.
+
+    Args:
+        producer: Started.
+        bootstrap_servers: For messages.
+        timeout_seconds: Bounds each `publish` and `close`.
+    """
+
+    def __init__(self, producer: "AIOKafkaProducer", bootstrap_servers: str, timeout_seconds: float) -> None:
+        self._producer = producer
+        self._servers = bootstrap_servers
+        self._timeout_seconds = timeout_seconds
+        self._closing: asyncio.Task[None] | None = None
+
+    async def publish(self, topic: str, key: bytes, value: bytes) -> Delivery:
+        """Send one event and wait for the broker's acknowledgement.
+
+        Raises:
+            DeploymentSenderError: KAFKA_PUBLISH_FAILED; without `retry` where the broker will never take this event.
+                Where it has `retry`, the broker may have stored the event all the same.
+        """
+        with _translated(self._servers, f"did not take the event for {topic}"):
+            async with asyncio.timeout(self._timeout_seconds):
+                stored = await self._producer.send_and_wait(topic, value, key=key)
+        return Delivery(stored.partition, stored.offset)
+
+    async def close(self) -> None:
+        """Let what is under way end, then leave the broker; twice is safe, and so is cancelling."""
+        if self._closing is None:
+            self._closing = asyncio.get_running_loop().create_task(self._stop())
+        await asyncio.shield(self._closing)
+
+    async def _stop(self) -> None:
+        try:
+            with _translated(self._servers, "could not be left"):
+                async with asyncio.timeout(self._timeout_seconds):
+                    await self._producer.stop()
+        except DeploymentSenderError as error:
+            _log.warning("%s", error.message)
+
+
+def _import_aiokafka() -> None:
+    import aiokafka  # noqa: F401, PLC0415
+
+
+@contextmanager
+def _translated(servers: str, what: str) -> Iterator[None]:
+    from aiokafka import errors  # noqa: PLC0415
+
+    # What the event itself is to blame for. Missing rights are not: once they are granted, it is as good as any other.
+    too_large = (errors.MessageSizeTooLargeError, errors.RecordListTooLargeError)
+    try:
+        yield
+    except TimeoutError as exc:
+        raise _failure(servers, what, "no answer in time") from exc
+    except too_large as exc:
+        recovery = "Raise the broker's message.max.bytes, then run `deployment-sender events flush`; or send less."
+        raise _failure(servers, what, str(exc), recovery, retry=False) from exc
+    except errors.InvalidTopicError as exc:
+        raise _failure(servers, what, str(exc), retry=False) from exc
+    except errors.UnknownTopicOrPartitionError as exc:
+        recovery = "Create that topic on the broker, then publish again or run `deployment-sender events flush`."
+        raise _failure(servers, what, str(exc), recovery) from exc
+    except (errors.KafkaError, OSError, ValueError) as exc:  # ValueError: the servers' addresses cannot be read
+        raise _failure(servers, what, str(exc)) from exc
+
+
+def _failure(
+    servers: str, what: str, reason: str, recovery: str | None = None, *, retry: bool = True
+) -> DeploymentSenderError:
+    return DeploymentSenderError(
+        ErrorCode.KAFKA_PUBLISH_FAILED, f"the broker at {servers} {what}: {reason}", recovery=recovery, retry=retry
+    )

@@ -1,0 +1,1 @@
+"""Events on their way: the envelope, the outbox on disk, and the courier that takes them to the broker."""

@@ -1,0 +1,77 @@
+"""The one connection to the broker: opened when first needed, left when it fails, opened anew."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from ..errors import DeploymentSenderError
+from ..ports import EventPublisher
+
+__all__ = ["BrokerConnection", "OpenPublisher"]
+
+OpenPublisher = Callable[[], Awaitable[EventPublisher]]
+
+
+class BrokerConnection:
+    """Shares one publisher among all that deliver.
+
+    Args:
+        open_publisher: Connects to the broker.
+
+    Attributes:
+        failure: Why the last try to connect failed; None if it did not.
+    """
+
+    def __init__(self, open_publisher: OpenPublisher) -> None:
+        self.failure: DeploymentSenderError | None = None
+        self._open = open_publisher
+        self._opening = asyncio.Lock()
+        self._publisher: EventPublisher | None = None
+        self._closing: set[asyncio.Task[None]] = set()
+
+    @asynccontextmanager
+    async def use(self) -> AsyncIterator[EventPublisher]:
+        """Lend the publisher; where its work fails in a way that another try may mend, the next use opens a new one.
+
+        Raises:
+            DeploymentSenderError: KAFKA_PUBLISH_FAILED when the broker cannot be reached.
+        """
+        publisher = await self._connect()
+        try:
+            yield publisher
+        except DeploymentSenderError as error:
+            if error.retry:
+                self._leave(publisher)
+            raise
+        except BaseException:
+            self._leave(publisher)
+            raise
+
+    async def close(self) -> None:
+        """Leave the broker; twice is safe."""
+        if self._publisher is not None:
+            self._leave(self._publisher)
+        if self._closing:
+            await asyncio.wait(self._closing)
+
+    async def _connect(self) -> EventPublisher:
+        failure_before = self.failure
+        async with self._opening:
+            if self._publisher is None:
+                if self.failure is not None and self.failure is not failure_before:
+                    raise self.failure  # whoever went before in this queue has just tried
+                try:
+                    self._publisher = await self._open()
+                except DeploymentSenderError as error:
+                    self.failure = error
+                    raise
+                self.failure = None
+            return self._publisher
+
+    def _leave(self, publisher: EventPublisher) -> None:
+        """Close it in the background: others may have work under way in it, which its closing lets end."""
+        if self._publisher is publisher:
+            self._publisher = None
+            closing = asyncio.get_running_loop().create_task(publisher.close())
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)

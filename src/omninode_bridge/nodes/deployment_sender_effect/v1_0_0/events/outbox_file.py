@@ -1,0 +1,342 @@
+"""The outbox on disk: an event is written here, durably, before anything else happens to it.
+
+One SQLite file in WAL mode, used by any number of processes on one machine. An event is accepted by a commit that is
+on the disk when it returns (`synchronous=FULL`, one fsync: sqlite.org/pragma.html#pragma_synchronous). What is noted
+about it later is committed without waiting for the disk: if a power cut takes that back, the event is delivered again,
+and consumers dedupe.
+
+Beside it lies a lock file. The process that has its `flock` delivers; the kernel takes the lock from a process that
+dies, which a lease in the database would keep until it runs out. The order within a package does not hang on the lock:
+each deliverer sends an event only after it has seen every earlier one of its key acknowledged. The lock only keeps two
+processes from sending the same events side by side.
+
+Nothing here knows asyncio; `outbox.py` runs it in a thread of its own.
+"""
+
+import fcntl
+import os
+import sqlite3
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+
+from ..ports import Delivery
+from .envelope import Event
+
+__all__ = ["KEPT_EVENTS", "Accepted", "EventState", "Look", "OutboxEntry", "OutboxFile", "StoredEvent"]
+
+KEPT_EVENTS = 10_000
+"""Sent events stay listed while they are among the newest 10,000; their value goes when they are sent."""
+
+_PRUNE_EVERY_EVENTS = 256
+_BUSY_TIMEOUT_SECONDS = 3.0  # how long another process may hold the file's write lock; a commit holds it for a few ms
+_KEYS_AT_ONCE = 1_000
+_SCHEMA_VERSION = 1
+_SCHEMA = f"""
+BEGIN IMMEDIATE;
+CREATE TABLE IF NOT EXISTS events (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    event_id TEXT NOT NULL,
+    event_type TEXT NOT NULL,
+    topic TEXT NOT NULL,
+    key TEXT NOT NULL,
+    value BLOB,
+    accepted_at TEXT NOT NULL,
+    state TEXT NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'sent', 'failed')),
+    attempts INTEGER NOT NULL DEFAULT 0,
+    last_error TEXT,
+    partition INTEGER,
+    "offset" INTEGER,
+    sent_at TEXT
+);
+CREATE INDEX IF NOT EXISTS events_unsent ON events (key, seq, state) WHERE state <> 'sent';
+PRAGMA user_version = {_SCHEMA_VERSION};
+COMMIT;
+"""
+_ENTRY = 'event_id, event_type, topic, key, accepted_at, state, attempts, last_error, partition, "offset", sent_at'
+
+
+class EventState(StrEnum):
+    """Where an event is: to be delivered, acknowledged by the broker, or set aside as undeliverable."""
+
+    WAITING = "waiting"
+    SENT = "sent"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """An event that is not sent yet.
+
+    Attributes:
+        seq: Its place in the order of acceptance.
+        last_error: Why the last attempt failed.
+    """
+
+    seq: int
+    event: Event
+    state: EventState
+    last_error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """An event was written.
+
+    Attributes:
+        owned: This process may deliver.
+        alone: Every other event is sent.
+    """
+
+    stored: StoredEvent
+    owned: bool
+    alone: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What has become of an event.
+
+    Attributes:
+        owned: This process may deliver.
+        entry: None if there is no such event any more.
+    """
+
+    owned: bool
+    entry: "OutboxEntry | None"
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxEntry:
+    """An event as it is listed; times are ISO 8601, UTC; partition and offset are the broker's own."""
+
+    event_id: str
+    event_type: str
+    topic: str
+    key: str
+    accepted_at: str
+    state: EventState
+    attempts: int
+    last_error: str | None
+    partition: int | None
+    offset: int | None
+    sent_at: str | None
+
+    @property
+    def delivery(self) -> Delivery | None:
+        """Where the broker stored it."""
+        return None if self.partition is None or self.offset is None else Delivery(self.partition, self.offset)
+
+
+class OutboxFile:
+    """The outbox, made when first used; every method may raise `sqlite3.Error` or `OSError`.
+
+    Args:
+        path: The SQLite file; the lock file has the same name with `.lock`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._opened: sqlite3.Connection | None = None
+        self._lock: int | None = None
+        self._sent: deque[tuple[int, Delivery, str]] = deque()
+
+    def note_sent(self, stored: StoredEvent, delivery: Delivery) -> None:
+        """Have the next operation mark an event as the broker acknowledged it; any thread may call this."""
+        self._sent.append((stored.seq, delivery, _now()))
+
+    def settle(self) -> None:
+        """Mark what was sent."""
+        if self._sent:
+            with self._without_fsync(), self._transaction():
+                pass
+
+    def accept(self, event: Event) -> StoredEvent:
+        """Write an event; when this returns, it is on the disk."""
+        with self._transaction():
+            seq = self._db.execute(
+                "INSERT INTO events (event_id, event_type, topic, key, value, accepted_at) VALUES (?, ?, ?, ?, ?, ?)",
+                (event.event_id, event.event_type, event.topic, event.key, event.value, _now()),
+            ).lastrowid
+        assert seq is not None  # noqa: S101 - an INSERT has one
+        return StoredEvent(seq, event, EventState.WAITING, None)
+
+    def accept_to_deliver(self, event: Event) -> Accepted:
+        """Write an event and take the right to deliver, in one go, as a caller waits for both."""
+        owned = self.own()  # first, as nothing may fail once the event is written
+        stored = self.accept(event)
+        (others,) = self._db.execute(
+            "SELECT EXISTS (SELECT 1 FROM events WHERE state <> 'sent' AND seq <> ?)", (stored.seq,)
+        ).fetchone()
+        return Accepted(stored, owned, alone=not others)
+
+    def own(self) -> bool:
+        """Take the right to deliver; False if another process has it."""
+        if self._lock is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            lock = os.open(self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(lock)
+                return False
+            self._lock = lock
+        return True
+
+    def look(self, seq: int) -> Look:
+        """Tell what has become of an event, and take the right to deliver if no other process has it."""
+        self.settle()
+        owned = self.own()  # first: what another process sent before it gave up the right is seen then
+        row = self._db.execute(f"SELECT {_ENTRY} FROM events WHERE seq = ?", (seq,)).fetchone()  # noqa: S608
+        return Look(owned, None if row is None else _entry(row))
+
+    def waiting_keys(self) -> list[str]:
+        """Keys whose first unsent event waits, longest waiting first; at most 1,000 of them."""
+        self.settle()
+        # SQLite takes a bare column from the row that min() found: sqlite.org/lang_select.html#bareagg
+        rows = self._db.execute(
+            "SELECT key FROM (SELECT key, min(seq) AS first, state FROM events WHERE state <> 'sent' GROUP BY key)"
+            " WHERE state = 'waiting' ORDER BY first LIMIT ?",
+            (_KEYS_AT_ONCE,),
+        )
+        return [key for (key,) in rows]
+
+    def head(self, key: str) -> StoredEvent | None:
+        """The first event of a key that is not sent."""
+        self.settle()
+        row = self._db.execute(
+            "SELECT seq, state, last_error, event_id, event_type, topic, key, value FROM events"
+            " WHERE state <> 'sent' AND key = ? ORDER BY seq LIMIT 1",
+            (key,),
+        ).fetchone()
+        return None if row is None else StoredEvent(row[0], Event(*row[3:]), EventState(row[1]), row[2])
+
+    def note_failure(self, stored: StoredEvent, reason: str, *, for_good: bool) -> None:
+        """Mark a failed attempt; `for_good` sets the event aside, and with it what comes after it of its key."""
+        state = EventState.FAILED if for_good else EventState.WAITING
+        with self._without_fsync(), self._transaction():
+            self._db.execute(
+                "UPDATE events SET state = ?, last_error = ?, attempts = attempts + 1"
+                " WHERE seq = ? AND state <> 'sent'",
+                (state, reason, stored.seq),
+            )
+
+    def retry_failed(self) -> None:
+        """Let every event that was set aside wait again."""
+        with self._transaction():
+            self._db.execute("UPDATE events SET state = 'waiting' WHERE state <> 'sent' AND state = 'failed'")
+
+    def drop(self, event_id: str) -> bool:
+        """Forget an event that was set aside; False if there is none of that id."""
+        with self._transaction():
+            cursor = self._db.execute(
+                "DELETE FROM events WHERE state <> 'sent' AND state = 'failed' AND event_id = ?", (event_id,)
+            )
+        return cursor.rowcount > 0
+
+    def entries(self, limit: int) -> list[OutboxEntry]:
+        """List the newest events first."""
+        self.settle()
+        return [
+            _entry(row)
+            for row in self._db.execute(f"SELECT {_ENTRY} FROM events ORDER BY seq DESC LIMIT ?", (limit,))  # noqa: S608
+        ]
+
+    def counts(self) -> dict[EventState, int]:
+        """Count the events of each state."""
+        self.settle()
+        found = dict(self._db.execute("SELECT state, count(*) FROM events GROUP BY state").fetchall())
+        return {state: found.get(state, 0) for state in EventState}
+
+    def rest(self) -> None:
+        """Mark what was sent, and leave the delivering to other processes."""
+        try:
+            with suppress(sqlite3.Error, OSError):  # the next operation tries again, and tells
+                self.settle()
+        finally:
+            lock, self._lock = self._lock, None
+            if lock is not None:
+                os.close(lock)
+
+    def close(self) -> None:
+        """Rest, and close the file."""
+        self.rest()
+        self.reopen_next()
+
+    def reopen_next(self) -> None:
+        """Close the file; the next operation opens it again."""
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            opened.close()
+
+    @property
+    def _db(self) -> sqlite3.Connection:
+        if self._opened is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            # isolation_level=None: every statement is its own transaction.
+            opened = sqlite3.connect(self._path, timeout=_BUSY_TIMEOUT_SECONDS, isolation_level=None)
+            try:
+                _prepare(opened)
+            except BaseException:
+                opened.close()
+                raise
+            self._opened = opened
+        return self._opened
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """Commit what was sent, and what the body writes; what is taken back is noted again by the next."""
+        sent = tuple(self._sent)
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            for seq, delivery, sent_at in sent:
+                self._mark_sent(seq, delivery, sent_at)
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.Error):  # after some errors SQLite has done it by itself
+                self._db.execute("ROLLBACK")
+            raise
+        for _ in sent:
+            self._sent.popleft()
+
+    def _mark_sent(self, seq: int, delivery: Delivery, sent_at: str) -> None:
+        self._db.execute(
+            "UPDATE events SET state = 'sent', value = NULL, last_error = NULL, attempts = attempts + 1,"
+            ' partition = ?, "offset" = ?, sent_at = ? WHERE seq = ?',
+            (delivery.partition, delivery.offset, sent_at, seq),
+        )
+        if seq % _PRUNE_EVERY_EVENTS == 0:
+            self._db.execute("DELETE FROM events WHERE seq <= ? AND state = 'sent'", (seq - KEPT_EVENTS,))
+
+    @contextmanager
+    def _without_fsync(self) -> Iterator[None]:
+        """Commit to the file, not to the disk; only a power cut can take that back."""
+        self._db.execute("PRAGMA synchronous = NORMAL")
+        try:
+            yield
+        finally:
+            self._db.execute("PRAGMA synchronous = FULL")
+
+
+def _prepare(db: sqlite3.Connection) -> None:
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = FULL")
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if version == 0:
+        db.executescript(_SCHEMA)
+    elif version != _SCHEMA_VERSION:
+        raise sqlite3.DatabaseError(f"it has version {version}, and this program knows version {_SCHEMA_VERSION}")
+
+
+def _entry(row: Iterable[object]) -> OutboxEntry:
+    event_id, event_type, topic, key, accepted_at, state, *rest = row
+    return OutboxEntry(event_id, event_type, topic, key, accepted_at, EventState(state), *rest)  # type: ignore[arg-type]
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat()

@@ -1,0 +1,145 @@
+"""A real Kafka-protocol broker (noida-db) as a process of its own, and a consumer that reads everything back."""
+
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_STARTS_IN_SECONDS = 15
+
+
+@dataclass(frozen=True)
+class BrokerRecord:
+    """What a consumer gets."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: str
+    value: bytes
+
+
+def _binary() -> Path:
+    import noida_db
+
+    assert noida_db.__file__ is not None
+    binary = Path(noida_db.__file__).parent / "noida-db"
+    binary.chmod(binary.stat().st_mode | 0o111)  # the wheel forgets the run bit
+    return binary
+
+
+class KafkaBroker:
+    """A broker that keeps its data in `folder`; started again, it has the same port and the same data."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._port = 0
+        self._process: subprocess.Popen[str] | None = None
+
+    @property
+    def address(self) -> str:
+        """`host:port` for clients."""
+        return f"127.0.0.1:{self._port}"
+
+    def start(self) -> None:
+        """Start, and wait until it listens."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        command = [str(_binary()), "start", "--only", "kafka", "--host", "127.0.0.1"]
+        command += ["--kafka-port", str(self._port), "--data-dir", str(self._folder)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self._process = process
+        # A broker that says nothing is ended, which ends the reading.
+        watch = threading.Timer(_STARTS_IN_SECONDS, process.kill)
+        watch.start()
+        assert process.stdout is not None
+        said = []
+        for line in process.stdout:
+            said.append(line)
+            if line.split()[:1] == ["kafka"]:
+                self._port = int(line.split()[1].rpartition(":")[2])
+                break
+        else:
+            process.wait()
+            raise AssertionError(f"the broker did not start: {said}")
+        watch.cancel()
+        watch.join()
+
+    def stop(self) -> None:
+        """End it, as an operator does; it keeps its data."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._end(signal.SIGKILL)
+
+    def freeze(self) -> None:
+        """Let it answer nothing any more; its connections stay."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: int) -> None:
+        assert self._process is not None
+        os.kill(self._process.pid, number)
+
+    def _end(self, number: int) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        os.kill(process.pid, number)
+        os.kill(process.pid, signal.SIGCONT)  # a frozen one does not hear anything else
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+
+    async def create_topics(self, names: Iterable[str], partitions: int = 3) -> None:
+        """Create topics."""
+        from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+        admin: Any = AIOKafkaAdminClient(bootstrap_servers=self.address)
+        await admin.start()
+        try:
+            await admin.create_topics([NewTopic(name, partitions, 1) for name in names])
+        finally:
+            await admin.close()
+
+    async def records(self, topics: Iterable[str]) -> list[BrokerRecord]:
+        """Read everything back, without a group; in order within each partition."""
+        from aiokafka import AIOKafkaConsumer, TopicPartition
+
+        consumer: Any = AIOKafkaConsumer(bootstrap_servers=self.address, auto_offset_reset="earliest")
+        await consumer.start()
+        try:
+            places = [TopicPartition(name, n) for name in topics for n in consumer.partitions_for_topic(name) or ()]
+            ends = {place: end for place, end in (await consumer.end_offsets(places)).items() if end}
+            consumer.assign(list(ends))
+            found: list[BrokerRecord] = []
+            while ends:
+                batches = await consumer.getmany(*ends, timeout_ms=1000)
+                for place, messages in batches.items():
+                    found += [
+                        BrokerRecord(m.topic, m.partition, m.offset, m.key.decode(), m.value) for m in messages
+                    ]
+                    if messages and messages[-1].offset + 1 >= ends[place]:
+                        del ends[place]
+            return found
+        finally:
+            await consumer.stop()
+
+
+@contextmanager
+def running_broker(folder: Path) -> Iterator[KafkaBroker]:
+    """A broker for as long as the body runs."""
+    broker = KafkaBroker(folder)
+    broker.start()
+    try:
+        yield broker
+    finally:
+        broker.stop()
