@@ -15,6 +15,7 @@ from ..ports import BuildRequest, EngineInfo, ImageFacts
 from .engine_call import Call, Workers
 from .engine_endpoint import Endpoint
 from .engine_pump import LinePump
+from .engine_refusals import about_space
 
 __all__ = ["DockerEngine", "EngineOptions", "open_engine"]
 
@@ -264,4 +265,4 @@ def _with_tail(error: DeploymentSenderError, tail: str) -> DeploymentSenderError
     if error.code is not ErrorCode.BUILD_FAILED or not tail:
         return error
     message = f"{error.message}\nThe end of its log:{tail}"
-    return DeploymentSenderError(error.code, message, recovery=error.recovery)
+    return DeploymentSenderError(error.code, message, recovery=about_space(tail) or error.recovery)

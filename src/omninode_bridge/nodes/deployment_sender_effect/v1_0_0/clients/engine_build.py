@@ -1,16 +1,16 @@
 """Builds an image through the classic builder's API."""
 
-import tempfile
 from collections.abc import Callable, Mapping
 
 from ..errors import DeploymentSenderError, ErrorCode
 from ..ports import BuildRequest
 from .engine_call import Call
 from .engine_connection import EngineClient, connected, member
-from .engine_context import pack_context
+from .engine_context import opened_spool, pack_context
 from .engine_endpoint import Endpoint
 from .engine_errors import translated
 from .engine_log import BuildLog
+from .engine_refusals import refused
 from .engine_scrub import Scrubber
 
 __all__ = ["build_image"]
@@ -46,8 +46,7 @@ def _build(
     client: EngineClient, call: Call, request: BuildRequest, build_args: Mapping[str, str], log: BuildLog
 ) -> str:
     task = f"The image {request.reference} could not be built"
-    # Without a name: whatever ends this process, nothing is left of it.
-    with tempfile.TemporaryFile() as context:
+    with opened_spool() as context:
         pack_context(call, request.context, request.dockerfile, context)
         with translated(client.address, task):
             for record in client.build(
@@ -68,7 +67,7 @@ def _build(
                 log.feed(record)
     log.finish()
     if log.error is not None:
-        raise DeploymentSenderError(ErrorCode.BUILD_FAILED, f"{task}: {log.error}")
+        raise refused(client.address, task, log.error)
     if not log.finished:
         raise DeploymentSenderError(ErrorCode.BUILD_FAILED, f"{task}: the engine's log ends without an image")
     return log.image_id or _image_id(client, request.reference, task)

@@ -1,17 +1,41 @@
 """Packs a build context as docker-py does, into a file of our own and so that it can be broken off."""
 
 import re
+import tempfile
 from pathlib import Path
 from tarfile import TarError
-from typing import IO
+from typing import IO, BinaryIO
 
 from docker.utils import create_archive
 from docker.utils.build import PatternMatcher
 
 from ..errors import DeploymentSenderError, ErrorCode
+from ..store.disk import disk_errors
 from .engine_call import Call
 
-__all__ = ["pack_context"]
+__all__ = ["opened_spool", "pack_context"]
+
+_PACK = "pack the build context into"
+
+
+def opened_spool() -> BinaryIO:
+    """Open a file to pack into, without a name: whatever ends this process, nothing is left of it.
+
+    It has no buffer, so that a disk refuses where it is written, and not again where it is closed.
+
+    Raises:
+        DeploymentSenderError: BUILD_FAILED when there is no folder for it, or the disk refuses.
+    """
+    try:
+        folder = Path(tempfile.gettempdir())
+    except OSError as exc:
+        raise DeploymentSenderError(
+            ErrorCode.BUILD_FAILED,
+            f"the build context cannot be packed: {exc.strerror}",
+            recovery="Make room in one of these folders, or set TMPDIR to one with room; then call again.",
+        ) from exc
+    with disk_errors(_PACK, folder):
+        return tempfile.TemporaryFile(buffering=0)
 
 
 def pack_context(call: Call, context: Path, dockerfile: str, file: IO[bytes]) -> None:
@@ -64,4 +88,8 @@ class _Spool:
 
     def write(self, data: bytes) -> int:
         self._call.check()
-        return self._file.write(data)
+        left = data
+        with disk_errors(_PACK, Path(tempfile.gettempdir())):
+            while left:
+                left = left[self._file.write(left) :]
+        return len(data)

@@ -12,6 +12,7 @@ from requests import RequestException
 from urllib3.exceptions import HTTPError
 
 from ..errors import DeploymentSenderError, ErrorCode
+from .engine_refusals import refused
 
 __all__ = ["translated"]
 
@@ -41,7 +42,7 @@ def translated(address: str, task: str, refusal: ErrorCode = ErrorCode.BUILD_FAI
         code = ErrorCode.DOCKER_UNAVAILABLE if exc.status_code in _FROM_A_PROXY else refusal
         # Not str(exc): that has the URL, with every build argument.
         words = exc.explanation or f"the engine answered {exc.status_code}"
-        raise DeploymentSenderError(code, f"{task}: {words}") from exc
+        raise refused(address, task, words, code) from exc
     except (DockerException, StoreError) as exc:  # a credential helper that fails, for one
         raise DeploymentSenderError(refusal, f"{task}: {exc}") from exc
     except _of_the_connection() as exc:

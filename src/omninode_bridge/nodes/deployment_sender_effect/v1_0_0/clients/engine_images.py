@@ -13,6 +13,7 @@ from .engine_connection import connected, member
 from .engine_endpoint import Endpoint
 from .engine_errors import translated
 from .engine_log import error_in
+from .engine_refusals import refused
 
 __all__ = ["engine_info", "export_image", "inspect_image", "load_image"]
 
@@ -77,7 +78,7 @@ def _cut_short(address: str, task: str, tail: bytes) -> DeploymentSenderError:
     except ValueError:
         error = None
     if error is not None:
-        return DeploymentSenderError(ErrorCode.BUILD_FAILED, f"{task}: {error}")
+        return refused(address, task, error)
     return DeploymentSenderError(
         ErrorCode.DOCKER_UNAVAILABLE, f"{task}: the archive from the Docker Engine at {address} ends too early"
     )
@@ -105,7 +106,7 @@ def load_image(endpoint: Endpoint, call: Call, chunks: Iterator[bytes]) -> None:
             assert source.failure is not None  # noqa: S101 - it is what was raised
             raise source.failure from None
     if error := next(filter(None, errors), None):
-        raise DeploymentSenderError(ErrorCode.BUILD_FAILED, f"{task}: {error}")
+        raise refused(endpoint.address, task, error)
 
 
 class _SourceError(Exception):
