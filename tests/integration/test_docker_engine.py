@@ -17,8 +17,6 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import Deploym
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import BuildRequest, ImageFacts
 from support.engine import RealEngine
 
-pytest_plugins = ["support.engine"]
-
 SECRET = 'pa$$ "wörd"'
 
 

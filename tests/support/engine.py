@@ -1,6 +1,6 @@
 """Engines for tests: one in memory, and the real one with a base image to build on.
 
-Test modules name the fixtures below as arguments; `pytest_plugins = ["support.engine"]` brings them in.
+Tests name the fixtures below as arguments; tests/conftest.py brings them in.
 """
 
 import asyncio
