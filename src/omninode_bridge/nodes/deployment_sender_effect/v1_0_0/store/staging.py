@@ -142,11 +142,13 @@ class Staging:
         for name in (entry_id, filename):
             if not _NAME.fullmatch(name):
                 raise DeploymentSenderError(ErrorCode.VALIDATION_ERROR, f"{name[:128]!r} is no name for the store")
+        folder = self._staging / entry_id
         with self._guard:
             if not self._swept:
+                with disk_errors("begin", folder):
+                    _sync_upwards(self._staging)
                 self.sweep()
                 self._swept = True
-        folder = self._staging / entry_id
         with disk_errors("begin", folder):
             make_folder(self._staging)
             lock = self._make_own(folder)
@@ -244,10 +246,28 @@ def sync_folder(folder: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it, each durably, and for this user only."""
+    """Make a folder and those above it, each durably, and for this user only; one that is not durable does not stay."""
     if folder.is_dir():
         return
     make_folder(folder.parent)
     with contextlib.suppress(FileExistsError):
         folder.mkdir(_FOLDER_MODE)
-    sync_folder(folder.parent)
+    try:
+        sync_folder(folder.parent)
+    except OSError:
+        with contextlib.suppress(OSError):  # another process keeps something in it by now
+            folder.rmdir()
+        raise
+
+
+def _sync_upwards(folder: Path) -> None:
+    """Make the names of the folders that are there durable: who made one may have been killed before that."""
+    for path in (folder, *folder.parents):
+        if os.path.ismount(path):
+            return
+        try:
+            sync_folder(path.parent)
+        except FileNotFoundError:
+            continue
+        except PermissionError:
+            return  # not made by this user
