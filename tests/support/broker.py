@@ -124,9 +124,7 @@ class KafkaBroker:
             while ends:
                 batches = await consumer.getmany(*ends, timeout_ms=1000)
                 for place, messages in batches.items():
-                    found += [
-                        BrokerRecord(m.topic, m.partition, m.offset, m.key.decode(), m.value) for m in messages
-                    ]
+                    found += [BrokerRecord(m.topic, m.partition, m.offset, m.key.decode(), m.value) for m in messages]
                     if messages and messages[-1].offset + 1 >= ends[place]:
                         del ends[place]
             return found

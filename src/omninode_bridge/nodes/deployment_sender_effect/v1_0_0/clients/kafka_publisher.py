@@ -2,8 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ..errors import DeploymentSenderError, ErrorCode
@@ -17,6 +15,8 @@ __all__ = ["KafkaPublisher", "open_publisher"]
 _log = logging.getLogger(__name__)
 
 _REQUEST_TIMEOUT_SECONDS = 2.0
+# Every KafkaError is a RuntimeError; a ValueError tells of addresses that cannot be read.
+_FOREIGN = (RuntimeError, OSError, TimeoutError, ValueError)
 _CLIENT_ID = "deployment-sender"
 
 
@@ -47,11 +47,12 @@ async def open_publisher(bootstrap_servers: str, timeout_seconds: float) -> "Kaf
     )
     publisher = KafkaPublisher(producer, bootstrap_servers, timeout_seconds)
     try:
-        with _translated(bootstrap_servers, "does not answer"):
-            async with asyncio.timeout(timeout_seconds):
-                await producer.start()
-    except BaseException:
+        async with asyncio.timeout(timeout_seconds):
+            await producer.start()
+    except BaseException as exc:
         await publisher.close()
+        if isinstance(exc, _FOREIGN):
+            raise _translated(exc, f"the broker at {bootstrap_servers} does not answer") from exc
         raise
     return publisher
 
@@ -78,9 +79,11 @@ class KafkaPublisher:
             DeploymentSenderError: KAFKA_PUBLISH_FAILED; without `retry` where the broker will never take this event.
                 Where it has `retry`, the broker may have stored the event all the same.
         """
-        with _translated(self._servers, f"did not take the event for {topic}"):
+        try:
             async with asyncio.timeout(self._timeout_seconds):
                 stored = await self._producer.send_and_wait(topic, value, key=key)
+        except _FOREIGN as exc:
+            raise _translated(exc, f"the broker at {self._servers} did not take the event for {topic}") from exc
         return Delivery(stored.partition, stored.offset)
 
     async def close(self) -> None:
@@ -91,42 +94,28 @@ class KafkaPublisher:
 
     async def _stop(self) -> None:
         try:
-            with _translated(self._servers, "could not be left"):
-                async with asyncio.timeout(self._timeout_seconds):
-                    await self._producer.stop()
-        except DeploymentSenderError as error:
-            _log.warning("%s", error.message)
+            async with asyncio.timeout(self._timeout_seconds):
+                await self._producer.stop()
+        except _FOREIGN as exc:
+            _log.warning("leaving the broker at %s failed: %s", self._servers, str(exc) or type(exc).__name__)
 
 
 def _import_aiokafka() -> None:
     import aiokafka  # noqa: F401, PLC0415
 
 
-@contextmanager
-def _translated(servers: str, what: str) -> Iterator[None]:
+def _translated(exc: Exception, what: str) -> DeploymentSenderError:
     from aiokafka import errors  # noqa: PLC0415
 
-    # What the event itself is to blame for. Missing rights are not: once they are granted, it is as good as any other.
-    too_large = (errors.MessageSizeTooLargeError, errors.RecordListTooLargeError)
-    try:
-        yield
-    except TimeoutError as exc:
-        raise _failure(servers, what, "no answer in time") from exc
-    except too_large as exc:
+    recovery, retry = None, True
+    # Only what the event itself is to blame for is hopeless. Missing rights are not: once they are granted, it is as
+    # good as any other.
+    if isinstance(exc, errors.MessageSizeTooLargeError | errors.RecordListTooLargeError):
         recovery = "Raise the broker's message.max.bytes, then run `deployment-sender events flush`; or send less."
-        raise _failure(servers, what, str(exc), recovery, retry=False) from exc
-    except errors.InvalidTopicError as exc:
-        raise _failure(servers, what, str(exc), retry=False) from exc
-    except errors.UnknownTopicOrPartitionError as exc:
+        retry = False
+    elif isinstance(exc, errors.InvalidTopicError):
+        retry = False
+    elif isinstance(exc, errors.UnknownTopicOrPartitionError):
         recovery = "Create that topic on the broker, then publish again or run `deployment-sender events flush`."
-        raise _failure(servers, what, str(exc), recovery) from exc
-    except (errors.KafkaError, OSError, ValueError) as exc:  # ValueError: the servers' addresses cannot be read
-        raise _failure(servers, what, str(exc)) from exc
-
-
-def _failure(
-    servers: str, what: str, reason: str, recovery: str | None = None, *, retry: bool = True
-) -> DeploymentSenderError:
-    return DeploymentSenderError(
-        ErrorCode.KAFKA_PUBLISH_FAILED, f"the broker at {servers} {what}: {reason}", recovery=recovery, retry=retry
-    )
+    reason = str(exc) or "no answer in time"
+    return DeploymentSenderError(ErrorCode.KAFKA_PUBLISH_FAILED, f"{what}: {reason}", recovery=recovery, retry=retry)

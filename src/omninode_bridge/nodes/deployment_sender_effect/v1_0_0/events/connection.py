@@ -1,11 +1,11 @@
 """The one connection to the broker: opened when first needed, left when it fails, opened anew."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 
 from ..errors import DeploymentSenderError
-from ..ports import EventPublisher
+from ..ports import Delivery, EventPublisher
+from .envelope import Event
 
 __all__ = ["BrokerConnection", "OpenPublisher"]
 
@@ -29,22 +29,18 @@ class BrokerConnection:
         self._publisher: EventPublisher | None = None
         self._closing: set[asyncio.Task[None]] = set()
 
-    @asynccontextmanager
-    async def use(self) -> AsyncIterator[EventPublisher]:
-        """Lend the publisher; where its work fails in a way that another try may mend, the next use opens a new one.
+    async def publish(self, event: Event) -> Delivery:
+        """Send an event; where that fails in a way that another try may mend, the next one is over a new connection.
 
         Raises:
-            DeploymentSenderError: KAFKA_PUBLISH_FAILED when the broker cannot be reached.
+            DeploymentSenderError: KAFKA_PUBLISH_FAILED.
         """
-        publisher = await self._connect()
+        publisher = self._publisher or await self._connect()
         try:
-            yield publisher
-        except DeploymentSenderError as error:
-            if error.retry:
+            return await publisher.publish(event.topic, event.key.encode(), event.value)
+        except BaseException as exc:
+            if not isinstance(exc, DeploymentSenderError) or exc.retry:
                 self._leave(publisher)
-            raise
-        except BaseException:
-            self._leave(publisher)
             raise
 
     async def close(self) -> None:

@@ -156,7 +156,7 @@ class EventCourier:
     async def _flush(self, deliverer: Deliverer) -> DeploymentSenderError | None:
         with self._working():
             await self._outbox.run(OutboxFile.retry_failed)
-            while not await self._outbox.run(OutboxFile.own):
+            while not await self._outbox.run(OutboxFile.own):  # noqa: ASYNC110 - another process has no event to set
                 await asyncio.sleep(LOOK_AGAIN_SECONDS)
             return await deliverer.sweep()
 

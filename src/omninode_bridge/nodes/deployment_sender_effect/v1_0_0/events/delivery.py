@@ -144,9 +144,7 @@ class Deliverer:
         try:
             if head.state is EventState.FAILED:
                 raise publish_failure(f"it was set aside: {head.last_error}")
-            event = head.event
-            async with self._connection.use() as publisher:
-                delivery = await publisher.publish(event.topic, event.key.encode(), event.value)
+            delivery = await self._connection.publish(head.event)
         except DeploymentSenderError as error:
             turn.failure = _held_up(head, error)
             if head.state is EventState.WAITING:

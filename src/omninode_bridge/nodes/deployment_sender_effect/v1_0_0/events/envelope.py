@@ -28,6 +28,7 @@ configs), aiokafka's default `max_request_size` 1,048,576 for a record. A batch 
 CORRELATION_NAMESPACE = UUID("7892e3f4-9e3e-5537-b2bb-215ba82fb9d5")
 """Namespace of correlation ids that are no UUIDs: `uuid5(NAMESPACE_DNS, "correlation.deployment-sender")`."""
 
+_JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 _SOURCE_TOOL = "deployment-sender"
 
 
@@ -133,7 +134,7 @@ def _as_uuid(correlation_id: str | None) -> str | None:
 
 def _encode(envelope: dict[str, Any]) -> bytes:
     try:
-        return json.dumps(envelope, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+        return _JSON.encode(envelope).encode()
     except (TypeError, ValueError, RecursionError) as exc:
         raise DeploymentSenderError(
             ErrorCode.VALIDATION_ERROR,
