@@ -1,0 +1,65 @@
+"""What the children of a nursery do: work that a test breaks off, limits or tampers with."""
+
+import asyncio
+import os
+import resource
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0 import NodeDeploymentSenderEffect
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.models import OutputModel
+from support.stored import keep_package
+
+__all__ = ["keep", "keep_often", "make_node", "package"]
+
+_CONTENT = b"a package " * 10_000
+
+
+def make_node(settings: dict[str, Any]) -> None:
+    """Make a node, and nothing else."""
+    NodeDeploymentSenderEffect(settings)
+
+
+def keep(folder: str) -> str:
+    """Put a small package into a store, as a process that has just started; answer its id."""
+    return keep_package(Path(folder), _CONTENT)[0].package_id
+
+
+def keep_often(folder: str, times: int) -> list[str]:
+    """Put many packages into a store, each as a process that has just started; answer their ids."""
+    return [keep(folder) for _ in range(times)]
+
+
+def package(
+    settings: dict[str, Any],
+    contracts: Sequence[Mapping[str, Any]],
+    file_bytes: int | None = None,
+    temporary: str | None = None,
+) -> list[dict[str, Any]]:
+    """Do what contracts ask for, one after the other, with one node.
+
+    Args:
+        settings: The node's container.
+        contracts: As for `execute_effect`.
+        file_bytes: No file may grow larger (RLIMIT_FSIZE, setrlimit(2)).
+        temporary: Where temporary files go.
+
+    Returns:
+        The outputs' fields.
+    """
+    if file_bytes is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
+    if temporary is not None:
+        os.environ["TMPDIR"] = temporary
+
+    async def work() -> list[dict[str, Any]]:
+        results = []
+        async with NodeDeploymentSenderEffect(settings) as node:
+            for contract in contracts:
+                result = await node.execute_effect(contract)
+                assert isinstance(result, OutputModel)
+                results.append(result.model_dump(mode="json"))
+        return results
+
+    return asyncio.run(work())
