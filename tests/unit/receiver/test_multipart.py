@@ -146,7 +146,13 @@ async def test_a_part_has_a_name(head: bytes) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"no form at all", b'--B-\r\nA: "' + b"x" * 5000, b"--B-\r\n" + b"A: b\r\n" * 9 + b"\r\n", b"--B-\r\n\x00: 1"],
+    [
+        b"no form at all",
+        b"\r\n" + package() + END,
+        b'--B-\r\nA: "' + b"x" * 5000,
+        b"--B-\r\n" + b"A: b\r\n" * 9 + b"\r\n",
+        b"--B-\r\n\x00: 1",
+    ],
 )
 async def test_what_is_no_form_is_refused(body: bytes) -> None:
     """Also headers that are too long or too many."""

@@ -131,6 +131,7 @@ class UploadForm:
 
     def __init__(self, boundary: bytes, body: AsyncIterator[bytes]) -> None:
         self._body = body
+        self._begun = False
         self._parts = _Parts()
         self._parser = MultipartParser(boundary, self._parts.callbacks())
 
@@ -170,6 +171,11 @@ class UploadForm:
         chunk = await anext(self._body, None)
         if chunk is None or self._parts.ended:
             raise _wrong(at_the_end)
+        # After a newline the parser would skip what stands before the first boundary, without an end, and more or less
+        # of it by where the body is split. RFC 7578 knows no such preamble.
+        if not self._begun and not b"-".startswith(chunk[:1]):
+            raise _wrong("the form cannot be read: it does not begin with its boundary")
+        self._begun = self._begun or bool(chunk)
         try:
             self._parser.write(chunk)
         except FormParserError as exc:
