@@ -10,15 +10,14 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 from uuid import uuid4
 
 import httpx
 import pytest
 from blake3 import blake3
 from docker.errors import ImageNotFound
-from pydantic import SecretStr
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.http_uploader import HttpUploader
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import PackageUpload
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.signature import SignedRequest, new_nonce, sign
@@ -26,6 +25,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.upload impor
 from support.archives import image_archive, layer
 from support.engine import RealEngine
 from support.receiver_process import ReceiverProcess
+from support.uploads import an_uploader
 
 _KEY = f"k1:{'s' * 32}"
 
@@ -66,7 +66,7 @@ def announced(package: Path, reference: str) -> dict[str, str]:
 def finished(url: str, receipt: Mapping[str, Any]) -> dict[str, Any]:
     """Wait for a deployment's end."""
     while True:
-        state: dict[str, Any] = httpx.get(url + receipt["status_url"]).json()
+        state: dict[str, Any] = httpx.get(urljoin(f"{url}/deploy", receipt["status_url"])).json()
         if state["status"] in {"failed", "running"} or (state["status"] == "loaded" and not state["will_run"]):
             return state
         time.sleep(0.05)
@@ -186,7 +186,7 @@ async def test_our_own_sender_is_let_in_with_its_key(signed: Callable[[], Receiv
     """And may ask for the state; the log holds no secret."""
     package = gzip.compress(os.urandom(100_000))
     (tmp_path / "package").write_bytes(package)
-    uploader = HttpUploader(connect_timeout_seconds=5, idle_timeout_seconds=5, signing_key=SecretStr(_KEY))
+    uploader = an_uploader(signing_key=_KEY)
     with signed() as receiver, (tmp_path / "package").open("rb") as file:
         sent = upload(package, file, receiver.url)
         receipt = await uploader.send(sent, lambda _: None)
@@ -204,7 +204,7 @@ async def test_our_own_sender_is_sent_away_without_a_key(signed: Callable[[], Re
     """And hears why, although it is still sending."""
     package = os.urandom(20_000_000)
     (tmp_path / "package").write_bytes(package)
-    uploader = HttpUploader(connect_timeout_seconds=5, idle_timeout_seconds=5, signing_key=None)
+    uploader = an_uploader()
     with signed() as receiver, (tmp_path / "package").open("rb") as file:
         with pytest.raises(DeploymentSenderError, match="must be signed") as caught:
             await uploader.send(upload(package, file, receiver.url), lambda _: None)

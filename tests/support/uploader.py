@@ -24,6 +24,8 @@ class FakeUploader:
         uploads: What was sent.
         contents: The bytes of each.
         asked: The status URLs that were asked for.
+        checked: The receivers that were checked.
+        refusal: Raised by `check` if given.
         sending: Sends under way now.
         most_sending: The most sends that were ever under way together.
         closed: How often it was closed.
@@ -35,9 +37,17 @@ class FakeUploader:
     uploads: list[PackageUpload] = field(default_factory=list)
     contents: list[bytes] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
+    checked: list[str] = field(default_factory=list)
+    refusal: Exception | None = None
     sending: int = 0
     most_sending: int = 0
     closed: int = 0
+
+    async def check(self, receiver_url: str) -> None:
+        """Remember the receiver; raise the refusal if there is one."""
+        self.checked.append(receiver_url)
+        if self.refusal is not None:
+            raise self.refusal
 
     async def send(self, upload: PackageUpload, on_sent: Callable[[int], None]) -> Receipt:
         """Read the file, tell its size, and give the next outcome."""

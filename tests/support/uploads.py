@@ -1,4 +1,4 @@
-"""A package on its way, for tests of uploaders."""
+"""A package on its way and somebody who brings it, for tests of uploaders."""
 
 import io
 import os
@@ -8,9 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.http_uploader import HttpUploader
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import PackageUpload
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.settings import DeploymentSenderSettings
 
-__all__ = ["CHECKSUM", "PACKAGE_ID", "UPLOAD", "an_upload"]
+__all__ = ["CHECKSUM", "PACKAGE_ID", "UPLOAD", "an_upload", "an_uploader"]
 
 PACKAGE_ID = "5f0c2a52-91ab-4c3e-8a53-0d6c1f6f7a10"
 CHECKSUM = "ab" * 32
@@ -36,3 +38,9 @@ def an_upload(path: Path, receiver_url: str, **changes: Any) -> Iterator[Package
     with path.open("rb", buffering=0) as file:
         size_bytes = os.fstat(file.fileno()).st_size
         yield replace(UPLOAD, receiver_url=receiver_url, file=file, size_bytes=size_bytes, **changes)
+
+
+def an_uploader(**settings: Any) -> HttpUploader:
+    """Make an uploader; impatient, so that what hangs is seen soon."""
+    values = {"connect_timeout_seconds": 5, "idle_timeout_seconds": 5} | settings
+    return HttpUploader(DeploymentSenderSettings.model_validate(values))

@@ -5,39 +5,39 @@ import contextlib
 import socket
 import ssl
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpcore
 import pytest
 
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.http_address import ReceiverRules
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.http_network import ListeningBackend, _connect_any
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.http_uploader import HttpUploader
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+from support.certificates import Authority
 from support.scripted_receiver import Reply, ScriptedReceiver, receipt
-from support.uploads import an_upload
+from support.uploads import an_upload, an_uploader
 
-TLS = Path(__file__).parents[2] / "support" / "tls"
 LARGE = 32_000_000
 
 
-@pytest.fixture
-async def server_context() -> ssl.SSLContext:
-    """The receiver's side of TLS."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    await asyncio.to_thread(context.load_cert_chain, TLS / "cert.pem", TLS / "key.pem")
-    return context
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """Who vouches for the receiver's certificates."""
+    return Authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture
-def trusted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the machine's trust store hold the tests' certificate."""
-    monkeypatch.setenv("SSL_CERT_FILE", str(TLS / "cert.pem"))
+async def server_context(authority: Authority) -> ssl.SSLContext:
+    """The receiver's side of TLS, for 127.0.0.1."""
+    return await authority.issue().server_context()
 
 
 @pytest.fixture
-async def uploader() -> AsyncIterator[HttpUploader]:
-    """An impatient uploader."""
-    uploader = HttpUploader(connect_timeout_seconds=2, idle_timeout_seconds=5)
+async def uploader(authority: Authority) -> AsyncIterator[HttpUploader]:
+    """An uploader that trusts the authority."""
+    uploader = an_uploader(ca_file=authority.ca_file)
     yield uploader
     await uploader.close()
 
@@ -58,7 +58,6 @@ async def failed(uploader: HttpUploader, path: Path, url: str) -> DeploymentSend
     return caught.value
 
 
-@pytest.mark.usefixtures("trusted")
 async def test_a_package_goes_over_tls(
     uploader: HttpUploader, large_package: Path, server_context: ssl.SSLContext
 ) -> None:
@@ -71,7 +70,6 @@ async def test_a_package_goes_over_tls(
     assert bytes(LARGE) == receiver.heard[0].form()["package"]
 
 
-@pytest.mark.usefixtures("trusted")
 @pytest.mark.parametrize("end", ["close", "reset", "stall"])
 async def test_an_early_answer_is_heard_over_tls(
     uploader: HttpUploader, large_package: Path, server_context: ssl.SSLContext, end: str
@@ -85,29 +83,82 @@ async def test_an_early_answer_is_heard_over_tls(
             assert ErrorCode.PACKAGE_TOO_LARGE is error.code
 
 
-async def test_a_certificate_that_nobody_trusts_is_refused(
-    uploader: HttpUploader, large_package: Path, server_context: ssl.SSLContext
-) -> None:
-    """Nothing is sent, and trying again would not help."""
-    async with ScriptedReceiver(receipt(), tls=server_context) as receiver:
-        error = await failed(uploader, large_package, receiver.url)
+async def refused(uploader: HttpUploader, path: Path, context: ssl.SSLContext) -> DeploymentSenderError:
+    """Send a package to a receiver that must not get a byte of it; answer the error."""
+    async with ScriptedReceiver(receipt(), tls=context) as receiver:
+        error = await failed(uploader, path, receiver.url)
 
         assert [] == receiver.heard
     assert (ErrorCode.REMOTE_UNREACHABLE, False) == (error.code, error.retry)
-    assert "its certificate is not trusted" in error.message
-    assert "SSL_CERT_FILE" in error.recovery
+    return error
 
 
-@pytest.mark.usefixtures("trusted")
-async def test_a_certificate_for_another_name_is_refused(
-    uploader: HttpUploader, large_package: Path, server_context: ssl.SSLContext
+async def test_a_certificate_that_nobody_trusts_is_refused(large_package: Path, server_context: ssl.SSLContext) -> None:
+    """Nothing is sent, and trying again would not help."""
+    uploader = an_uploader()
+    error = await refused(uploader, large_package, server_context)
+    await uploader.close()
+
+    assert "its certificate is not trusted (unable to get local issuer certificate)" in error.message
+    assert "DEPLOYMENT_SENDER_CA_FILE" in error.recovery
+
+
+async def test_only_the_authority_that_was_named_is_trusted(
+    uploader: HttpUploader, large_package: Path, tmp_path: Path
 ) -> None:
-    """The certificate is for 127.0.0.1 and not for localhost."""
-    async with ScriptedReceiver(receipt(), tls=server_context) as receiver:
-        error = await failed(uploader, large_package, receiver.url.replace("127.0.0.1", "localhost"))
+    """Somebody else's word does not count."""
+    error = await refused(uploader, large_package, await Authority(tmp_path).issue().server_context())
 
-    assert (ErrorCode.REMOTE_UNREACHABLE, False) == (error.code, error.retry)
-    assert "its certificate is not trusted (Hostname mismatch" in error.message
+    assert "its certificate is not trusted" in error.message
+
+
+async def test_a_certificate_for_another_name_is_refused(
+    uploader: HttpUploader, large_package: Path, authority: Authority
+) -> None:
+    """It is for a name, and not for 127.0.0.1."""
+    error = await refused(uploader, large_package, await authority.issue("edge.example", name="edge").server_context())
+
+    assert "its certificate is not trusted (IP address mismatch" in error.message
+
+
+async def test_an_expired_certificate_is_refused(
+    uploader: HttpUploader, large_package: Path, authority: Authority
+) -> None:
+    """And told apart from a wrong one."""
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    error = await refused(
+        uploader, large_package, await authority.issue(name="old", not_after=yesterday).server_context()
+    )
+
+    assert "its certificate is not trusted (certificate has expired)" in error.message
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_a_receiver_that_wants_a_certificate_is_told_from_a_broken_one(
+    uploader: HttpUploader, large_package: Path, authority: Authority, version: ssl.TLSVersion
+) -> None:
+    """TLS 1.3 refuses after the handshake, while the package is on its way."""
+    context = await authority.issue().server_context(authority.ca_file)
+    context.maximum_version = version
+    for _ in range(5):
+        async with ScriptedReceiver(receipt(), tls=context) as receiver:
+            error = await failed(uploader, large_package, receiver.url)
+
+            assert [] == receiver.heard
+        assert (ErrorCode.REMOTE_UNREACHABLE, False) == (error.code, error.retry)
+        assert "it does not accept this machine's certificate, or the lack of one" in error.message
+        assert "DEPLOYMENT_SENDER_CLIENT_CERT" in error.recovery
+
+
+async def test_a_receiver_is_shown_the_certificate_that_it_wants(large_package: Path, authority: Authority) -> None:
+    """Then it takes the package."""
+    context = await authority.issue().server_context(authority.ca_file)
+    mine = authority.issue("sender", name="client")
+    uploader = an_uploader(ca_file=authority.ca_file, client_cert=mine.cert, client_key=mine.key)
+    async with ScriptedReceiver(receipt(), tls=context) as receiver:
+        with an_upload(large_package, receiver.url) as upload:
+            assert "d-1" == (await uploader.send(upload, lambda _: None)).deployment_id
+    await uploader.close()
 
 
 async def test_https_to_a_plain_receiver_is_unreachable(uploader: HttpUploader, large_package: Path) -> None:
@@ -128,7 +179,7 @@ async def test_https_to_a_plain_receiver_is_unreachable(uploader: HttpUploader, 
 
 async def test_a_hand_that_is_not_shaken_is_unreachable(large_package: Path) -> None:
     """A server that accepts and says nothing ends at the connect time-out."""
-    uploader = HttpUploader(connect_timeout_seconds=0.2, idle_timeout_seconds=5)
+    uploader = an_uploader(connect_timeout_seconds=0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         error = await failed(uploader, large_package, f"https://127.0.0.1:{silent.getsockname()[1]}")
     await uploader.close()
@@ -156,7 +207,9 @@ async def connected() -> tuple[httpcore.AsyncNetworkStream, asyncio.StreamReader
     """Answer both ends of a connection."""
     accepted: asyncio.Future[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = asyncio.Future()
     server = await asyncio.start_server(lambda r, w: accepted.set_result((r, w)), "127.0.0.1", 0)
-    stream = await ListeningBackend().connect_tcp("127.0.0.1", server.sockets[0].getsockname()[1], timeout=5)
+    stream = await ListeningBackend(ReceiverRules()).connect_tcp(
+        "127.0.0.1", server.sockets[0].getsockname()[1], timeout=5
+    )
     reader, writer = await accepted
     server.close()
     return stream, reader, writer

@@ -24,7 +24,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.signature im
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.upload import UploadFields
 from support.fault_proxy import Fault, FaultProxy
 from support.scripted_receiver import Heard, Reply, ScriptedReceiver, receipt
-from support.uploads import CHECKSUM, PACKAGE_ID, an_upload
+from support.uploads import CHECKSUM, PACKAGE_ID, an_upload, an_uploader
 
 KEY = SecretStr("main:0123456789abcdef0123456789abcdef")
 CONTENT = os.urandom(1_500_000)
@@ -51,7 +51,7 @@ def large_package(tmp_path: Path) -> Path:
 @pytest.fixture
 async def uploader() -> AsyncIterator[HttpUploader]:
     """An uploader without a key; impatient, so that what hangs is seen soon."""
-    uploader = HttpUploader(connect_timeout_seconds=5, idle_timeout_seconds=5)
+    uploader = an_uploader()
     yield uploader
     await uploader.close()
 
@@ -139,7 +139,7 @@ def signed_as(heard: Heard, request: SignedRequest) -> None:
 
 async def test_uploads_are_signed_with_the_key(package: Path) -> None:
     """The receiver can check the signature from what it got."""
-    uploader = HttpUploader(connect_timeout_seconds=5, idle_timeout_seconds=5, signing_key=KEY)
+    uploader = an_uploader(signing_key=KEY)
     async with ScriptedReceiver(receipt()) as receiver:
         await send(uploader, package, receiver.url + "/edge")
     await uploader.close()
@@ -154,7 +154,7 @@ async def test_uploads_are_signed_with_the_key(package: Path) -> None:
 
 async def test_questions_are_signed_with_the_key() -> None:
     """A GET is signed too, its query with it."""
-    uploader = HttpUploader(connect_timeout_seconds=5, idle_timeout_seconds=5, signing_key=KEY)
+    uploader = an_uploader(signing_key=KEY)
     async with ScriptedReceiver(Reply(body={"deployment_id": "d-1", "status": "loaded"})) as receiver:
         await uploader.state(receiver.url, f"{receiver.url}/deployments/d-1?full=1")
     await uploader.close()
@@ -173,7 +173,7 @@ async def test_without_a_key_nothing_is_signed(uploader: HttpUploader, package: 
 
 async def test_every_attempt_has_a_nonce_of_its_own(package: Path) -> None:
     """A receiver refuses a signature that it has seen."""
-    uploader = HttpUploader(connect_timeout_seconds=5, idle_timeout_seconds=5, signing_key=KEY)
+    uploader = an_uploader(signing_key=KEY)
     async with ScriptedReceiver(receipt()) as receiver:
         for _ in range(3):
             await send(uploader, package, receiver.url)
@@ -306,7 +306,7 @@ async def test_a_name_that_does_not_exist_is_unreachable(uploader: HttpUploader,
 
 async def test_a_receiver_that_does_not_accept_is_unreachable(package: Path) -> None:
     """A full backlog is a connection that is never made."""
-    uploader = HttpUploader(connect_timeout_seconds=0.2, idle_timeout_seconds=5)
+    uploader = an_uploader(connect_timeout_seconds=0.2)
     with socket.socket() as full, contextlib.ExitStack() as waiting:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
@@ -353,7 +353,7 @@ async def test_a_silent_receiver_is_given_up_at_the_idle_time_out(
     large_package: Path, reply: Reply, words: str
 ) -> None:
     """Neither reading nor answering for too long is a broken connection."""
-    uploader = HttpUploader(connect_timeout_seconds=5, idle_timeout_seconds=0.3)
+    uploader = an_uploader(idle_timeout_seconds=0.3)
     error = await failed(uploader, large_package, reply)
     await uploader.close()
 
@@ -363,7 +363,7 @@ async def test_a_silent_receiver_is_given_up_at_the_idle_time_out(
 
 async def test_a_slow_receiver_is_not_idle(package: Path) -> None:
     """The idle time-out counts from the last byte that moved, not from the start of a chunk or the last write."""
-    uploader = HttpUploader(connect_timeout_seconds=5, idle_timeout_seconds=0.8)
+    uploader = an_uploader(idle_timeout_seconds=0.8)
     async with (
         ScriptedReceiver(replace(receipt(), byte_seconds=0.005)) as receiver,
         FaultProxy(receiver.url, Fault(bytes_per_second=1_500_000)) as proxy,

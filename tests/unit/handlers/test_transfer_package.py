@@ -208,9 +208,13 @@ async def test_the_default_receiver_is_used(make: MakeSender) -> None:
     assert "http://edge:8001" == uploader.uploads[0].receiver_url
 
 
-async def test_a_default_receiver_that_is_no_url_is_refused(make: MakeSender) -> None:
-    """The setting must be what the input must be."""
-    assert "receiver's URL" in await make(default_receiver_url="ftp://edge").refused(remote_receiver_url=None)
+async def test_a_receiver_that_must_not_be_sent_to_is_refused_first(make: MakeSender) -> None:
+    """Before anything is sent or counted, and even before the package is looked for."""
+    refusal = DeploymentSenderError(ErrorCode.VALIDATION_ERROR, "not there")
+    uploader = FakeUploader(refusal=refusal)
+
+    assert "not there" == await make(uploader).refused(package_id="00000000-0000-4000-8000-000000000000")
+    assert [] == uploader.uploads
 
 
 async def failed_before_sending(sender: Sender, **given: Any) -> ModelPackageTransferOutput:

@@ -94,7 +94,7 @@ async def test_a_package_is_verified_stored_and_loaded(start: Start, package: by
         "checksum_verified": True,
         "checksum": blake3(package).hexdigest(),
         "status": "received",
-        "status_url": f"/deployments/{name}",
+        "status_url": f"deployments/{name}",
     }
     assert stored == package
     assert (state["status"], state["correlation_id"], state["will_run"]) == ("loaded", "deploy-001", False)

@@ -159,7 +159,8 @@ class Receipt:
 
     Attributes:
         checksum: The receiver's own BLAKE3, where it tells one.
-        status_url: Absolute, on the receiver's own origin; None where the receiver tells no statuses.
+        status_url: Absolute, though perhaps on another origin, which `state` refuses to ask; None where the receiver
+            tells no statuses.
     """
 
     deployment_id: str
@@ -188,12 +189,16 @@ class DeploymentState:
 class PackageUploader(Protocol):
     """A way to receivers. REMOTE_UNREACHABLE, TRANSFER_FAILED, CHECKSUM_MISMATCH, PACKAGE_TOO_LARGE."""
 
+    async def check(self, receiver_url: str) -> None:
+        """Insist that this receiver may be sent to, before anything is. VALIDATION_ERROR."""
+        ...
+
     async def send(self, upload: PackageUpload, on_sent: Callable[[int], None]) -> Receipt:
         """Make one attempt, telling the bytes of the file sent so far; the error's `retry` says if another may help."""
         ...
 
     async def state(self, receiver_url: str, status_url: str) -> DeploymentState:
-        """Ask a receiver for the state of a deployment."""
+        """Ask a receiver for the state of a deployment; refuse to ask on another origin than `receiver_url`'s."""
         ...
 
     async def close(self) -> None:

@@ -42,11 +42,7 @@ async def _open_engine(settings: DeploymentSenderSettings) -> ImageEngine:
 async def _open_uploader(settings: DeploymentSenderSettings) -> PackageUploader:
     from .clients.http_uploader import HttpUploader  # noqa: PLC0415
 
-    return HttpUploader(
-        connect_timeout_seconds=settings.connect_timeout_seconds,
-        idle_timeout_seconds=settings.idle_timeout_seconds,
-        signing_key=settings.signing_key,
-    )
+    return HttpUploader(settings)
 
 
 async def _open_publisher(settings: DeploymentSenderSettings) -> EventPublisher:

@@ -10,9 +10,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from .models import validation_error
+from .models.fields import HostName, ReceiverPattern, ReceiverUrl
 
 __all__ = ["BYTES_PER_GB", "DeploymentSenderSettings", "ReceiverSettings", "split_signing_key"]
 
@@ -44,7 +55,7 @@ def _signing_key(value: SecretStr) -> SecretStr:
     return value
 
 
-def _signing_keys(value: Any) -> Any:
+def _several(value: Any) -> Any:
     return value.replace(",", " ").split() if isinstance(value, str) else value
 
 
@@ -55,6 +66,13 @@ def _absolute(value: Path) -> Path:
 SigningKey = Annotated[SecretStr, AfterValidator(_signing_key)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
+_Several = BeforeValidator(_several)
+
+
+def _together(value: Path | None, info: ValidationInfo, other: str) -> Path | None:
+    if value is not None and info.data.get(other) is None:
+        raise ValueError(f"needs {other} beside it")
+    return value
 
 
 class _Settings(BaseModel):
@@ -102,6 +120,11 @@ class DeploymentSenderSettings(_Settings):
         docker_cert_path: Folder of `ca.pem`, `cert.pem` and `key.pem` for that.
         kafka_bootstrap_servers: `host:port[,host:port]`; without it events stay in the outbox.
         default_receiver_url: Where packages go when the input names no receiver.
+        allowed_receivers: Host names, `*.SUFFIX`, addresses and networks that packages may go to; everywhere if not
+            given, but never to link-local, metadata or multicast addresses.
+        ca_file: Certificates in PEM form of who may vouch for a receiver's; this machine's trust store if not given.
+        client_cert: Certificate in PEM form to show to receivers that want one.
+        client_key: Its private key in PEM form, without a password; in `client_cert` if not given.
         environment: Told in every event.
         max_package_size_gb: In GB of 1,000,000,000 bytes; an export stops at it.
         compression: `gzip`, `zstd` or `none`.
@@ -136,7 +159,11 @@ class DeploymentSenderSettings(_Settings):
     docker_tls_verify: bool = False
     docker_cert_path: Path | None = None
     kafka_bootstrap_servers: str | None = None
-    default_receiver_url: str | None = None
+    default_receiver_url: ReceiverUrl | None = None
+    allowed_receivers: Annotated[tuple[ReceiverPattern, ...], _Several] = ()
+    ca_file: AbsolutePath | None = None
+    client_cert: AbsolutePath | None = None
+    client_key: AbsolutePath | None = None
     environment: str = "development"
     max_package_size_gb: float = Field(default=5, gt=0, allow_inf_nan=False)
     compression: Literal["gzip", "zstd", "none"] = "gzip"
@@ -152,6 +179,11 @@ class DeploymentSenderSettings(_Settings):
     publish_timeout_seconds: Seconds = 5
     signing_key: SigningKey | None = None
 
+    @field_validator("client_key")
+    @classmethod
+    def _belongs_to_a_certificate(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        return _together(value, info, "client_cert")
+
     @property
     def max_package_size_bytes(self) -> int:
         """The limit on a package file, in bytes."""
@@ -164,6 +196,11 @@ class ReceiverSettings(_Settings):
     Attributes:
         host: Address to listen on; anything but loopback needs a signing key.
         port: TCP port; 0 takes a free one.
+        tls_cert: Certificate in PEM form, with its chain; speak TLS only.
+        tls_key: Its private key in PEM form, without a password; in `tls_cert` if not given.
+        tls_client_ca: Certificates in PEM form; only senders with a certificate by one of them are let in.
+        host_names: Its own names, each with or without a port; a request that was signed for another `Host` is refused.
+            Any `Host` will do if not given.
         store: Folder for packages and deployments.
         run: Start the container of each deployment.
         signing_keys: Accepted keys, each `ID:SECRET`, in the environment separated by commas or blanks.
@@ -183,9 +220,13 @@ class ReceiverSettings(_Settings):
 
     host: str = "127.0.0.1"
     port: int = Field(default=8001, ge=0, le=65535)
+    tls_cert: AbsolutePath | None = None
+    tls_key: AbsolutePath | None = None
+    tls_client_ca: AbsolutePath | None = None
+    host_names: Annotated[tuple[HostName, ...], _Several] = ()
     store: AbsolutePath = Path("~/.local/share/deployment-receiver")
     run: bool = False
-    signing_keys: Annotated[tuple[SigningKey, ...], BeforeValidator(_signing_keys)] = ()
+    signing_keys: Annotated[tuple[SigningKey, ...], _Several] = ()
     max_package_size_gb: float = Field(default=5, gt=0, allow_inf_nan=False)
     max_concurrent_uploads: int = Field(default=16, ge=1)
     idle_timeout_seconds: Seconds = 60
@@ -193,6 +234,11 @@ class ReceiverSettings(_Settings):
     docker_host: str | None = None
     docker_tls_verify: bool = False
     docker_cert_path: Path | None = None
+
+    @field_validator("tls_key", "tls_client_ca")
+    @classmethod
+    def _belongs_to_a_certificate(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        return _together(value, info, "tls_cert")
 
     @property
     def max_package_size_bytes(self) -> int:

@@ -1,17 +1,13 @@
 """Short questions to a receiver."""
 
-import asyncio
-import time
 from typing import TYPE_CHECKING
 
 from ..models import ModelPackageTransferInput
-from ..protocol.signature import SignedRequest, new_nonce, sign
 from ..protocol.upload import DEPLOY_PATH
-from ..settings import DeploymentSenderSettings, split_signing_key
+from ..settings import DeploymentSenderSettings
 
 if TYPE_CHECKING:
     from ..clients.http_answers import Answer
-    from ..clients.http_client import HttpClient
 
 __all__ = ["NO_PACKAGE_YET", "ask", "check_url"]
 
@@ -28,28 +24,19 @@ async def ask(settings: DeploymentSenderSettings, receiver_url: str, path: str) 
     """GET a path of a receiver, signed if there is a key.
 
     Args:
-        settings: Time-outs and key.
+        settings: Time-outs, key and files for TLS.
         receiver_url: One that `check_url` took.
         path: Such as `/healthz`.
 
     Raises:
-        DeploymentSenderError: REMOTE_UNREACHABLE or TRANSFER_FAILED.
+        DeploymentSenderError: VALIDATION_ERROR, REMOTE_UNREACHABLE or TRANSFER_FAILED.
     """
-    key = split_signing_key(settings.signing_key.get_secret_value()) if settings.signing_key else None
+    from ..clients.http_uploader import HttpUploader  # noqa: PLC0415 - a client loads where it is opened
 
-    def authorize(host: str, target: str) -> str:
-        assert key  # noqa: S101 - only asked where there is one
-        return sign(*key, SignedRequest.for_get(host, target), now=int(time.time()), nonce=new_nonce())
-
-    url = receiver_url.rstrip("/").removesuffix(DEPLOY_PATH) + path
-    client = await asyncio.to_thread(_client, settings.connect_timeout_seconds)
+    seconds = settings.connect_timeout_seconds
+    uploader = HttpUploader(settings.model_copy(update={"idle_timeout_seconds": seconds}))
     try:
-        return await client.exchange("GET", url, authorize=authorize if key else None)
+        await uploader.check(receiver_url)
+        return await uploader.ask(receiver_url.rstrip("/").removesuffix(DEPLOY_PATH) + path)
     finally:
-        await client.close()
-
-
-def _client(timeout_seconds: float) -> "HttpClient":
-    from ..clients.http_client import HttpClient  # noqa: PLC0415 - httpx loads where it is needed
-
-    return HttpClient(timeout_seconds, timeout_seconds)
+        await uploader.close()

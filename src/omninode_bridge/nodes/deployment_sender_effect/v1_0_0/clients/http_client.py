@@ -7,6 +7,7 @@ of the pool that a cancelled request could lose.
 
 import asyncio
 import os
+import re
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -18,6 +19,7 @@ import httpcore
 import httpx
 
 from ..errors import DeploymentSenderError, ErrorCode
+from .http_address import ReceiverRules
 from .http_answers import Answer
 from .http_network import ListeningBackend
 
@@ -25,9 +27,15 @@ __all__ = ["HttpClient"]
 
 _ANSWER_MAX_BYTES = 65_536
 _TLS_RECOVERY = (
-    "Give the receiver a certificate for the name in its URL that this machine's trust store accepts (SSL_CERT_FILE may"
-    " name another store), or mend http and https in the URL; then transfer again."
+    "Give the receiver a valid certificate for the name in its URL; let DEPLOYMENT_SENDER_CA_FILE name who vouches for"
+    " it if this machine's trust store does not know them, and mend http and https in the URL; then transfer again."
 )
+_CLIENT_TLS_RECOVERY = (
+    "Let DEPLOYMENT_SENDER_CLIENT_CERT and DEPLOYMENT_SENDER_CLIENT_KEY name a valid certificate by one that the"
+    " receiver's tls_client_ca names; then transfer again."
+)
+# RFC 8446 section 6.2, in OpenSSL's words: what the other side says of our certificate, or of none.
+_CERTIFICATE_REFUSED = re.compile(r"ALERT_(\w*CERTIFICATE\w*|UNKNOWN_CA|ACCESS_DENIED|HANDSHAKE_FAILURE)")
 _WORDS: dict[type[Exception], str] = {
     httpcore.ConnectTimeout: "it did not answer in time",
     httpcore.ReadTimeout: "nothing came from it for too long",
@@ -43,11 +51,19 @@ class HttpClient:
     Args:
         connect_timeout_seconds: To resolve the name, to connect and to shake hands, each.
         idle_timeout_seconds: Between two bytes, in either direction.
+        context: For TLS.
+        rules: Which addresses may be connected to.
     """
 
-    def __init__(self, connect_timeout_seconds: float, idle_timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        connect_timeout_seconds: float,
+        idle_timeout_seconds: float,
+        context: ssl.SSLContext,
+        rules: ReceiverRules,
+    ) -> None:
         self._client = httpx.AsyncClient(
-            transport=_Transport(),
+            transport=_Transport(context, rules),
             timeout=httpx.Timeout(idle_timeout_seconds, connect=connect_timeout_seconds),
             headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "deployment-sender"},
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
@@ -74,7 +90,8 @@ class HttpClient:
             authorize: Given the `Host` header and the target as they will be sent, answers the `Authorization` header.
 
         Raises:
-            DeploymentSenderError: REMOTE_UNREACHABLE when no connection could be made, TRANSFER_FAILED when it broke.
+            DeploymentSenderError: REMOTE_UNREACHABLE when no connection could be made, or none that both sides trust;
+                TRANSFER_FAILED when it broke.
         """
         if self._client.is_closed:
             raise DeploymentSenderError(ErrorCode.TRANSFER_FAILED, "the node was closed meanwhile", retry=False)
@@ -106,14 +123,14 @@ async def _read_some(answered: httpx.Response) -> tuple[bytes, bool]:
 class _Transport(httpx.AsyncBaseTransport):
     """httpcore's pool over our own sockets; httpx's transport of its own does not let one choose them."""
 
-    def __init__(self) -> None:
+    def __init__(self, context: ssl.SSLContext, rules: ReceiverRules) -> None:
         # httpcore loads its asyncio backend when it first needs it: 50 ms that are better spent in this thread.
         asyncio.run(httpcore.AsyncConnectionPool().aclose())
         self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=ssl.create_default_context(),
+            ssl_context=context,
             max_connections=None,
             max_keepalive_connections=0,
-            network_backend=ListeningBackend(),
+            network_backend=ListeningBackend(rules),
         )
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -157,6 +174,8 @@ def _translated(url: str) -> Iterator[None]:
     except (httpcore.ConnectError, httpcore.ConnectTimeout) as exc:
         raise _unreachable(where, exc) from exc
     except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError) as exc:
+        if _is_certificate_refused(exc):  # TLS 1.3 tells it after the handshake
+            raise _unreachable(where, exc) from exc
         message = f"the connection to {where} broke: {_reason(exc)}"
         raise DeploymentSenderError(ErrorCode.TRANSFER_FAILED, message, retry=True) from exc
     except httpx.InvalidURL as exc:
@@ -167,8 +186,14 @@ def _translated(url: str) -> Iterator[None]:
 def _unreachable(where: str, exc: Exception) -> DeploymentSenderError:
     message, cause = f"no connection to {where}: {_reason(exc)}", _cause(exc)
     if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError):
-        return DeploymentSenderError(ErrorCode.REMOTE_UNREACHABLE, message, recovery=_TLS_RECOVERY, retry=False)
+        recovery = _CLIENT_TLS_RECOVERY if _is_certificate_refused(exc) else _TLS_RECOVERY
+        return DeploymentSenderError(ErrorCode.REMOTE_UNREACHABLE, message, recovery=recovery, retry=False)
     return DeploymentSenderError(ErrorCode.REMOTE_UNREACHABLE, message, retry=True)
+
+
+def _is_certificate_refused(exc: Exception) -> bool:
+    cause = _cause(exc)
+    return isinstance(cause, ssl.SSLError) and _CERTIFICATE_REFUSED.search(cause.reason or "") is not None
 
 
 def _cause(exc: Exception) -> object:
@@ -181,13 +206,19 @@ def _reason(exc: Exception) -> str:
         if isinstance(exc, kind):
             return words
     match _cause(exc):
-        case ssl.SSLCertVerificationError() as refused:
-            return f"its certificate is not trusted ({refused.verify_message})"
         case ssl.SSLError() as failed:
-            return f"TLS failed ({failed.reason})"
+            return _tls_reason(failed)
         case socket.gaierror() as unknown:
             return f"the name cannot be resolved ({unknown.strerror})"
         case OSError() as failed if failed.errno is not None:
             return os.strerror(failed.errno)
         case other:
             return str(other).rstrip(".")
+
+
+def _tls_reason(failed: ssl.SSLError) -> str:
+    if isinstance(failed, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted ({failed.verify_message})"
+    if _CERTIFICATE_REFUSED.search(failed.reason or ""):
+        return f"it does not accept this machine's certificate, or the lack of one ({failed.reason})"
+    return f"TLS failed ({failed.reason})"

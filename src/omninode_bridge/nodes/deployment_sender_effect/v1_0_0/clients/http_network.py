@@ -20,6 +20,8 @@ from typing import Any
 
 import httpcore
 
+from .http_address import Found, ReceiverRules
+
 __all__ = ["ListeningBackend"]
 
 _SLICE_BYTES = 262_144  # what one call may encrypt or copy before the loop gets its turn
@@ -29,11 +31,16 @@ _INFORMATIONAL = re.compile(rb"HTTP/1\.[01] 1", re.ASCII)
 _NOT_YET_READABLE = (BlockingIOError, ssl.SSLWantReadError)
 _NOT_YET_WRITABLE = (BlockingIOError, ssl.SSLWantWriteError)
 
-_Addresses = Sequence[tuple[socket.AddressFamily, socket.SocketKind, int, str, tuple[Any, ...]]]
-
 
 class ListeningBackend(httpcore.AsyncNetworkBackend):
-    """Opens `_Stream`s; only TCP is asked of it."""
+    """Opens `_Stream`s; only TCP is asked of it.
+
+    Args:
+        rules: Tell which addresses may be connected to.
+    """
+
+    def __init__(self, rules: ReceiverRules) -> None:
+        self._rules = rules
 
     async def connect_tcp(
         self,
@@ -55,18 +62,19 @@ class ListeningBackend(httpcore.AsyncNetworkBackend):
         Raises:
             httpcore.ConnectError: Holds the `OSError` of the last address.
             httpcore.ConnectTimeout: No address answered in time.
+            DeploymentSenderError: REMOTE_UNREACHABLE: the rules permit none of them.
         """
         try:
             async with asyncio.timeout(timeout):
                 found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            return await _connect_any(found, timeout)
+            return await _connect_any(self._rules.permitted(host, found), timeout)
         except TimeoutError as exc:
             raise httpcore.ConnectTimeout(exc) from exc
         except (OSError, UnicodeError) as exc:
             raise httpcore.ConnectError(exc) from exc
 
 
-async def _connect_any(found: _Addresses, seconds: float | None) -> "_Stream":
+async def _connect_any(found: Sequence[Found], seconds: float | None) -> "_Stream":
     failed: OSError | None = None
     for family, kind, protocol, _, address in found:
         try:
@@ -98,6 +106,7 @@ class _Stream(httpcore.AsyncNetworkStream):
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
         self._early = b""
+        self._broken: OSError | None = None
         self._listening = True
         self._waiter: asyncio.Future[None] | None = None
 
@@ -106,6 +115,8 @@ class _Stream(httpcore.AsyncNetworkStream):
         if self._early:
             early, self._early = self._early[:max_bytes], self._early[max_bytes:]
             return early
+        if self._broken:  # OpenSSL tells why only once
+            raise httpcore.ReadError(self._broken)
         while True:
             try:
                 return self._socket.recv(max_bytes)
@@ -135,6 +146,7 @@ class _Stream(httpcore.AsyncNetworkStream):
         except (*_NOT_YET_READABLE, ssl.SSLWantWriteError):
             return
         except OSError as exc:
+            self._broken = exc
             raise httpcore.WriteError(exc) from exc
         self._early += data
         if not _INFORMATIONAL.match(self._early):

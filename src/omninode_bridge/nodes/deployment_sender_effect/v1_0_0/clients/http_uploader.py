@@ -2,19 +2,20 @@
 
 import asyncio
 import contextlib
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-
-from pydantic import SecretStr
 
 from ..errors import DeploymentSenderError, ErrorCode
 from ..ports import DeploymentState, PackageUpload, Receipt
 from ..protocol.signature import SignedRequest, new_nonce, sign
+from ..protocol.tls import client_context
 from ..protocol.upload import PACKAGE_PART, UploadFields, deploy_url
-from ..settings import split_signing_key
-from .http_answers import printable, read_receipt, read_state
+from ..settings import DeploymentSenderSettings, split_signing_key
+from .http_address import ReceiverRules
+from .http_answers import Answer, printable, read_receipt, read_state
 from .multipart_body import MultipartBody
 
 if TYPE_CHECKING:
@@ -29,19 +30,27 @@ class HttpUploader:
     """A `PackageUploader`; loads and connects to nothing until the first package.
 
     Args:
-        connect_timeout_seconds: To resolve the receiver's name, to connect and to shake hands, each.
-        idle_timeout_seconds: Between two bytes, in either direction.
-        signing_key: `ID:SECRET`; every request is signed with it if given.
+        settings: Time-outs, key, files for TLS, and who may be sent to.
     """
 
-    def __init__(
-        self, *, connect_timeout_seconds: float, idle_timeout_seconds: float, signing_key: SecretStr | None = None
-    ) -> None:
-        self._timeouts = (connect_timeout_seconds, idle_timeout_seconds)
-        self._key = split_signing_key(signing_key.get_secret_value()) if signing_key else None
+    def __init__(self, settings: DeploymentSenderSettings) -> None:
+        self._settings = settings
+        self._rules = ReceiverRules(settings.allowed_receivers)
+        key = settings.signing_key
+        self._key = split_signing_key(key.get_secret_value()) if key else None
         self._lock = asyncio.Lock()
         self._client: HttpClient | None = None
         self._closed = False
+
+    async def check(self, receiver_url: str) -> None:
+        """Insist that the settings let packages be sent there, as far as that shows before a name is resolved.
+
+        Raises:
+            DeploymentSenderError: VALIDATION_ERROR: the address is never sent to or not on the list, or the files for
+                TLS cannot be used.
+        """
+        await self._opened()
+        await asyncio.to_thread(self._rules.check_url, receiver_url)
 
     async def send(self, upload: PackageUpload, on_sent: Callable[[int], None]) -> Receipt:
         """Make one attempt, from the start of the file.
@@ -99,8 +108,16 @@ class HttpUploader:
                 recovery="Let the receiver tell a relative status_url, or transfer with wait_for=received.",
                 retry=False,
             )
+        return read_state(await self.ask(status_url))
+
+    async def ask(self, url: str) -> Answer:
+        """`GET` a page of a receiver, signed if there is a key.
+
+        Raises:
+            DeploymentSenderError: REMOTE_UNREACHABLE or TRANSFER_FAILED.
+        """
         client = await self._opened()
-        return read_state(await client.exchange("GET", status_url, authorize=self._signer(SignedRequest.for_get)))
+        return await client.exchange("GET", url, authorize=self._signer(SignedRequest.for_get))
 
     async def close(self) -> None:
         """Close every connection; what is under way fails, and twice is safe."""
@@ -113,8 +130,16 @@ class HttpUploader:
             raise DeploymentSenderError(ErrorCode.TRANSFER_FAILED, "the node was closed meanwhile", retry=False)
         async with self._lock:
             if self._client is None:
-                self._client = await asyncio.to_thread(_open_client, *self._timeouts)
+                self._client = await asyncio.to_thread(self._open)
             return self._client
+
+    def _open(self) -> "HttpClient":
+        with _without_command_line():
+            from .http_client import HttpClient  # noqa: PLC0415
+
+        settings = self._settings
+        context = client_context(settings.ca_file, settings.client_cert, settings.client_key)
+        return HttpClient(settings.connect_timeout_seconds, settings.idle_timeout_seconds, context, self._rules)
 
     def _signer(self, describe: Callable[[str, str], SignedRequest]) -> Callable[[str, str], str] | None:
         """Answer what makes the `Authorization` header of the `Host` header and the target, if there is a key."""
@@ -126,10 +151,20 @@ class HttpUploader:
         )
 
 
-def _open_client(connect_timeout_seconds: float, idle_timeout_seconds: float) -> "HttpClient":
-    from .http_client import HttpClient  # noqa: PLC0415
+@contextlib.contextmanager
+def _without_command_line() -> Iterator[None]:
+    """Keep httpx from loading its own command line with click, rich and pygments: 0.4 s in which the loop stutters.
 
-    return HttpClient(connect_timeout_seconds, idle_timeout_seconds)
+    httpx does without where those are not installed; `None` in `sys.modules` says that of one of its own modules.
+    """
+    if "httpx" in sys.modules:
+        yield
+        return
+    sys.modules["httpx._main"] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        sys.modules.pop("httpx._main", None)
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None] | None:

@@ -106,12 +106,11 @@ class TransferPackageHandler:
                 "no receiver is named",
                 recovery="Give remote_receiver_url in the input, or set DEFAULT_RECEIVER_URL.",
             )
-        # The setting has not been through the input's checks.
-        ModelPackageTransferInput(package_id=request.package_id, remote_receiver_url=given)
         return given
 
     async def _transfer(self, trip: _Trip) -> ModelPackageTransferOutput:
         metrics, subject = self._resources.metrics, f"package {trip.request.package_id}"
+        await (await self._resources.uploader()).check(trip.receiver_url)
         async with AsyncExitStack() as held:
             try:
                 package = await held.enter_async_context(_opened(await self._resources.store(), trip.request))

@@ -4,19 +4,36 @@ The reference grammar is that of distribution/reference (github.com/distribution
 normalize.go): a name is `[domain/]path`, at most 255 characters; a tag is `[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}`.
 """
 
+import ipaddress
 import re
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 from uuid import UUID
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, StrictStr
 
-__all__ = ["SUFFIXES", "Checksum", "Compression", "ContainerName", "CorrelationId", "ImageTag", "PackageId", "WaitFor"]
+__all__ = [
+    "SUFFIXES",
+    "Checksum",
+    "Compression",
+    "ContainerName",
+    "CorrelationId",
+    "HostName",
+    "ImageTag",
+    "PackageId",
+    "ReceiverPattern",
+    "ReceiverUrl",
+    "WaitFor",
+]
 
 _NAME_MAX_CHARACTERS = 255
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
 _PATH = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*", re.ASCII)
 _LABEL = r"(?:[A-Za-z0-9]|[A-Za-z0-9][A-Za-z0-9-]*[A-Za-z0-9])"
 _DOMAIN = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:]+\])(?::[0-9]+)?", re.ASCII)
+_HOST = r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*"
+_HOST_NAME = re.compile(rf"(?:{_HOST}|\[[0-9a-fA-F:.]+\])(?::[0-9]+)?", re.ASCII)
+_HOST_PATTERN = re.compile(rf"(?:\*\.)?{_HOST}", re.ASCII)
 _ANCHORED_ID = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _CHECKSUM = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _CORRELATION_ID = re.compile(r"[!-~](?:[ -~]{0,126}[!-~])?", re.ASCII)
@@ -69,12 +86,51 @@ def _correlation_id(value: str) -> str:
     return value
 
 
+def _receiver_url(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        port_is_fine = parts.port is None or parts.port > 0
+    except ValueError:
+        raise ValueError("the receiver's URL cannot be read") from None
+    if not value.isascii() or any(c <= " " or c == "\x7f" for c in value):
+        raise ValueError("the receiver's URL holds a blank or a character outside ASCII")
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not port_is_fine:
+        raise ValueError("the receiver's URL is http://HOST[:PORT][/PATH] or https://...")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("the receiver's URL must not hold a user name or password; use a signing key")
+    if parts.query or parts.fragment:
+        raise ValueError("the receiver's URL has no query and no fragment")
+    return value
+
+
+def _host_name(value: str) -> str:
+    if not _HOST_NAME.fullmatch(value):
+        raise ValueError("a host name is NAME or NAME:PORT, as the Host header has it, without a scheme or a path")
+    return value.lower()
+
+
+def _receiver_pattern(value: str) -> str:
+    try:
+        return str(ipaddress.ip_network(value))
+    except ValueError:
+        # Names end in a label that is not all digits (RFC 1123 section 2.1), so a mistyped address is no name.
+        if _HOST_PATTERN.fullmatch(value) and not value.rpartition(".")[2].isdigit():
+            return value.lower()
+    raise ValueError(
+        "a receiver is allowed by a host name, by *.SUFFIX, by an address, or by a network such as 10.0.0.0/8 (with no"
+        " bits set behind the prefix), each without a scheme, port or path"
+    )
+
+
 ContainerName = Annotated[str, AfterValidator(_container_name)]
 ImageTag = Annotated[str, AfterValidator(_image_tag)]
 PackageId = Annotated[str, AfterValidator(_package_id)]
 Checksum = Annotated[str, AfterValidator(_checksum)]
 CorrelationId = Annotated[str, AfterValidator(_correlation_id)]
 Compression = Literal["gzip", "zstd", "none"]
+HostName = Annotated[str, AfterValidator(_host_name)]
+ReceiverUrl = Annotated[StrictStr, AfterValidator(_receiver_url)]
+ReceiverPattern = Annotated[str, AfterValidator(_receiver_pattern)]
 WaitFor = Literal["received", "loaded", "running"]
 
 # Of package files, by which the tools know them.

@@ -2,33 +2,14 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, StrictBool, StrictStr
+from pydantic import Field, StrictBool, StrictStr
 
 from .base import InputModel, OutputModel
-from .fields import Checksum, ContainerName, CorrelationId, ImageTag, PackageId, WaitFor
+from .fields import Checksum, ContainerName, CorrelationId, ImageTag, PackageId, ReceiverUrl, WaitFor
 
 __all__ = ["DeploymentStatus", "ModelPackageTransferInput", "ModelPackageTransferOutput"]
 
 DeploymentStatus = Literal["received", "loading", "loaded", "running", "failed"]
-
-
-def _receiver_url(value: str) -> str:
-    from urllib.parse import urlsplit  # noqa: PLC0415 - only transfers need it
-
-    try:
-        parts = urlsplit(value)
-        port_is_fine = parts.port is None or parts.port > 0
-    except ValueError:
-        raise ValueError("the receiver's URL cannot be read") from None
-    if not value.isascii() or any(c <= " " or c == "\x7f" for c in value):
-        raise ValueError("the receiver's URL holds a blank or a character outside ASCII")
-    if parts.scheme not in {"http", "https"} or not parts.hostname or not port_is_fine:
-        raise ValueError("the receiver's URL is http://HOST[:PORT][/PATH] or https://...")
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("the receiver's URL must not hold a user name or password; use a signing key")
-    if parts.query or parts.fragment:
-        raise ValueError("the receiver's URL has no query and no fragment")
-    return value
 
 
 class ModelPackageTransferInput(InputModel):
@@ -51,7 +32,7 @@ class ModelPackageTransferInput(InputModel):
     package_id: PackageId
     package_path: Annotated[StrictStr, Field(min_length=1)] | None = None
     package_checksum: Checksum | None = None
-    remote_receiver_url: Annotated[StrictStr, AfterValidator(_receiver_url)] | None = None
+    remote_receiver_url: ReceiverUrl | None = None
     container_name: ContainerName | None = None
     image_tag: ImageTag | None = None
     verify_checksum: StrictBool | None = None

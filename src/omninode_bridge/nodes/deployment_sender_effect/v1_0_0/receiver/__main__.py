@@ -67,6 +67,20 @@ def _parser() -> argparse.ArgumentParser:
     )
     serve.add_argument("--host", help=f"address to listen on; beyond loopback only with keys ({default.host})")
     serve.add_argument("--port", type=int, help=f"TCP port, 0 for a free one ({default.port})")
+    serve.add_argument("--tls-cert", type=Path, metavar="FILE", help="certificate in PEM form: speak TLS")
+    serve.add_argument(
+        "--tls-key", type=Path, metavar="FILE", help="its private key; in the certificate's file if left out"
+    )
+    serve.add_argument(
+        "--tls-client-ca", type=Path, metavar="FILE", help="let in only senders with a certificate by one of these"
+    )
+    serve.add_argument(
+        "--host-name",
+        action="append",
+        dest="host_names",
+        metavar="NAME",
+        help="a name of this receiver, NAME or NAME:PORT: refuse what was signed for another; may be repeated",
+    )
     store = str(default.store).replace(str(Path.home()), "~")
     serve.add_argument("--store", type=Path, metavar="DIR", help=f"folder for packages ({store})")
     serve.add_argument("--run", action="store_const", const=True, help="start the container of each image")

@@ -1,10 +1,11 @@
 """Who may ask: requests are signed with a shared key, fresh, and never seen before."""
 
 import errno
+import re
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
@@ -29,6 +30,7 @@ from .workers import Workers
 
 __all__ = ["Gate", "Nonces"]
 
+_PORT = re.compile(r":[0-9]*\Z", re.ASCII)
 _RECOVERY = (
     "Set DEPLOYMENT_SENDER_SIGNING_KEY to one of the receiver's DEPLOYMENT_RECEIVER_SIGNING_KEYS and let both clocks"
     " agree, then transfer again."
@@ -93,21 +95,31 @@ class Gate:
         keys: Each `ID:SECRET`.
         nonces: Remembers what was seen.
         workers: Threads.
+        host_names: The receiver's own, in lower case, each with or without a port; any will do if empty.
         clock: Unix seconds.
     """
 
     def __init__(
-        self, keys: Iterable[SecretStr], nonces: Nonces, workers: Workers, clock: Callable[[], float] = time.time
+        self,
+        keys: Iterable[SecretStr],
+        nonces: Nonces,
+        workers: Workers,
+        *,
+        host_names: Collection[str] = (),
+        clock: Callable[[], float] = time.time,
     ) -> None:
+        self._host_names = frozenset(host_names)
         self._keys = dict(split_signing_key(key.get_secret_value()) for key in keys)
         self._nonces = nonces
         self._workers = workers
         self._clock = clock
 
     @classmethod
-    async def open(cls, keys: Iterable[SecretStr], path: Path, workers: Workers) -> Self:
+    async def open(
+        cls, keys: Iterable[SecretStr], path: Path, workers: Workers, *, host_names: Collection[str] = ()
+    ) -> Self:
         """Open the nonces' file and the gate."""
-        return cls(keys, await workers.run(Nonces, path), workers)
+        return cls(keys, await workers.run(Nonces, path), workers, host_names=host_names)
 
     async def admit_upload(self, request: Request, fields: UploadFields) -> int | None:
         """Check an upload before its file arrives.
@@ -156,8 +168,18 @@ class Gate:
             verify(credentials, secret, signed, now=now)
         except SignatureError as exc:
             raise _refusal(str(exc)) from exc
+        if not self._is_own(signed.host):
+            raise RefusedError(
+                401,
+                f"the request was signed for {signed.host}, and this receiver goes by other names",
+                recovery="Send to one of the receiver's host_names, or add this one to them.",
+                headers={"WWW-Authenticate": SCHEME},
+            )
         if not await self._workers.run(self._nonces.take, credentials, now=now, durable=durable):
             raise _refusal("the request was seen before: each is signed anew, with a nonce of its own")
+
+    def _is_own(self, host: str) -> bool:
+        return not self._host_names or not self._host_names.isdisjoint({host, _PORT.sub("", host)})
 
 
 def _refusal(message: str) -> RefusedError:

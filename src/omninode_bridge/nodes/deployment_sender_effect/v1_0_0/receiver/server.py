@@ -7,6 +7,7 @@ import ipaddress
 import logging
 import os
 import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from starlette.applications import Starlette
 
 from ..errors import DeploymentSenderError, ErrorCode
 from ..ports import ImageEngine
+from ..protocol.tls import server_context
 from ..settings import ReceiverSettings
 from ..store.disk import disk_errors
 from ..store.staging import make_folder
@@ -57,23 +59,32 @@ async def serving(
         open_engine: Opens the engine that loads the images; the settings' own if not given.
 
     Raises:
-        DeploymentSenderError: `VALIDATION_ERROR`: it would listen beyond loopback without a signing key.
-            `BUILD_FAILED`: the store cannot be used. `REMOTE_UNREACHABLE`: the address cannot be listened on.
+        DeploymentSenderError: `VALIDATION_ERROR`: it would listen beyond loopback without a signing key, or the files
+            for TLS cannot be used. `BUILD_FAILED`: the store cannot be used. `REMOTE_UNREACHABLE`: the address cannot
+            be listened on.
     """
 
     async def open_own_engine() -> ImageEngine:
         return await _open_engine(settings)
 
+    context = await asyncio.to_thread(_tls, settings)
     async with contextlib.AsyncExitStack() as stack:
         sock = stack.enter_context(await _listen(settings))
         app = await stack.enter_async_context(_receiver(settings, open_engine or open_own_engine))
-        await stack.enter_async_context(_served(app, sock))
+        await stack.enter_async_context(_served(app, sock, context))
         host, port = sock.getsockname()[:2]
-        yield f"http://[{host}]:{port}" if sock.family == socket.AF_INET6 else f"http://{host}:{port}"
+        where = f"[{host}]:{port}" if sock.family == socket.AF_INET6 else f"{host}:{port}"
+        yield f"http://{where}" if context is None else f"https://{where}"
+
+
+def _tls(settings: ReceiverSettings) -> ssl.SSLContext | None:
+    if settings.tls_cert is None:
+        return None
+    return server_context(settings.tls_cert, settings.tls_key, settings.tls_client_ca)
 
 
 @contextlib.asynccontextmanager
-async def _served(app: Starlette, sock: socket.socket) -> AsyncIterator[None]:
+async def _served(app: Starlette, sock: socket.socket, context: ssl.SSLContext | None) -> AsyncIterator[None]:
     # The parser tells the log what the client is told anyway.
     logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
     config = uvicorn.Config(
@@ -87,6 +98,8 @@ async def _served(app: Starlette, sock: socket.socket) -> AsyncIterator[None]:
         server_header=False,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
+    config.load()
+    config.ssl = context
     server = _Server(config)
     task = asyncio.create_task(server.serve([sock]), name="deployment receiver")
     try:
@@ -111,7 +124,9 @@ async def _receiver(
         stack.callback(os.close, lock)
         deployments = Deployments(settings.store, workers)
         await deployments.open()
-        gate = await Gate.open(settings.signing_keys, settings.store / "nonces.sqlite3", workers)
+        gate = await Gate.open(
+            settings.signing_keys, settings.store / "nonces.sqlite3", workers, host_names=settings.host_names
+        )
         stack.push_async_callback(gate.close)
         shared = Shared(settings, workers, deployments)
         images = ImageLoader(shared, open_engine)

@@ -176,7 +176,7 @@ def _receipt(deployment: Deployment) -> ReceiptBody:
         checksum_verified=True,
         checksum=deployment.checksum,
         status=deployment.status,
-        status_url=f"/deployments/{deployment.deployment_id}",
+        status_url=f"deployments/{deployment.deployment_id}",  # relative, so that a path before /deploy is kept
     )
 
 
