@@ -106,3 +106,79 @@ def test_a_receiver_takes_several_keys_from_one_variable() -> None:
 
     assert [f"old:{SECRET}", f"new:{SECRET}"] == [key.get_secret_value() for key in settings.signing_keys]
     assert 5_000_000_000 == settings.max_package_size_bytes
+
+
+def test_allowed_receivers_come_as_one_text_or_as_several() -> None:
+    """Names in lower case, networks as they are."""
+    patterns = ("edge.example", "*.lab.example", "10.0.0.0/8", "127.0.0.1/32", "fd12::/32")
+    text = "Edge.example, *.lab.example 10.0.0.0/8,127.0.0.1 fd12::/32"
+
+    for settings in (
+        DeploymentSenderSettings.load({}, {"DEPLOYMENT_SENDER_ALLOWED_RECEIVERS": text}),
+        DeploymentSenderSettings.load({"allowed_receivers": text.replace(",", " ").split()}, {}),
+    ):
+        assert patterns == settings.allowed_receivers
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "http://edge",
+        "edge:8001",
+        "edge/deploy",
+        "*",
+        "a.*.example",
+        "10.0.0.1/8",
+        "10.0.0.300",
+        "10.0.0.0/33",
+        "[::1]",
+        "é.de",
+    ],
+)
+def test_what_is_no_pattern_is_refused(pattern: str) -> None:
+    """A list that never matches would be found out too late."""
+    with pytest.raises(DeploymentSenderError, match=r"settings: allowed_receivers\.1: a receiver is allowed by a host"):
+        DeploymentSenderSettings.load({"allowed_receivers": ["edge", pattern]}, {})
+
+
+@pytest.mark.parametrize("url", ["ftp://edge", "http://me:secret@edge", "edge:8001", "http://edge/?a=b"])
+def test_a_default_receiver_must_be_what_the_input_must_be(url: str) -> None:
+    """And is refused by the setting's name, without its value."""
+    with pytest.raises(DeploymentSenderError, match="settings: default_receiver_url: the receiver's URL") as caught:
+        DeploymentSenderSettings.load({}, {"DEFAULT_RECEIVER_URL": url})
+
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "field", "needed"),
+    [
+        (DeploymentSenderSettings, "client_key", "client_cert"),
+        (ReceiverSettings, "tls_key", "tls_cert"),
+        (ReceiverSettings, "tls_client_ca", "tls_cert"),
+    ],
+)
+def test_what_is_of_no_use_alone_is_refused(
+    settings: type[DeploymentSenderSettings | ReceiverSettings], field: str, needed: str
+) -> None:
+    """Whoever sets a key believes that there is TLS."""
+    with pytest.raises(DeploymentSenderError, match=f"settings: {field}: needs {needed} beside it"):
+        settings.load({field: "/tmp/x.pem"}, {})
+
+    assert Path("/tmp/x.pem") == getattr(settings.load({needed: "/tmp/y.pem", field: "/tmp/x.pem"}, {}), field)
+
+
+def test_a_receiver_goes_by_several_names() -> None:
+    """As the Host header has them, in lower case."""
+    names = "Edge-7.example, 10.1.2.3:8001 [fd12::1]:8001"
+
+    settings = ReceiverSettings.load({}, {"DEPLOYMENT_RECEIVER_HOST_NAMES": names})
+
+    assert ("edge-7.example", "10.1.2.3:8001", "[fd12::1]:8001") == settings.host_names
+
+
+@pytest.mark.parametrize("name", ["http://edge", "edge/x", "edge:", "fd12::1", "*.example", "a b@c"])
+def test_what_no_host_header_says_is_no_name(name: str) -> None:
+    """A receiver that refuses everybody would be no help."""
+    with pytest.raises(DeploymentSenderError, match=r"settings: host_names\.0: a host name is NAME or NAME:PORT"):
+        ReceiverSettings.load({"host_names": [name]}, {})

@@ -123,6 +123,15 @@ def test_a_mistake_shows_before_anything_happens(cli: "CommandLine", change: lis
     assert (2, [], []) == (printed.code, cli.engine.calls, recorded(cli))
 
 
+def test_a_receiver_that_must_not_be_sent_to_is_refused_before_anything_is_built(cli: "CommandLine") -> None:
+    """No build, no event."""
+    cli.uploader.refusal = DeploymentSenderError(ErrorCode.VALIDATION_ERROR, "not there")
+    printed = cli.run(*arguments(cli))
+
+    assert (2, [], []) == (printed.code, cli.engine.calls, recorded(cli))
+    assert "not there" in printed.err
+
+
 def test_events_go_to_the_broker(cli: "CommandLine", broker: FakeBroker) -> None:
     """Under the correlation id until there is a package, then under the package's."""
     document = cli.document(*arguments(cli, "--correlation-id", "c-1"))

@@ -149,6 +149,27 @@ async def test_an_unknown_key_is_refused(gate: Gate) -> None:
     await gate.close()
 
 
+@pytest.mark.parametrize("names", [["receiver.example"], ["other", _HOST]])
+async def test_a_request_for_one_of_its_own_names_passes(tmp_path: Path, workers: Workers, names: list[str]) -> None:
+    """A name without a port is good for every port."""
+    nonces = await workers.run(Nonces, tmp_path / "nonces")
+    gate = Gate(_KEYS, nonces, workers, host_names=names, clock=lambda: _NOW)
+    assert await gate.admit_upload(request(upload_header()), _FIELDS) == 7
+    await gate.admit_get(request(header(SignedRequest.for_get(_HOST, "/deployments")), "/deployments"))
+    await gate.close()
+
+
+@pytest.mark.parametrize("name", ["other.example", "receiver.example:8002", "receiver", "example"])
+async def test_a_request_for_another_receiver_is_refused(tmp_path: Path, workers: Workers, name: str) -> None:
+    """Somebody repeats here what was signed for a receiver with the same key."""
+    nonces = await workers.run(Nonces, tmp_path / "nonces")
+    gate = Gate(_KEYS, nonces, workers, host_names=[name], clock=lambda: _NOW)
+    expected = "the request was signed for receiver.example:8001, and this receiver goes by other names"
+    assert expected == await refused(gate, request(upload_header()))
+    assert nonces._db.execute("SELECT time FROM nonces").fetchall() == []
+    await gate.close()
+
+
 async def test_a_get_is_signed_with_its_query(gate: Gate) -> None:
     """And may be asked once."""
     authorization = header(SignedRequest.for_get(_HOST, "/deployments?limit=3"))

@@ -8,11 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.tls import client_context
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.server import serving
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.settings import ReceiverSettings
+from support.certificates import Authority
 from support.receiver import Start
 
 _KEYS = [f"k1:{'s' * 32}"]
@@ -121,3 +124,31 @@ async def test_work_that_a_stop_left_is_taken_up(start: Start, package: bytes) -
     receiver.engine.hold.set()
     async with start() as receiver:
         assert (await receiver.finished(deployment_id))["status"] == "loaded"
+
+
+async def test_it_speaks_tls(start: Start, tmp_path: Path) -> None:
+    """And says so in its URL."""
+    authority = Authority(tmp_path / "authority")
+    mine = authority.issue()
+    async with start(tls_cert=mine.cert, tls_key=mine.key) as receiver:
+        context = await asyncio.to_thread(client_context, authority.ca_file)
+        async with httpx.AsyncClient(base_url=receiver.url, verify=context, trust_env=False) as client:
+            assert receiver.url.startswith("https://127.0.0.1:")
+            assert (await client.get("/healthz")).status_code == 200
+
+
+async def test_files_for_tls_that_cannot_be_used_are_told(tmp_path: Path) -> None:
+    """Before anything is listened on or made."""
+    error = await refused(port=0, store=tmp_path / "store", tls_cert=tmp_path / "nothing")
+    assert error.code is ErrorCode.VALIDATION_ERROR
+    assert error.message == "the file that tls_cert names cannot be read: No such file or directory"
+    assert not (tmp_path / "store").exists()
+
+
+async def test_tls_takes_no_keys_place(tmp_path: Path) -> None:
+    """Beyond loopback a key is needed all the same."""
+    authority = Authority(tmp_path)
+    mine = authority.issue()
+    files = {"tls_cert": mine.cert, "tls_key": mine.key, "tls_client_ca": authority.ca_file}
+    error = await refused(host="0.0.0.0", port=0, store=tmp_path / "store", **files)
+    assert "without a signing key the receiver listens on loopback only" in error.message

@@ -4,12 +4,13 @@ from typing import TYPE_CHECKING
 
 from ..models import ModelPackageTransferInput
 from ..protocol.upload import DEPLOY_PATH
+from ..resources import Openers
 from ..settings import DeploymentSenderSettings
 
 if TYPE_CHECKING:
     from ..clients.http_answers import Answer
 
-__all__ = ["NO_PACKAGE_YET", "ask", "check_url"]
+__all__ = ["NO_PACKAGE_YET", "ask", "check_rules", "check_url"]
 
 NO_PACKAGE_YET = "00000000-0000-0000-0000-000000000000"  # so that a URL can be checked before there is a package
 
@@ -18,6 +19,15 @@ def check_url(receiver_url: str) -> str:
     """Answer the URL if a transfer would take it. VALIDATION_ERROR."""
     ModelPackageTransferInput(package_id=NO_PACKAGE_YET, remote_receiver_url=receiver_url)
     return receiver_url
+
+
+async def check_rules(settings: DeploymentSenderSettings, openers: Openers, receiver_url: str) -> None:
+    """Insist that the settings let packages be sent to a receiver. VALIDATION_ERROR."""
+    uploader = await openers.uploader(settings)
+    try:
+        await uploader.check(receiver_url)
+    finally:
+        await uploader.close()
 
 
 async def ask(settings: DeploymentSenderSettings, receiver_url: str, path: str) -> "Answer":

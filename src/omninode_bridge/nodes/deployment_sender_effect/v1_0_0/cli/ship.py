@@ -10,7 +10,7 @@ from .console import facts
 from .figures import duration
 from .journey import Journey
 from .options import BuildOptions, ContextFolder, CorrelationId, TransferOptions
-from .receivers import NO_PACKAGE_YET
+from .receivers import NO_PACKAGE_YET, check_rules
 from .reports import document, event_documents, events_line, package_lines, transfer_lines
 from .session import Session
 
@@ -31,7 +31,9 @@ async def ship(
     """
     # What is wrong with either request shows before anything is built or told.
     request = build.request(context, correlation_id or str(uuid4()))
-    transfer = options.request(NO_PACKAGE_YET, session.receiver(options.to), correlation_id=request.correlation_id)
+    receiver = session.receiver(options.to)
+    transfer = options.request(NO_PACKAGE_YET, receiver, correlation_id=request.correlation_id)
+    await check_rules(session.settings(), session.openers, receiver)
     await asyncio.to_thread(check_context, request.build_context, request.dockerfile_path)
     return await _ship(session, request, transfer)
 
