@@ -100,6 +100,16 @@ async def test_a_package_is_verified_stored_and_loaded(start: Start, package: by
     assert (state["status"], state["correlation_id"], state["will_run"]) == ("loaded", "deploy-001", False)
 
 
+async def test_a_web_page_cannot_deploy(start: Start, package: bytes) -> None:
+    """Every page that a browser on this machine shows may post a form to loopback; the browser tells that it does."""
+    async with start() as receiver:
+        receiver.client.headers["Origin"] = "https://evil.example"
+        response = await receiver.upload(package)
+        assert (response.status_code, response.json()["error_code"]) == (403, "TRANSFER_FAILED")
+        assert (await receiver.client.get("/deployments")).status_code == 403
+        assert receiver.packages() == []
+
+
 async def test_a_receiver_that_runs_containers_runs_them(start: Start, package: bytes) -> None:
     """And says so from the beginning."""
     async with start(run=True) as receiver:

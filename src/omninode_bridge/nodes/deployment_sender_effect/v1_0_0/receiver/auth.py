@@ -128,7 +128,7 @@ class Gate:
             The size in bytes that the file must have; None if nothing is signed here.
 
         Raises:
-            RefusedError: 401.
+            RefusedError: 401, or 403 for a web page where nothing is signed.
         """
         credentials = self._credentials(request)
         if credentials is None:
@@ -141,7 +141,7 @@ class Gate:
         """Check a `GET`.
 
         Raises:
-            RefusedError: 401.
+            RefusedError: 401, or 403 for a web page where nothing is signed.
         """
         credentials = self._credentials(request)
         if credentials is not None:
@@ -153,6 +153,7 @@ class Gate:
 
     def _credentials(self, request: Request) -> Credentials | None:
         if not self._keys:
+            _must_not_come_from_a_page(request)
             return None
         try:
             return parse_authorization(request.headers.get("Authorization", ""))
@@ -180,6 +181,14 @@ class Gate:
 
     def _is_own(self, host: str) -> bool:
         return not self._host_names or not self._host_names.isdisjoint({host, _PORT.sub("", host)})
+
+
+def _must_not_come_from_a_page(request: Request) -> None:
+    """Refuse what a browser says that a page asked for (RFC 6454 section 7.3): loopback is open to every page."""
+    if "Origin" in request.headers:
+        raise RefusedError(
+            403, "a web page cannot use a receiver that has no key", recovery="Give the receiver a signing key."
+        )
 
 
 def _refusal(message: str) -> RefusedError:
