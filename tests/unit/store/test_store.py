@@ -1,6 +1,7 @@
 """The package store: whole packages, or none."""
 
 import os
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -209,3 +210,91 @@ def test_remove_unknown(store: PackageStore) -> None:
         store.remove(_UNKNOWN_ID)
 
     assert caught.value.code is ErrorCode.VALIDATION_ERROR
+
+
+def test_an_open_package_is_in_use(store: PackageStore) -> None:
+    """Until the last one who has it open closes it."""
+    package_id = _keep(store)[0].package_id
+    with store.open(package_id):
+        with store.open(package_id):
+            pass
+        with store.unused(package_id) as while_open:
+            pass
+    with store.unused(package_id) as after:
+        pass
+
+    assert (False, True) == (while_open, after)
+
+
+@pytest.mark.parametrize("removed", [True, False])
+def test_who_opens_what_may_be_removed_waits(store: PackageStore, removed: bool) -> None:
+    """Until it is decided; then it is there, or there is no such package."""
+    package_id = _keep(store)[0].package_id
+    met: list[object] = []
+
+    def opens() -> None:
+        try:
+            with store.open(package_id) as package:
+                met.append(package.file.read())
+        except DeploymentSenderError as exc:
+            met.append(exc.code)
+
+    other = threading.Thread(target=opens)
+    with store.unused(package_id) as unused:
+        other.start()
+        other.join(0.1)
+        waited = other.is_alive()
+        if removed:
+            store.remove(package_id)
+    other.join(5)
+
+    assert (True, True, [ErrorCode.VALIDATION_ERROR if removed else _CONTENT]) == (unused, waited, met)
+
+
+def test_unused_unknown(store: PackageStore) -> None:
+    """A package that is not there is not unused, either."""
+    with pytest.raises(DeploymentSenderError) as caught, store.unused(_UNKNOWN_ID):
+        pass
+
+    assert caught.value.code is ErrorCode.VALIDATION_ERROR
+
+
+def test_ids(store: PackageStore, tmp_path: Path) -> None:
+    """The damaged count, and what is no package does not."""
+    ids = [_keep(store)[0].package_id for _ in range(2)]
+    (store.path_of(ids[0]).parent / "manifest.json").unlink()
+    (tmp_path / "store" / "packages" / "lost+found").mkdir()
+
+    assert sorted(ids) == store.ids()
+
+
+class _Vanishing(PackageStore):
+    """A store whose package is removed by somebody between two looks at its folder."""
+
+    looks = 0
+
+    def _folder(self, package_id: str) -> Path:
+        folder = super()._folder(package_id)
+        self.looks -= 1
+        if not self.looks:
+            self.remove(package_id)
+        return folder
+
+
+@pytest.mark.parametrize("looks", [1, 2])
+def test_removed_while_it_is_opened(store: PackageStore, tmp_path: Path, looks: int) -> None:
+    """A package that goes between two looks is not there; it is not damaged."""
+    package_id = _keep(store)[0].package_id
+    vanishing = _Vanishing(tmp_path / "store")
+    vanishing.looks = looks
+
+    assert _refusal(vanishing, package_id).code is ErrorCode.VALIDATION_ERROR
+
+
+def test_removed_while_it_is_listed(store: PackageStore, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing is said about it."""
+    _keep(store)
+    vanishing = _Vanishing(tmp_path / "store")
+    vanishing.looks = 1
+
+    assert ([], []) == (vanishing.list(), caplog.records)

@@ -1,10 +1,13 @@
 """The package store: `PACKAGE_DIR/packages/PACKAGE_ID/` holds an image's file and its `manifest.json`."""
 
 import errno
+import fcntl
 import logging
 import os
 import stat
 import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -27,7 +30,7 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 @dataclass(frozen=True, slots=True)
 class StoredPackage:
-    """A package that is open for reading, until `close` or the end of a `with`.
+    """A package that is open for reading, until `close` or the end of a `with`; so long it is in use.
 
     Attributes:
         path: Absolute, of the package file.
@@ -96,12 +99,29 @@ class PackageStore:
         """
         manifest = self._manifest(package_id)
         path = self._packages / package_id / manifest.filename
-        file = _opened(package_id, path)
-        size = os.fstat(file.fileno()).st_size
-        if size != manifest.size_bytes:
-            file.close()
-            raise _damaged(package_id, f"its file has {size} bytes, and had {manifest.size_bytes} when it was made")
+        with ExitStack() as unless_whole:
+            file = unless_whole.enter_context(self._file(package_id, path.name))
+            with disk_errors("lock", path):
+                fcntl.flock(file, fcntl.LOCK_SH)  # `unused` has the other kind; it is held for the time of a removal
+            status = os.fstat(file.fileno())
+            if not status.st_nlink:
+                raise _unknown(package_id)  # removed just now
+            if status.st_size != manifest.size_bytes:
+                raise _damaged(
+                    package_id, f"its file has {status.st_size} bytes, and had {manifest.size_bytes} when it was made"
+                )
+            unless_whole.pop_all()
         return StoredPackage(manifest, path, file)
+
+    def ids(self) -> list[str]:
+        """Answer the ids of all packages, damaged ones too.
+
+        Raises:
+            DeploymentSenderError: `BUILD_FAILED`: the disk refuses.
+        """
+        with disk_errors("read", self._packages):
+            names = [entry.name for entry in self._packages.iterdir()] if self._packages.is_dir() else []
+        return sorted(name for name in names if _is_package_id(name))
 
     def list(self) -> list[PackageManifest]:
         """Answer all packages, newest first; one whose manifest is damaged is told in the log.
@@ -110,14 +130,11 @@ class PackageStore:
             DeploymentSenderError: `BUILD_FAILED`: the disk refuses.
         """
         found = []
-        with disk_errors("read", self._packages):
-            names = [entry.name for entry in self._packages.iterdir()] if self._packages.is_dir() else []
-        for name in names:
+        for package_id in self.ids():
             try:
-                found.append(self._manifest(name))
+                found.append(self._manifest(package_id))
             except DeploymentSenderError as exc:
-                # VALIDATION_ERROR: another thing of another name, or a package that was just removed.
-                if exc.code is not ErrorCode.VALIDATION_ERROR:
+                if exc.code is not ErrorCode.VALIDATION_ERROR:  # that is one that was removed just now
                     _log.warning("%s", exc.message)
         return sorted(found, key=lambda manifest: manifest.created_at, reverse=True)
 
@@ -130,19 +147,43 @@ class PackageStore:
         self._folder(package_id)
         self._staging.remove(package_id)
 
+    @contextmanager
+    def unused(self, package_id: str) -> Iterator[bool]:
+        """Tell whether nobody has a package open; if so, who opens it waits until the end of the `with`.
+
+        Raises:
+            DeploymentSenderError: `VALIDATION_ERROR`: there is no such package. `BUILD_FAILED`: the disk refuses.
+        """
+        with ExitStack() as held:
+            try:
+                file = held.enter_context(self._file(package_id, self._manifest(package_id).filename))
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                is_unused = True
+            except BlockingIOError:
+                is_unused = False
+            except DeploymentSenderError as exc:
+                if exc.code is not ErrorCode.CHECKSUM_MISMATCH:
+                    raise
+                is_unused = True  # what is damaged so far cannot be opened
+            yield is_unused
+
     def _folder(self, package_id: str) -> Path:
         folder = self._packages / package_id
         with disk_errors("read", self._packages):
             if _is_package_id(package_id) and folder.is_dir():
                 return folder
-        raise DeploymentSenderError(
-            ErrorCode.VALIDATION_ERROR,
-            f"there is no package {package_id[:64]!r}; `deployment-sender packages` lists those there are",
-        )
+        raise _unknown(package_id)
+
+    def _file(self, package_id: str, name: str) -> BinaryIO:
+        path = self._folder(package_id) / name
+        try:
+            return _opened(package_id, path)
+        except DeploymentSenderError:
+            self._folder(package_id)  # removed meanwhile?
+            raise
 
     def _manifest(self, package_id: str) -> PackageManifest:
-        path = self._folder(package_id) / _MANIFEST
-        with _opened(package_id, path) as file, disk_errors("read", path):
+        with self._file(package_id, _MANIFEST) as file, disk_errors("read", self._packages / package_id / _MANIFEST):
             content = file.read(_MANIFEST_MAX_BYTES)
         try:
             manifest = PackageManifest.from_json(content)
@@ -172,6 +213,13 @@ def _opened(package_id: str, path: Path) -> BinaryIO:
         file.close()
         raise _damaged(package_id, f"{path.name} is no file")
     return file
+
+
+def _unknown(package_id: str) -> DeploymentSenderError:
+    return DeploymentSenderError(
+        ErrorCode.VALIDATION_ERROR,
+        f"there is no package {package_id[:64]!r}; `deployment-sender packages` lists those there are",
+    )
 
 
 def _damaged(package_id: str, what: str) -> DeploymentSenderError:
