@@ -13,7 +13,7 @@ from .events import drop_event, flush_events, list_events
 from .metrics import metrics
 from .options import CommonOptions
 from .package import package
-from .packages import list_packages, remove_package
+from .packages import check_packages, list_packages, prune_packages, remove_package
 from .publish import publish
 from .session import Session
 from .ship import ship
@@ -55,7 +55,7 @@ def _app() -> typer.Typer:
     app.callback(no_args_is_help=True)(flattened(_common))
     for name, function in _COMMANDS.items():
         app.command(name)(command(function))
-    packages = _listing(list_packages, remove=remove_package)
+    packages = _listing(list_packages, remove=remove_package, check=check_packages, prune=prune_packages)
     app.add_typer(packages, name="packages", help="The packages of the store.")
     events = _listing(list_events, flush=flush_events, drop=drop_event)
     app.add_typer(events, name="events", help="The events of the outbox.")

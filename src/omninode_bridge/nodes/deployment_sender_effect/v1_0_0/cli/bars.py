@@ -15,7 +15,7 @@ from .figures import rate, size
 
 __all__ = ["bar"]
 
-_STAGES = {"build": "building", "export": "exporting", "upload": "uploading"}
+_STAGES = {"build": "building", "export": "exporting", "upload": "uploading", "check": "checking"}
 _REFRESHES_PER_SECOND = 8
 
 

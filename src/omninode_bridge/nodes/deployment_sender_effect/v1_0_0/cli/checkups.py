@@ -69,7 +69,7 @@ def _package_folder(folder: Path, max_bytes: int) -> Finding:
         return Finding("packages", "fail", f"{folder} cannot be written: {exc.strerror}", advice)
     message = f"{folder}, {size(free_bytes)} free"
     if free_bytes < max_bytes:
-        advice = "Make room; `deployment-sender packages` lists what there is, and `packages remove` removes it."
+        advice = "Make room: `deployment-sender packages prune --keep N` removes all but the newest packages."
         return Finding("packages", "warn", f"{message}; a package may have {size(max_bytes)}", advice)
     return Finding("packages", "ok", message)
 
