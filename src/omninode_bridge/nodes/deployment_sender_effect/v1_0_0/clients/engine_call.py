@@ -135,8 +135,10 @@ class Workers:
         self._closed = True
         for call in self._running:
             call.abort()
-        await _ended(tuple(self._running.values()))
-        await _ended((asyncio.ensure_future(asyncio.to_thread(self._executor.shutdown)),))
+        try:
+            await _ended(tuple(self._running.values()))
+        finally:  # also when cancelled: nobody else would end the threads
+            await _ended((asyncio.ensure_future(asyncio.to_thread(self._executor.shutdown)),))
 
 
 def _closed_error() -> DeploymentSenderError:

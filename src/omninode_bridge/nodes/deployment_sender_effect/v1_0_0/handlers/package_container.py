@@ -1,6 +1,7 @@
 """Handler of `package_container`: build, then export, compress, hash and keep in one pass."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,9 +20,11 @@ from ..store.manifest import LayerFacts, PackageManifest
 from ..store.paths import check_context
 from ..store.store import PackageStore
 from .outcome import failure, settle
+from .waiting import to_its_end
 
 __all__ = ["PackageContainerHandler"]
 
+_log = logging.getLogger(__name__)
 _PROGRESS_EVERY_BYTES = 8_000_000
 
 
@@ -122,9 +125,16 @@ class PackageContainerHandler:
             await engine.export(built.reference, consume)
         except asyncio.CancelledError:
             for manifest, _ in kept:
-                await asyncio.shield(asyncio.to_thread(store.remove, manifest.package_id))
+                await to_its_end(_undo, store, manifest.package_id)
             raise
         return kept[0]
+
+
+def _undo(store: PackageStore, package_id: str) -> None:
+    try:
+        store.remove(package_id)
+    except DeploymentSenderError as error:  # a cancellation stays one
+        _log.warning("package %s of a cancelled call could not be removed: %s", package_id, error.message)
 
 
 def _told_on_loop(tell: ProgressCallback) -> Callable[[int], None]:
