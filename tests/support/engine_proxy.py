@@ -1,10 +1,10 @@
-"""A proxy before a Docker Engine that cuts, holds and slows what comes out of it: the archives of `docker save`."""
+"""A proxy before a Docker Engine that cuts and holds what goes through it: contexts, and archives of images."""
 
+import re
 import shutil
 import socket
 import tempfile
 import threading
-import time
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 __all__ = ["EngineProxy"]
 
 _PIECE_BYTES = 65_536
-_EXPORT = b"/get HTTP/1.1\r\n"
+_EXPORT = re.compile(rb"GET /v[0-9.]+/images/\S+/get ")
+_BUILD = re.compile(rb"POST /v[0-9.]+/build\?")
 
 
 class EngineProxy:
@@ -27,9 +28,9 @@ class EngineProxy:
         docker_host: Its own address.
         cut_after_bytes: Close both sides once so many bytes of an export's answer came through.
         hold_after_bytes: Pass no more on after so many, until `release`.
-        pause_seconds: Wait so long after each piece of at most 64 KiB.
+        hold_builds: Pass nothing of a build's request on, until `release`.
         exported_bytes: What came through of exports' answers, heads and all.
-        held: Set once an answer is held.
+        held: Set once something is held.
     """
 
     def __init__(self, docker_host: str | None) -> None:
@@ -44,7 +45,7 @@ class EngineProxy:
         self.docker_host = f"unix://{self._folder}/engine.sock"
         self.cut_after_bytes: int | None = None
         self.hold_after_bytes: int | None = None
-        self.pause_seconds = 0.0
+        self.hold_builds = False
         self.exported_bytes = 0
         self.held = threading.Event()
 
@@ -78,7 +79,7 @@ class EngineProxy:
                 engine = _connected(self._engine)
                 self._opened.append(engine)
                 exporting = threading.Event()
-                for work, source, sink in ((_up, client, engine), (self._down, engine, client)):
+                for work, source, sink in ((self._up, client, engine), (self._down, engine, client)):
                     self._threads.append(threading.Thread(target=work, args=(source, sink, exporting)))
                     self._threads[-1].start()
 
@@ -93,23 +94,26 @@ class EngineProxy:
                     client.sendall(piece[: self.cut_after_bytes - passed])
                     break
                 if self.hold_after_bytes is not None and passed + len(piece) > self.hold_after_bytes:
-                    self.held.set()
-                    self._released.wait()
+                    self._hold()
                 client.sendall(piece)
                 passed += len(piece)
                 self.exported_bytes += len(piece)
-                time.sleep(self.pause_seconds)
         _shut(engine)
         _shut(client)
 
+    def _up(self, client: socket.socket, engine: socket.socket, exporting: threading.Event) -> None:
+        with suppress(OSError):
+            while piece := client.recv(_PIECE_BYTES):
+                if _EXPORT.match(piece):
+                    exporting.set()
+                if self.hold_builds and _BUILD.match(piece):
+                    self._hold()
+                engine.sendall(piece)
+        _shut(engine)
 
-def _up(client: socket.socket, engine: socket.socket, exporting: threading.Event) -> None:
-    with suppress(OSError):
-        while piece := client.recv(_PIECE_BYTES):
-            if _EXPORT in piece:
-                exporting.set()
-            engine.sendall(piece)
-    _shut(engine)
+    def _hold(self) -> None:
+        self.held.set()
+        self._released.wait()
 
 
 def _connected(address: str) -> socket.socket:

@@ -1,0 +1,272 @@
+"""A cancelled operation: the work itself stops, threads end, no file stays, and the caller is free at once."""
+
+import asyncio
+import fcntl
+import os
+import random
+import threading
+import time
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0 import ErrorCode
+from support.engine_proxy import EngineProxy
+from support.packaging import Packaging, eventually
+from support.scripted_receiver import Reply, ScriptedReceiver
+from support.stored import keep_package
+
+# Far below what each of the cancelled operations would take, far above what a busy machine needs to stop it.
+AT_ONCE_SECONDS = 5
+SLEEP = f"sleep {random.randint(300_000, 399_999)}"
+LARGE = "FROM BASE\nRUN head -c 30000000 /dev/urandom > /large"
+
+
+async def _cancel(task: asyncio.Task[Any], times: int = 1) -> None:
+    """Cancel a task, again before it has come to its end if need be; see that it says so."""
+    for _ in range(times):
+        task.cancel()
+        await asyncio.sleep(0)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+def _run(journey: Coroutine[Any, Any, None]) -> None:
+    """Run as a program does; see that no thread is left."""
+    before = set(threading.enumerate())
+    asyncio.run(journey)
+    assert set() == set(threading.enumerate()) - before
+
+
+class _Stopwatch:
+    """Sees that all that comes after `start` is done at once."""
+
+    def start(self) -> None:
+        self._started = time.monotonic()
+
+    def stop(self) -> None:
+        assert AT_ONCE_SECONDS > time.monotonic() - self._started
+
+
+def _working(packaging: Packaging) -> list[str]:
+    containers = packaging.engine.api.containers(all=True)
+    return [container["Id"] for container in containers if SLEEP in container["Command"]]
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_in_a_build(packaging: Packaging, times: int) -> None:
+    """The engine's container goes, there is no image, and `asyncio.run` does not wait for the build."""
+    watch = _Stopwatch()
+    contract = packaging.contract(f"FROM BASE\nRUN {SLEEP}")
+
+    async def journey() -> None:
+        async with packaging.node() as node:
+            build = asyncio.create_task(node.execute_effect(contract))
+            assert await eventually(lambda: _working(packaging))
+            watch.start()
+            await _cancel(build, times)
+            await packaging.works(node)
+
+    _run(journey())
+    watch.stop()
+    assert asyncio.run(eventually(lambda: not _working(packaging)))
+    given = contract["input_data"]["input"]
+    assert [] == packaging.engine.api.images(name=f"{given['container_name']}:{given['image_tag']}")
+
+
+def test_in_the_packing_of_a_context(packaging: Packaging) -> None:
+    """While a large one is packed."""
+    with (packaging.context / "sparse").open("wb") as sparse:
+        sparse.truncate(20_000_000_000)
+    watch = _Stopwatch()
+
+    async def journey() -> None:
+        async with packaging.node() as node:
+            build = asyncio.create_task(packaging.package(node))
+            await asyncio.sleep(0.3)
+            watch.start()
+            await _cancel(build)
+            await asyncio.to_thread((packaging.context / "sparse").unlink)
+            await packaging.works(node)
+
+    _run(journey())
+    watch.stop()
+
+
+def test_in_the_sending_of_a_context(packaging: Packaging, proxy: EngineProxy) -> None:
+    """To an engine that does not take it."""
+    proxy.hold_builds = True
+    (packaging.context / "large").write_bytes(bytes(20_000_000))
+    watch = _Stopwatch()
+
+    async def journey() -> None:
+        async with packaging.node(docker_host=proxy.docker_host) as node:
+            build = asyncio.create_task(packaging.package(node))
+            assert await eventually(proxy.held.is_set)
+            watch.start()
+            await _cancel(build)
+            proxy.release()
+            await packaging.works(node)
+
+    _run(journey())
+    watch.stop()
+
+
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("passed", [0, 10_000_000], ids=["in the silence", "in the stream"])
+def test_in_an_export(packaging: Packaging, proxy: EngineProxy, passed: int, times: int) -> None:
+    """Before the first byte and after some; the half-written package goes."""
+    proxy.hold_after_bytes = passed
+    watch = _Stopwatch()
+
+    async def journey() -> None:
+        async with packaging.node(docker_host=proxy.docker_host) as node:
+            export = asyncio.create_task(packaging.package(node, LARGE))
+            assert await eventually(proxy.held.is_set)
+            watch.start()
+            await _cancel(export, times)
+            assert [] == packaging.files()
+            proxy.release()
+            await packaging.works(node)
+
+    _run(journey())
+    watch.stop()
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip", "zstd"])
+def test_in_the_compression(packaging: Packaging, compression: str) -> None:
+    """At full speed, wherever the thread is just then."""
+    watch = _Stopwatch()
+
+    async def journey() -> None:
+        async with packaging.node() as node:
+            export = asyncio.create_task(packaging.package(node, LARGE, compression=compression))
+            assert await eventually(lambda: any(size > 1_000_000 for size in _sizes(packaging)))
+            watch.start()
+            await _cancel(export)
+            assert [] == packaging.files()
+            await packaging.works(node)
+
+    _run(journey())
+    watch.stop()
+
+
+def _sizes(packaging: Packaging) -> list[int]:
+    return [path.stat().st_size for path in packaging.folder.glob("staging/*/*")]
+
+
+def _transfer(package_id: str, url: str) -> dict[str, Any]:
+    given = {"package_id": package_id, "remote_receiver_url": url}
+    return {"input_data": {"operation": "transfer_package", "input": given}}
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_in_an_upload(packaging: Packaging, times: int) -> None:
+    """The connection is closed, the package stays as it was, and no descriptor is left open."""
+    manifest, path = keep_package(packaging.folder, os.urandom(20_000_000))
+    watch = _Stopwatch()
+
+    async def journey() -> None:
+        slow = Reply(read_bytes=1_000_000, delay_seconds=300)
+        async with ScriptedReceiver(slow) as receiver, packaging.node() as node:
+            transfer = asyncio.create_task(node.execute_effect(_transfer(manifest.package_id, receiver.url)))
+            assert await eventually(lambda: receiver.heard and len(receiver.heard[0].body) == 1_000_000)
+            assert 1 == _descriptors(path)
+            watch.start()
+            await _cancel(transfer, times)
+            assert 0 == _descriptors(path)
+            await packaging.works(node)
+
+    _run(journey())
+    watch.stop()
+    assert 20_000_000 == path.stat().st_size
+
+
+def _descriptors(path: Path) -> int:
+    return sum(one.resolve() == path for one in Path("/proc/self/fd").iterdir())
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+async def _kept(folder: Path) -> Path:
+    """Wait until a package has its final name and the loop, which stands still, has not heard of it."""
+    (folder / "staging").mkdir(parents=True)
+    with _locked(folder / "staging"):
+        assert await eventually(_waits_for_a_lock)
+    end = time.monotonic() + AT_ONCE_SECONDS
+    while not (found := list(folder.glob("packages/*"))):
+        assert time.monotonic() < end
+    with _locked(found[0]):  # nobody has it who still writes it
+        return found[0]
+
+
+def _waits_for_a_lock() -> bool:
+    """Tell whether a thread of ours waits for a lock, as /proc/locks shows it (proc(5))."""
+    lines = Path("/proc/locks").read_text().splitlines()
+    return any("-> FLOCK" in line and f" {os.getpid()} " in line for line in lines)
+
+
+def test_after_the_end_and_while_that_is_undone(packaging: Packaging) -> None:
+    """What a cancelled caller will never hear of is removed, and that is waited for, however often it is cancelled."""
+
+    async def journey() -> None:
+        async with packaging.node() as node:
+            task = asyncio.create_task(packaging.package(node))
+            with _locked(await _kept(packaging.folder)):
+                for _ in range(3):
+                    task.cancel()
+                    assert await eventually(_waits_for_a_lock)
+                assert not task.done()
+            await _cancel(task)
+            assert [] == packaging.files()
+            await packaging.works(node)
+
+    _run(journey())
+
+
+def test_after_the_end_when_it_cannot_be_undone(packaging: Packaging, caplog: pytest.LogCaptureFixture) -> None:
+    """It stays a cancellation; the log tells what is left."""
+
+    async def journey() -> None:
+        async with packaging.node() as node:
+            task = asyncio.create_task(packaging.package(node))
+            (await _kept(packaging.folder)).rename(packaging.folder / "taken away")
+            await _cancel(task)
+            await packaging.works(node)
+
+    _run(journey())
+    assert "could not be removed" in caplog.text
+
+
+def test_in_the_clean_up(packaging: Packaging) -> None:
+    """`cleanup()` ends a build that goes on; when it is cancelled, everything is closed nevertheless."""
+    watch = _Stopwatch()
+    contract = packaging.contract(f"FROM BASE\nRUN {SLEEP}")
+
+    async def journey() -> None:
+        node = packaging.node()
+        build = asyncio.create_task(node.execute_effect(contract))
+        assert await eventually(lambda: _working(packaging))
+        watch.start()
+        cleanup = asyncio.create_task(node.cleanup())
+        await asyncio.sleep(0)
+        await _cancel(cleanup, 2)
+        assert ErrorCode.DOCKER_UNAVAILABLE == (await build).error_code
+        assert [] == [one.name for one in threading.enumerate() if one.name.startswith("docker-engine")]
+        await packaging.works(node)
+        await node.cleanup()
+
+    _run(journey())
+    watch.stop()
+    assert asyncio.run(eventually(lambda: not _working(packaging)))
