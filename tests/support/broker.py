@@ -8,7 +8,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+import noida_db  # type: ignore[import-untyped]
+from aiokafka import AIOKafkaConsumer, TopicPartition  # type: ignore[import-untyped]
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic  # type: ignore[import-untyped]
 
 _STARTS_IN_SECONDS = 15
 
@@ -25,10 +28,7 @@ class BrokerRecord:
 
 
 def _binary() -> Path:
-    import noida_db
-
-    assert noida_db.__file__ is not None
-    binary = Path(noida_db.__file__).parent / "noida-db"
+    binary = Path(str(noida_db.__file__)).parent / "noida-db"
     binary.chmod(binary.stat().st_mode | 0o111)  # the wheel forgets the run bit
     return binary
 
@@ -101,9 +101,7 @@ class KafkaBroker:
 
     async def create_topics(self, names: Iterable[str], partitions: int = 3) -> None:
         """Create topics."""
-        from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-
-        admin: Any = AIOKafkaAdminClient(bootstrap_servers=self.address)
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.address)
         await admin.start()
         try:
             await admin.create_topics([NewTopic(name, partitions, 1) for name in names])
@@ -112,9 +110,7 @@ class KafkaBroker:
 
     async def records(self, topics: Iterable[str]) -> list[BrokerRecord]:
         """Read everything back, without a group; in order within each partition."""
-        from aiokafka import AIOKafkaConsumer, TopicPartition
-
-        consumer: Any = AIOKafkaConsumer(bootstrap_servers=self.address, auto_offset_reset="earliest")
+        consumer = AIOKafkaConsumer(bootstrap_servers=self.address, auto_offset_reset="earliest")
         await consumer.start()
         try:
             places = [TopicPartition(name, n) for name in topics for n in consumer.partitions_for_topic(name) or ()]

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from traceback import walk_tb
 from typing import TYPE_CHECKING
 
 from ..errors import DeploymentSenderError, ErrorCode
@@ -48,7 +49,11 @@ async def open_publisher(bootstrap_servers: str, timeout_seconds: float) -> "Kaf
     publisher = KafkaPublisher(producer, bootstrap_servers, timeout_seconds)
     try:
         async with asyncio.timeout(timeout_seconds):
-            await producer.start()
+            try:
+                await producer.start()
+            except asyncio.CancelledError as exc:
+                _close_bootstrap_connection(exc)
+                raise
     except BaseException as exc:
         await publisher.close()
         if isinstance(exc, _FOREIGN):
@@ -104,6 +109,13 @@ def _import_aiokafka() -> None:
     import aiokafka  # noqa: F401, PLC0415
 
 
+def _close_bootstrap_connection(exc: BaseException) -> None:
+    """Close what `AIOKafkaClient.bootstrap` (0.14) leaves open, and out of reach, when it is cancelled half-way."""
+    for frame, _ in walk_tb(exc.__traceback__):
+        if (connection := frame.f_locals.get("bootstrap_conn")) is not None:
+            connection.close()
+
+
 def _translated(exc: Exception, what: str) -> DeploymentSenderError:
     from aiokafka import errors  # noqa: PLC0415
 
@@ -117,5 +129,6 @@ def _translated(exc: Exception, what: str) -> DeploymentSenderError:
         retry = False
     elif isinstance(exc, errors.UnknownTopicOrPartitionError):
         recovery = "Create that topic on the broker, then publish again or run `deployment-sender events flush`."
-    reason = str(exc) or "no answer in time"
+    # The text of a KafkaConnectionError is a list of addresses; aiokafka logs what was wrong with each.
+    reason = "no connection" if isinstance(exc, errors.KafkaConnectionError) else str(exc) or "no answer in time"
     return DeploymentSenderError(ErrorCode.KAFKA_PUBLISH_FAILED, f"{what}: {reason}", recovery=recovery, retry=retry)

@@ -13,7 +13,8 @@ from .connection import BrokerConnection, OpenPublisher
 from .delivery import LOOK_AGAIN_SECONDS, Deliverer, publish_failure
 from .envelope import Event
 from .outbox import EventOutbox
-from .outbox_file import Accepted, EventState, OutboxEntry, OutboxFile
+from .outbox_entries import Accepted, EventState, OutboxEntry
+from .outbox_file import OutboxFile
 
 __all__ = ["EventCourier", "FlushReport", "Outcome"]
 
@@ -197,7 +198,8 @@ class EventCourier:
         try:
             with self._working(), suppress(TimeoutError, DeploymentSenderError):  # what fails is noted in the outbox
                 async with asyncio.timeout_at(deadline):
-                    await deliverer.sweep()
+                    if await self._outbox.run(OutboxFile.own):
+                        await deliverer.sweep()
         finally:
             self._sweeping = None
 

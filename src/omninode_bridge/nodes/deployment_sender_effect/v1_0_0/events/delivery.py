@@ -16,7 +16,8 @@ from ..errors import DeploymentSenderError, ErrorCode
 from ..ports import Delivery
 from .connection import BrokerConnection
 from .outbox import EventOutbox
-from .outbox_file import EventState, OutboxFile, StoredEvent
+from .outbox_entries import EventState, StoredEvent
+from .outbox_file import OutboxFile
 
 __all__ = ["LOOK_AGAIN_SECONDS", "Deliverer", "publish_failure"]
 
@@ -143,7 +144,7 @@ class Deliverer:
         """Send the first event of a key."""
         try:
             if head.state is EventState.FAILED:
-                raise publish_failure(f"it was set aside: {head.last_error}")
+                raise publish_failure(f"it was set aside: {head.last_error}", recovery=_recovery(head))
             delivery = await self._connection.publish(head.event)
         except DeploymentSenderError as error:
             turn.failure = _held_up(head, error)
@@ -160,4 +161,11 @@ def _held_up(head: StoredEvent, error: DeploymentSenderError) -> DeploymentSende
     return publish_failure(
         f"event {head.event.event_id}, which goes before it, is not delivered: {error.message}",
         recovery=error.recovery,
+    )
+
+
+def _recovery(head: StoredEvent) -> str:
+    return (
+        "Mend the cause and run `deployment-sender events flush`, or forget the event with"
+        f" `deployment-sender events drop {head.event.event_id}`."
     )

@@ -16,7 +16,8 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from ..errors import DeploymentSenderError, ErrorCode
 from ..ports import Delivery
-from .outbox_file import OutboxFile, StoredEvent
+from .outbox_entries import StoredEvent
+from .outbox_file import OutboxFile
 
 __all__ = ["EventOutbox"]
 
@@ -87,7 +88,8 @@ class EventOutbox:
 
     def rest(self) -> None:
         """Mark what was sent and leave the delivering to other processes, after what was begun before."""
-        self._begin(self._file.rest)
+        if self._thread is not None:  # closing does as much
+            self._jobs.put(self._file.rest)
 
     async def close(self) -> None:
         """Close the file and end the thread; twice is safe."""

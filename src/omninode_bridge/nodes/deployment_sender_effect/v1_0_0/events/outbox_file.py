@@ -19,117 +19,22 @@ import sqlite3
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 
 from ..ports import Delivery
 from .envelope import Event
+from .outbox_entries import Accepted, EventState, Look, OutboxEntry, StoredEvent
+from .outbox_schema import open_outbox
 
-__all__ = ["KEPT_EVENTS", "Accepted", "EventState", "Look", "OutboxEntry", "OutboxFile", "StoredEvent"]
+__all__ = ["KEPT_EVENTS", "OutboxEntry", "OutboxFile"]
 
 KEPT_EVENTS = 10_000
 """Sent events stay listed while they are among the newest 10,000; their value goes when they are sent."""
 
 _PRUNE_EVERY_EVENTS = 256
-_BUSY_TIMEOUT_SECONDS = 3.0  # how long another process may hold the file's write lock; a commit holds it for a few ms
 _KEYS_AT_ONCE = 1_000
-_SCHEMA_VERSION = 1
-_SCHEMA = f"""
-BEGIN IMMEDIATE;
-CREATE TABLE IF NOT EXISTS events (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    event_id TEXT NOT NULL,
-    event_type TEXT NOT NULL,
-    topic TEXT NOT NULL,
-    key TEXT NOT NULL,
-    value BLOB,
-    accepted_at TEXT NOT NULL,
-    state TEXT NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'sent', 'failed')),
-    attempts INTEGER NOT NULL DEFAULT 0,
-    last_error TEXT,
-    partition INTEGER,
-    "offset" INTEGER,
-    sent_at TEXT
-);
-CREATE INDEX IF NOT EXISTS events_unsent ON events (key, seq, state) WHERE state <> 'sent';
-PRAGMA user_version = {_SCHEMA_VERSION};
-COMMIT;
-"""
 _ENTRY = 'event_id, event_type, topic, key, accepted_at, state, attempts, last_error, partition, "offset", sent_at'
-
-
-class EventState(StrEnum):
-    """Where an event is: to be delivered, acknowledged by the broker, or set aside as undeliverable."""
-
-    WAITING = "waiting"
-    SENT = "sent"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class StoredEvent:
-    """An event that is not sent yet.
-
-    Attributes:
-        seq: Its place in the order of acceptance.
-        last_error: Why the last attempt failed.
-    """
-
-    seq: int
-    event: Event
-    state: EventState
-    last_error: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """An event was written.
-
-    Attributes:
-        owned: This process may deliver.
-        alone: Every other event is sent.
-    """
-
-    stored: StoredEvent
-    owned: bool
-    alone: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What has become of an event.
-
-    Attributes:
-        owned: This process may deliver.
-        entry: None if there is no such event any more.
-    """
-
-    owned: bool
-    entry: "OutboxEntry | None"
-
-
-@dataclass(frozen=True, slots=True)
-class OutboxEntry:
-    """An event as it is listed; times are ISO 8601, UTC; partition and offset are the broker's own."""
-
-    event_id: str
-    event_type: str
-    topic: str
-    key: str
-    accepted_at: str
-    state: EventState
-    attempts: int
-    last_error: str | None
-    partition: int | None
-    offset: int | None
-    sent_at: str | None
-
-    @property
-    def delivery(self) -> Delivery | None:
-        """Where the broker stored it."""
-        return None if self.partition is None or self.offset is None else Delivery(self.partition, self.offset)
 
 
 class OutboxFile:
@@ -276,15 +181,7 @@ class OutboxFile:
     @property
     def _db(self) -> sqlite3.Connection:
         if self._opened is None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            # isolation_level=None: every statement is its own transaction.
-            opened = sqlite3.connect(self._path, timeout=_BUSY_TIMEOUT_SECONDS, isolation_level=None)
-            try:
-                _prepare(opened)
-            except BaseException:
-                opened.close()
-                raise
-            self._opened = opened
+            self._opened = open_outbox(self._path)
         return self._opened
 
     @contextmanager
@@ -321,16 +218,6 @@ class OutboxFile:
             yield
         finally:
             self._db.execute("PRAGMA synchronous = FULL")
-
-
-def _prepare(db: sqlite3.Connection) -> None:
-    db.execute("PRAGMA journal_mode = WAL")
-    db.execute("PRAGMA synchronous = FULL")
-    (version,) = db.execute("PRAGMA user_version").fetchone()
-    if version == 0:
-        db.executescript(_SCHEMA)
-    elif version != _SCHEMA_VERSION:
-        raise sqlite3.DatabaseError(f"it has version {version}, and this program knows version {_SCHEMA_VERSION}")
 
 
 def _entry(row: Iterable[object]) -> OutboxEntry:
