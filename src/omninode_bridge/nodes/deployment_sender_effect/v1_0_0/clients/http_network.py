@@ -15,7 +15,9 @@ import asyncio
 import re
 import socket
 import ssl
+import threading
 from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
 from typing import Any
 
 import httpcore
@@ -66,12 +68,30 @@ class ListeningBackend(httpcore.AsyncNetworkBackend):
         """
         try:
             async with asyncio.timeout(timeout):
-                found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+                found = await _resolved(host, port)
             return await _connect_any(self._rules.permitted(host, found), timeout)
         except TimeoutError as exc:
             raise httpcore.ConnectTimeout(exc) from exc
         except (OSError, UnicodeError) as exc:
             raise httpcore.ConnectError(exc) from exc
+
+
+async def _resolved(host: str, port: int) -> Sequence[Found]:
+    """Ask the resolver in a thread that may be left behind.
+
+    Nothing can interrupt it, and `asyncio.run` waits for the threads of the loop's own executor.
+    """
+    answer: Future[Sequence[Found]] = Future()
+    answer.set_running_or_notify_cancel()  # from now on only the waiting is cancelled
+
+    def ask() -> None:
+        try:
+            answer.set_result(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except Exception as exc:  # noqa: BLE001 - raised where it is waited for
+            answer.set_exception(exc)
+
+    threading.Thread(target=ask, name="receiver-resolver", daemon=True).start()
+    return await asyncio.wrap_future(answer)
 
 
 async def _connect_any(found: Sequence[Found], seconds: float | None) -> "_Stream":
