@@ -4,6 +4,7 @@ import asyncio
 import fcntl
 import os
 import random
+import socket
 import threading
 import time
 from collections.abc import Coroutine, Iterator
@@ -13,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0 import ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0 import ErrorCode, ModelContainerPackageOutput
 from support.engine_proxy import EngineProxy
+from support.nursery import Nursery
 from support.packaging import Packaging, eventually
 from support.scripted_receiver import Reply, ScriptedReceiver
 from support.stored import keep_package
@@ -185,6 +187,19 @@ def test_in_an_upload(packaging: Packaging, times: int) -> None:
     assert 20_000_000 == path.stat().st_size
 
 
+def test_in_the_resolution_of_a_name(packaging: Packaging, nursery: Nursery, tmp_path: Path) -> None:
+    """Nobody can break that off; the caller is free nevertheless, and so is `asyncio.run`."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may ask another name server")
+    manifest, _ = keep_package(packaging.folder, b"a package")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.77.0.1", 53))
+        (tmp_path / "resolv.conf").write_text("nameserver 127.77.0.1\noptions timeout:30 attempts:1\n")
+        contract = _transfer(manifest.package_id, "http://receiver.example:8001")
+        arguments = [packaging.settings(), contract, str(tmp_path / "resolv.conf")]
+        assert AT_ONCE_SECONDS > nursery.child("support.children:resolve", *arguments).begin().end(60)
+
+
 def _descriptors(path: Path) -> int:
     return sum(one.resolve() == path for one in Path("/proc/self/fd").iterdir())
 
@@ -262,7 +277,9 @@ def test_in_the_clean_up(packaging: Packaging) -> None:
         cleanup = asyncio.create_task(node.cleanup())
         await asyncio.sleep(0)
         await _cancel(cleanup, 2)
-        assert ErrorCode.DOCKER_UNAVAILABLE == (await build).error_code
+        result = await build
+        assert isinstance(result, ModelContainerPackageOutput)
+        assert ErrorCode.DOCKER_UNAVAILABLE == result.error_code
         assert [] == [one.name for one in threading.enumerate() if one.name.startswith("docker-engine")]
         await packaging.works(node)
         await node.cleanup()

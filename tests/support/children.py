@@ -1,8 +1,11 @@
 """What the children of a nursery do: work that a test breaks off, limits or tampers with."""
 
 import asyncio
+import ctypes
 import os
 import resource
+import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0 import NodeDeployment
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.models import OutputModel
 from support.stored import keep_package
 
-__all__ = ["keep", "keep_often", "make_node", "package"]
+__all__ = ["keep", "keep_often", "make_node", "package", "resolve"]
 
 _CONTENT = b"a package " * 10_000
 
@@ -63,3 +66,33 @@ def package(
         return results
 
     return asyncio.run(work())
+
+
+def resolve(settings: dict[str, Any], contract: Mapping[str, Any], resolver: str) -> float:
+    """Do what a contract asks for, where names are asked for as a file says, and cancel it after a second.
+
+    Args:
+        settings: The node's container.
+        contract: As for `execute_effect`.
+        resolver: Stands in for /etc/resolv.conf (resolv.conf(5)).
+
+    Returns:
+        How many seconds it took from there to the end of `asyncio.run`.
+    """
+    # A mount of this process's own (unshare(2), CLONE_NEWNS); os.unshare is Python 3.12's.
+    assert 0 == ctypes.CDLL(None, use_errno=True).unshare(0x20000)
+    subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+    subprocess.run(["mount", "--bind", resolver, "/etc/resolv.conf"], check=True)
+
+    async def work() -> float:
+        async with NodeDeploymentSenderEffect(settings) as node:
+            task = asyncio.create_task(node.execute_effect(contract))
+            await asyncio.wait({task}, timeout=1)
+            start = time.monotonic()
+            assert task.cancel()
+            await asyncio.wait({task})
+            assert task.cancelled()
+            return start
+
+    start = asyncio.run(work())
+    return time.monotonic() - start
