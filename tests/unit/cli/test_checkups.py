@@ -37,12 +37,14 @@ async def findings(*replies: Reply, signing_key: str | None = None) -> dict[str,
     return {finding.subject: finding for finding in found}
 
 
-FINE = Reply(body={"status": "ok"}, headers={"Date": now()})
+def fine() -> Reply:
+    """A healthy receiver with the right time, that of the call and not of the import."""
+    return Reply(body={"status": "ok"}, headers={"Date": now()})
 
 
 async def test_a_receiver_that_is_well_is_fine() -> None:
     """It is healthy, wants no key, and has the time."""
-    found = await findings(FINE)
+    found = await findings(fine())
 
     assert {"receiver": "ok", "key": "ok", "clock": "ok"} == {name: one.verdict for name, one in found.items()}
 
@@ -71,14 +73,14 @@ async def test_a_receiver_of_another_make_is_a_warning() -> None:
 
 async def test_a_receiver_that_wants_a_key_fails_without_one() -> None:
     """It would refuse every package."""
-    found = await findings(FINE, Reply(401))
+    found = await findings(fine(), Reply(401))
 
     assert ("fail", "none is set, and this receiver wants signatures") == (found["key"].verdict, found["key"].message)
 
 
 async def test_a_key_that_the_receiver_refuses_fails() -> None:
     """With the receiver's own words."""
-    found = await findings(FINE, Reply(401, body={"error_message": "no such key"}), signing_key=KEY)
+    found = await findings(fine(), Reply(401, body={"error_message": "no such key"}), signing_key=KEY)
 
     assert ("fail", "the receiver refuses what is signed with 'main': no such key") == (
         found["key"].verdict,
@@ -88,14 +90,14 @@ async def test_a_key_that_the_receiver_refuses_fails() -> None:
 
 async def test_a_refusal_without_words_is_told_by_its_status() -> None:
     """A proxy may have given it."""
-    found = await findings(FINE, Reply(401, body="<html>"), signing_key=KEY)
+    found = await findings(fine(), Reply(401, body="<html>"), signing_key=KEY)
 
     assert found["key"].message.endswith(": HTTP 401")
 
 
 async def test_a_key_that_the_receiver_takes_is_named() -> None:
     """By its id; the request was signed."""
-    async with ScriptedReceiver(FINE) as scripted:
+    async with ScriptedReceiver(fine()) as scripted:
         found = await receiver(settings(signing_key=KEY), scripted.url)
 
     assert "'main', accepted" == found[1].message
