@@ -12,6 +12,8 @@ from ..errors import DeploymentSenderError, ErrorCode
 
 __all__ = ["client_context", "server_context"]
 
+_PLAIN_HTTP = "HTTP_REQUEST"  # the one failure of which OpenSSL makes no alert, so that nobody would ever close
+
 
 def client_context(
     ca_file: Path | None = None, client_cert: Path | None = None, client_key: Path | None = None
@@ -75,6 +77,8 @@ class _TellingObject(ssl.SSLObject):
         except ssl.SSLWantReadError:
             raise
         except ssl.SSLError as exc:
+            if exc.reason == _PLAIN_HTTP:
+                raise
             self._failed = exc
             raise ssl.SSLWantReadError from exc
 
