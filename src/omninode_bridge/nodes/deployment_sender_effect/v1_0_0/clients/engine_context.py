@@ -1,12 +1,13 @@
 """Packs a build context as docker-py does, into a file of our own and so that it can be broken off."""
 
+import os
 import re
+import stat
+import tarfile
 import tempfile
 from pathlib import Path
-from tarfile import TarError
 from typing import IO, BinaryIO
 
-from docker.utils import create_archive
 from docker.utils.build import PatternMatcher
 
 from ..errors import DeploymentSenderError, ErrorCode
@@ -16,6 +17,12 @@ from .engine_call import Call
 __all__ = ["opened_spool", "pack_context"]
 
 _PACK = "pack the build context into"
+_RECOVERY = (
+    "Mend what the message names. If something changed the context while it was packed, package again, or name in"
+    " .dockerignore what always changes."
+)
+# O_NONBLOCK: a FIFO in the file's place must not hold the reader.
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def opened_spool() -> BinaryIO:
@@ -58,12 +65,37 @@ def pack_context(call: Call, context: Path, dockerfile: str, file: IO[bytes]) ->
         for name in PatternMatcher([*_ignored(context), f"!{dockerfile}"]).walk(context):
             call.check()
             names.append(name)
-        create_archive(str(context), sorted(names), _Spool(file, call))
-    except (OSError, TarError, ValueError, RecursionError, re.error) as exc:
-        cause = f" ({exc.__cause__})" if exc.__cause__ else ""
+        with tarfile.open(mode="w", fileobj=_Spool(file, call)) as archive:
+            for name in sorted(names):
+                _add(archive, context / name, name)
+    except (OSError, tarfile.TarError, ValueError, RecursionError, re.error) as exc:
         raise DeploymentSenderError(
-            ErrorCode.BUILD_FAILED, f"The build context {context} could not be packed: {exc}{cause}"
+            ErrorCode.BUILD_FAILED, f"The build context {context} could not be packed: {exc}", recovery=_RECOVERY
         ) from exc
+    file.seek(0)
+
+
+def _add(archive: tarfile.TarFile, path: Path, name: str) -> None:
+    """Add what is there; it may be something else by the time it is opened."""
+    member = archive.gettarinfo(path, arcname=name)
+    if member is None:  # a socket
+        return
+    if not member.isfile():
+        archive.addfile(member)
+        return
+    try:
+        with _opened(path) as content:
+            archive.addfile(member, content)
+    except OSError as exc:
+        raise OSError(f"cannot read {path} ({exc.strerror or exc})") from exc
+
+
+def _opened(path: Path) -> BinaryIO:
+    content = open(os.open(path, _READ), "rb")  # noqa: PTH123, SIM115 - Path.open follows links
+    if not stat.S_ISREG(os.fstat(content.fileno()).st_mode):
+        content.close()
+        raise OSError("it is no file any more")
+    return content
 
 
 def _ignored(context: Path) -> list[str]:
