@@ -53,15 +53,17 @@ class Child:
         self._tracer: subprocess.Popen[bytes] | None = None
         self._await_field("State", "T")
 
-    def trace(self, *injections: str) -> Self:
+    def trace(self, *injections: str, path: Path | None = None) -> Self:
         """Have strace watch its system calls, its threads' too, and tamper with them; skips the test without root.
 
         Args:
             injections: As for `strace -e inject=`; `when=` counts for each thread and each name by itself.
+            path: Only calls about this one.
         """
         if os.geteuid() != 0:
             pytest.skip("only root may trace other processes wherever it is")
         command = ["strace", "-f", "-y", "-qq", "-e", "signal=none", "-o", str(self._log), "-p", str(self.pid)]
+        command += [] if path is None else ["-P", str(path)]
         command += [argument for injection in injections for argument in ("-e", f"inject={injection}")]
         self._tracer = subprocess.Popen(command)
         self._await_field("TracerPid", str(self._tracer.pid))

@@ -91,9 +91,9 @@ class Packaging:
         assert (before, []) == (self.files(), self.staged())
         return result
 
-    async def works(self, node: NodeDeploymentSenderEffect) -> None:
+    async def works(self, node: NodeDeploymentSenderEffect, dockerfile: str = SMALL) -> None:
         """See that the node packages."""
-        self.is_whole(await self.package(node))
+        self.is_whole(await self.package(node, dockerfile))
 
     def is_whole(self, result: ModelContainerPackageOutput) -> None:
         """See that a package is there, matches its checksum, and that nothing else has stayed beside it."""

@@ -1,0 +1,136 @@
+"""A build context that changes while it is read, or holds what is no file: a clear error or a good build, no hang."""
+
+import asyncio
+import io
+import os
+import socket
+import tarfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0 import ErrorCode
+from support.nursery import Nursery
+from support.packaging import Packaging, eventually
+
+COPY_ALL = "FROM scratch\nCOPY . /context"
+# Packing it takes a while, and `large` comes before `other` in the archive.
+LARGE_BYTES = 500_000_000
+
+
+def _layers_hold(package: Path) -> dict[str, bytes]:
+    """Answer the type of each member of a package's layers."""
+    found = {}
+    with tarfile.open(package) as image:
+        for member in image:
+            if member.name.endswith("layer.tar") or member.name.startswith("blobs/"):
+                content = image.extractfile(member)
+                assert content is not None
+                try:
+                    with tarfile.open(fileobj=io.BytesIO(content.read())) as layer:
+                        found |= {one.name: one.type for one in layer}
+                except tarfile.TarError:
+                    continue  # a blob may be a document
+    return found
+
+
+async def test_what_is_no_file(packaging: Packaging) -> None:
+    """A socket stays out, a FIFO goes in as one: neither is read."""
+    os.mkfifo(packaging.context / "fifo")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(packaging.context / "socket"))
+        async with packaging.node() as node:
+            result = await asyncio.wait_for(packaging.package(node, COPY_ALL), 60)
+    packaging.is_whole(result)
+
+    held = _layers_hold(Path(str(result.package_path)))
+    assert (tarfile.REGTYPE, tarfile.FIFOTYPE) == (held["context/hello"], held["context/fifo"])
+    assert "context/socket" not in held
+
+
+async def _when_read(path: Path) -> None:
+    """Wait until this process has a file open."""
+
+    def is_open() -> bool:
+        return any(one.resolve() == path for one in Path("/proc/self/fd").iterdir())
+
+    assert await eventually(is_open)
+
+
+async def _while_packing(packaging: Packaging, change: Callable[[], object]) -> str:
+    """Change something while `large` is read; answer the error's message, and see that the node goes on."""
+    large = packaging.context / "large"
+    with large.open("wb") as file:
+        file.truncate(LARGE_BYTES)
+    async with packaging.node() as node:
+        failed = asyncio.create_task(packaging.fails(node, ErrorCode.BUILD_FAILED, COPY_ALL))
+        await _when_read(large)
+        change()
+        result = await failed
+        large.unlink()
+        await packaging.works(node)
+    assert "while it was packed" in str(result.recovery)
+    return str(result.error_message)
+
+
+async def test_a_file_that_vanishes(packaging: Packaging) -> None:
+    """After the context was listed, before it was read."""
+    other = packaging.context / "other"
+    other.write_text("x")
+    message = await _while_packing(packaging, other.unlink)
+
+    assert (True, True) == (str(packaging.context / "other") in message, "No such file" in message), message
+
+
+async def test_a_file_that_shrinks(packaging: Packaging) -> None:
+    """While it is read."""
+    large = packaging.context / "large"
+    message = await _while_packing(packaging, lambda: os.truncate(large, 1))
+
+    assert (True, True) == (str(large) in message, "unexpected end of data" in message), message
+
+
+@pytest.mark.parametrize("kind", ["a FIFO", "a link"])
+async def test_a_file_that_becomes_something_else(
+    packaging: Packaging, nursery: Nursery, tmp_path: Path, kind: str
+) -> None:
+    """Between the look and the opening of it: a FIFO holds nobody, a link out of the context is not followed."""
+    hello, outside = packaging.context / "hello", tmp_path / "outside"
+    outside.write_text("not yours")
+    child = nursery.child("support.children:package", packaging.settings(), [packaging.contract(COPY_ALL)])
+    child.trace("openat:delay_enter=2s", path=hello).begin()
+    assert await eventually(lambda: any(str(hello) in call.line for call in child.calls()))
+    await asyncio.sleep(1)  # packing is so quick that it stands before the opening since long
+    hello.unlink()
+    if kind == "a FIFO":
+        os.mkfifo(hello)
+    else:
+        hello.symlink_to(outside)
+    (failed,) = await asyncio.to_thread(child.end)
+
+    assert (ErrorCode.BUILD_FAILED, True) == (failed["error_code"], str(hello) in failed["error_message"]), failed
+
+
+async def test_files_that_are_written_all_the_time(packaging: Packaging) -> None:
+    """One that grows goes in as long as it was when it was looked at; one that is replaced goes in as any of them."""
+    log, document, stop = packaging.context / "log", packaging.context / "document", threading.Event()
+    document.write_bytes(b"0" * 10_000)
+
+    def write() -> None:
+        with log.open("ab", buffering=0) as file:
+            while not stop.is_set():
+                file.write(b"another line\n")
+                (packaging.folder.parent / "next").write_bytes(os.urandom(1) * 10_000)
+                (packaging.folder.parent / "next").replace(document)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        async with packaging.node() as node:
+            for _ in range(5):
+                await packaging.works(node, COPY_ALL)
+    finally:
+        stop.set()
+        writer.join()
