@@ -5,6 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Generic, Protocol, TypeVar
 
 from .contract import NodeContract, load_contract
@@ -26,8 +27,14 @@ class _Closable(Protocol):
 C = TypeVar("C", bound=_Closable)
 
 
+async def _loaded(client: str) -> None:
+    """Load a client's module when it is opened, in a thread: it takes longer than a loop may wait."""
+    await asyncio.to_thread(import_module, f".clients.{client}", __package__)
+
+
 async def _open_engine(settings: DeploymentSenderSettings) -> ImageEngine:
-    from .clients.docker_engine import open_engine  # noqa: PLC0415 - a client's module loads when it is opened
+    await _loaded("docker_engine")
+    from .clients.docker_engine import open_engine  # noqa: PLC0415
 
     return await open_engine(
         docker_host=settings.docker_host,
@@ -40,12 +47,14 @@ async def _open_engine(settings: DeploymentSenderSettings) -> ImageEngine:
 
 
 async def _open_uploader(settings: DeploymentSenderSettings) -> PackageUploader:
+    await _loaded("http_uploader")
     from .clients.http_uploader import HttpUploader  # noqa: PLC0415
 
     return HttpUploader(settings)
 
 
 async def _open_publisher(settings: DeploymentSenderSettings) -> EventPublisher:
+    await _loaded("kafka_publisher")
     from .clients.kafka_publisher import open_publisher  # noqa: PLC0415
 
     assert settings.kafka_bootstrap_servers  # noqa: S101 - the courier asks only where there is a broker
