@@ -22,7 +22,7 @@ LARGE_BYTES = 500_000_000
 
 def _layers_hold(package: Path) -> dict[str, bytes]:
     """Answer the type of each member of a package's layers."""
-    found = {}
+    found: dict[str, bytes] = {}
     with tarfile.open(package) as image:
         for member in image:
             if member.name.endswith("layer.tar") or member.name.startswith("blobs/"):
