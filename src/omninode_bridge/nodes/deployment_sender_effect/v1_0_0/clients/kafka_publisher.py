@@ -16,8 +16,8 @@ __all__ = ["KafkaPublisher", "open_publisher"]
 _log = logging.getLogger(__name__)
 
 _REQUEST_TIMEOUT_SECONDS = 2.0
-# Every KafkaError is a RuntimeError; a ValueError tells of addresses that cannot be read.
-_FOREIGN = (RuntimeError, OSError, TimeoutError, ValueError)
+# Every KafkaError is a RuntimeError; the last two tell of addresses that cannot be read.
+_FOREIGN = (RuntimeError, OSError, TimeoutError, ValueError, OverflowError)
 _CLIENT_ID = "deployment-sender"
 
 

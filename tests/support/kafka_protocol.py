@@ -1,0 +1,109 @@
+"""A broker that speaks just enough of Kafka's protocol to answer a producer with any error."""
+
+import asyncio
+import struct
+from collections import deque
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+# Kinds of requests, and error codes: kafka.apache.org/protocol
+PRODUCE, METADATA, API_VERSIONS = 0, 3, 18
+_VERSIONS = {PRODUCE: 3, METADATA: 1, API_VERSIONS: 0}
+
+UNKNOWN_TOPIC, TOO_LARGE, INVALID_TOPIC, BATCH_TOO_LARGE, NOT_AUTHORIZED = 3, 10, 17, 18, 29
+
+
+def _string(text: str) -> bytes:
+    return struct.pack(">h", len(text)) + text.encode()
+
+
+@dataclass
+class ScriptedKafka:
+    """Listens on a loopback port for as long as its `async with` runs.
+
+    Attributes:
+        metadata: Error codes of the next answers about a topic; 0 afterwards.
+        produce: Error codes of the next answers to an event; 0 afterwards.
+        silent: Kinds of requests that get no answer.
+        produced: Events that came, whatever was answered.
+        connections: Connections that are open.
+    """
+
+    metadata: deque[int] = field(default_factory=deque)
+    produce: deque[int] = field(default_factory=deque)
+    silent: set[int] = field(default_factory=set)
+    produced: int = 0
+    connections: int = 0
+    _port: int = 0
+    _offset: int = 41
+    _server: asyncio.Server | None = None
+
+    @property
+    def address(self) -> str:
+        """`host:port`."""
+        return f"127.0.0.1:{self._port}"
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
+        self._port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        assert self._server is not None
+        self._server.close()
+        while self.connections:  # noqa: ASYNC110 - clients close them, or the test's time-out tells
+            await asyncio.sleep(0.01)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        try:
+            while True:
+                (size,) = struct.unpack(">i", await reader.readexactly(4))
+                request = await reader.readexactly(size)
+                api, _, correlation = struct.unpack_from(">hhi", request)
+                answer = self._answer(api, request)
+                if api not in self.silent:
+                    writer.write(struct.pack(">ii", len(answer) + 4, correlation) + answer)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            self.connections -= 1
+            writer.close()
+
+    def _answer(self, api: int, request: bytes) -> bytes:
+        (client,) = struct.unpack_from(">h", request, 8)
+        body = request[10 + client :]
+        if api == API_VERSIONS:
+            return struct.pack(">hi", 0, len(_VERSIONS)) + b"".join(
+                struct.pack(">hhh", key, 0, version) for key, version in _VERSIONS.items()
+            )
+        return self._metadata(body) if api == METADATA else self._produce(body)
+
+    def _metadata(self, body: bytes) -> bytes:
+        """Version 1: one broker, which is the controller, and a partition 0 of each topic that is asked for."""
+        error = self.metadata.popleft() if self.metadata and len(body) > 4 else 0
+        topics, place = [], 4
+        for _ in range(max(0, struct.unpack_from(">i", body)[0])):
+            (length,) = struct.unpack_from(">h", body, place)
+            topics.append(body[place + 2 : place + 2 + length].decode())
+            place += 2 + length
+        answer = struct.pack(">ii", 1, 7) + _string("127.0.0.1") + struct.pack(">ih", self._port, -1)
+        answer += struct.pack(">ii", 7, len(topics))
+        partition = struct.pack(">hiiiiii", 0, 0, 7, 1, 7, 1, 7)
+        for topic in topics:
+            answer += struct.pack(">h", error) + _string(topic) + b"\x00"
+            answer += struct.pack(">i", 0) if error else struct.pack(">i", 1) + partition
+        return answer
+
+    def _produce(self, body: bytes) -> bytes:
+        """Version 3: one topic with one partition, as a producer that waits for each event sends it."""
+        self.produced += 1
+        error = self.produce.popleft() if self.produce else 0
+        (length,) = struct.unpack_from(">h", body, 12)
+        topic = body[14 : 14 + length].decode()
+        self._offset += 0 if error else 1
+        answer = struct.pack(">i", 1) + _string(topic)
+        return answer + struct.pack(">iihqqi", 1, 0, error, -1 if error else self._offset, -1, 0)
