@@ -224,6 +224,14 @@ async def test_what_the_receiver_tells_is_in_the_receipt(uploader: HttpUploader,
         )
 
 
+async def test_a_relative_status_url_keeps_the_path_before_deploy(uploader: HttpUploader, package: Path) -> None:
+    """Our receiver does not know under which path a proxy has put it."""
+    async with ScriptedReceiver(receipt(status_url="deployments/d-1")) as receiver:
+        answered = await send(uploader, package, f"{receiver.url}/edge")
+
+        assert f"{receiver.url}/edge/deployments/d-1" == answered.status_url
+
+
 @pytest.mark.parametrize("end", ["close", "reset", "stall"])
 @pytest.mark.parametrize("read_bytes", [0, 3_000_000])
 @pytest.mark.parametrize("size", [1_500_000, FAR_MORE_THAN_SOCKETS_HOLD])

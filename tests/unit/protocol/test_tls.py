@@ -1,6 +1,7 @@
 """Files for TLS, and what is said of those that cannot be used."""
 
 import asyncio
+import contextlib
 import ssl
 from pathlib import Path
 
@@ -142,5 +143,23 @@ async def test_whoever_is_refused_is_told_why(authority: Authority, mine: Certif
 
     with pytest.raises(ssl.SSLError, match="ALERT"):
         await ask()
+    server.close()
+    await server.wait_closed()
+
+
+@pytest.mark.parametrize("said", [b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x00\x05hello", b"SSH-2.0-x\r\n"])
+async def test_what_is_no_tls_is_closed(mine: Certificate, said: bytes) -> None:
+    """At once, or when it has more to say after the alert."""
+    server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0, ssl=await mine.server_context())
+    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+    writer.write(said)
+    await asyncio.sleep(0.05)
+    writer.write(said)
+    async with asyncio.timeout(5):
+        with contextlib.suppress(ConnectionResetError):
+            await reader.read()
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
     server.close()
     await server.wait_closed()
