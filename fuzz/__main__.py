@@ -1,0 +1,64 @@
+"""Runs the fuzz targets of this folder, with atheris; see `./dev fuzz`."""
+
+import importlib
+import logging
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+_HERE = Path(__file__).parent
+_CACHE = _HERE.parent / ".cache" / "fuzz"  # what was found to be interesting, and what broke a target
+_TARGETS = sorted(file.stem.removeprefix("fuzz_") for file in _HERE.glob("fuzz_*.py"))
+_NODE = "omninode_bridge.nodes.deployment_sender_effect.v1_0_0"
+_INSTRUMENTED = [f"{_NODE}.pipeline", f"{_NODE}.receiver.multipart", "python_multipart"]
+_RSS_LIMIT_MB = 512
+_INPUT_TIMEOUT_SECONDS = 10
+
+
+def main(arguments: list[str]) -> int:
+    """Run every target for some seconds, or one of them with the input in a file; answer the exit code."""
+    match arguments:
+        case []:
+            return main(["20"])
+        case [seconds] if seconds.isdecimal() and int(seconds):  # 0 would be for ever
+            return max([_run(target, int(seconds)) for target in _TARGETS])
+        case [target, path, *limits] if target in _TARGETS:
+            return _fuzz(target, Path(path), limits)
+    sys.exit(f"usage: python fuzz [SECONDS] or python fuzz {'|'.join(_TARGETS)} FILE")
+
+
+def _run(target: str, seconds: int) -> int:
+    """Run a target in a process of its own and tell in one line how it went."""
+    corpus = _CACHE / target
+    corpus.mkdir(parents=True, exist_ok=True)
+    print(f"fuzzing {target} for {seconds} s ...", flush=True)
+    limits = [f"-max_total_time={seconds}", f"-rss_limit_mb={_RSS_LIMIT_MB}", f"-timeout={_INPUT_TIMEOUT_SECONDS}"]
+    command = [sys.executable, str(_HERE), target, str(corpus), *limits, f"-artifact_prefix={_CACHE}/{target}-"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    told = done.stdout.decode(errors="replace")
+    runs = re.search(r"Done (\d+) runs in (\d+) second", told)
+    if done.returncode or not runs:
+        print(f"{told[-10_000:]}\nFAILED  {target}: the lines above say why; {_CACHE}/{target}-* is what it was fed")
+        return 1
+    print(f"ok      {target}: {runs[1]} inputs in {runs[2]} s, {len(list(corpus.iterdir()))} in its corpus")
+    return 0
+
+
+def _fuzz(name: str, path: Path, limits: list[str]) -> int:
+    """Hand over to libFuzzer, which ends the process itself."""
+    atheris = importlib.import_module("atheris")  # in the environment of `./dev fuzz` only
+    logging.disable()
+    sys.path.append(str(_HERE.parent / "tests"))
+    with atheris.instrument_imports(include=_INSTRUMENTED):
+        target = importlib.import_module(f"fuzz_{name}")
+    if path.is_dir():
+        for number, seed in enumerate(target.seeds()):
+            path.joinpath(f"seed-{number}").write_bytes(seed)
+    atheris.Setup([name, str(path), *limits, f"-max_len={target.MAX_BYTES}"], target.check)
+    atheris.Fuzz()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

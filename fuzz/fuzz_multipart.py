@@ -1,0 +1,29 @@
+"""The upload form: whatever the body is, it is read or refused in the one way there is, however it is split."""
+
+from support.forms import read_form, written_form
+
+__all__ = ["MAX_BYTES", "check", "seeds"]
+
+# What follows a form's end may be this long: then it counts where the body is split.
+MAX_BYTES = 4096
+_BOUNDARY = b"B"
+
+
+def seeds() -> list[bytes]:
+    """Answer forms with and without fields, with other headers, and with what comes close to the boundary."""
+    form = written_form(_BOUNDARY, {"package_id": "x", "verify_checksum": "true"}, b"\r\n--\r\n--\r\n-B--B")
+    return [
+        form,
+        written_form(_BOUNDARY, {}, b""),
+        form.replace(b"; filename", b"; filename*=utf-8''a; x=y; filename"),
+        form.replace(b"Content-Disposition", b"X: y\r\ncontent-disposition"),
+        form + b"epilogue",
+    ]
+
+
+def check(body: bytes) -> None:
+    """Read a body whole and in pieces."""
+    size = 1 + sum(body[-2:]) % 40
+    pieces = [body[start : start + size] for start in range(0, len(body), size)]
+    if read_form(_BOUNDARY, [body]) != read_form(_BOUNDARY, pieces):
+        raise AssertionError("the answer hangs on how the body is split")
