@@ -1,6 +1,9 @@
 """The tables of README and docs, held against the code."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -108,3 +111,16 @@ def test_every_python_example_compiles(page: Path) -> None:
 
     for number, block in enumerate(re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)):
         compile(block, f"{page.name}:{number}", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+
+
+def test_the_help_in_the_readme_is_what_the_command_prints() -> None:
+    """As wide as an ordinary terminal."""
+    done = subprocess.run(
+        [Path(sys.executable).with_name("deployment-sender"), "--help"],
+        env=os.environ | {"COLUMNS": "80", "TERM": "dumb"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert f"```\n{done.stdout.strip()}\n```" in README.read_text()
