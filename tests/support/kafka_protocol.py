@@ -23,14 +23,14 @@ class ScriptedKafka:
     """Listens on a loopback port for as long as its `async with` runs.
 
     Attributes:
-        metadata: Error codes of the next answers about a topic; 0 afterwards.
+        missing: Topics that are not there; every other is.
         produce: Error codes of the next answers to an event; 0 afterwards.
         silent: Kinds of requests that get no answer.
         produced: Events that came, whatever was answered.
         connections: Connections that are open.
     """
 
-    metadata: deque[int] = field(default_factory=deque)
+    missing: set[str] = field(default_factory=set)
     produce: deque[int] = field(default_factory=deque)
     silent: set[int] = field(default_factory=set)
     produced: int = 0
@@ -84,7 +84,6 @@ class ScriptedKafka:
 
     def _metadata(self, body: bytes) -> bytes:
         """Version 1: one broker, which is the controller, and a partition 0 of each topic that is asked for."""
-        error = self.metadata.popleft() if self.metadata and len(body) > 4 else 0
         topics, place = [], 4
         for _ in range(max(0, struct.unpack_from(">i", body)[0])):
             (length,) = struct.unpack_from(">h", body, place)
@@ -94,6 +93,7 @@ class ScriptedKafka:
         answer += struct.pack(">ii", 7, len(topics))
         partition = struct.pack(">hiiiiii", 0, 0, 7, 1, 7, 1, 7)
         for topic in topics:
+            error = UNKNOWN_TOPIC if topic in self.missing else 0
             answer += struct.pack(">h", error) + _string(topic) + b"\x00"
             answer += struct.pack(">i", 0) if error else struct.pack(">i", 1) + partition
         return answer

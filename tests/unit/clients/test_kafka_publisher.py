@@ -19,7 +19,6 @@ from support.kafka_protocol import (
     NOT_AUTHORIZED,
     PRODUCE,
     TOO_LARGE,
-    UNKNOWN_TOPIC,
     ScriptedKafka,
 )
 
@@ -176,10 +175,10 @@ async def test_a_topic_that_is_not_there_is_waited_for_and_told(
     kafka: ScriptedKafka, publisher: KafkaPublisher
 ) -> None:
     """Somebody can create it."""
-    kafka.metadata.extend([UNKNOWN_TOPIC] * 100)
+    kafka.missing.add(TOPIC)
 
     error = await publish_failure(publisher)
-    kafka.metadata.clear()
+    kafka.missing.clear()
 
     assert error.retry
     assert "Create that topic" in error.recovery

@@ -1,0 +1,363 @@
+"""Events, from the node to a real broker and back from it."""
+
+import asyncio
+import json
+import signal
+import subprocess
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0 import NodeDeploymentSenderEffect
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.kafka_publisher import open_publisher
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.contract import load_contract
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.events.courier import EventCourier, FlushReport
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.models import ModelKafkaPublishInput, ModelKafkaPublishOutput
+from support import publishing
+from support.broker import BrokerRecord, KafkaBroker, running_broker
+from support.disks import small_disk
+from support.kafka_protocol import ScriptedKafka
+
+TOPICS = [topic.name for topic in load_contract().topics.values()]
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[KafkaBroker]:
+    """A broker of the test's own."""
+    with running_broker(tmp_path / "broker") as broker:
+        yield broker
+
+
+@pytest.fixture
+async def node(tmp_path: Path, broker: KafkaBroker) -> AsyncIterator[NodeDeploymentSenderEffect]:
+    """A node that knows the broker."""
+    async with NodeDeploymentSenderEffect(values(tmp_path, broker.address)) as node:
+        yield node
+
+
+def values(tmp_path: Path, servers: str | None) -> dict[str, Any]:
+    """What a container holds."""
+    return {"package_dir": str(tmp_path / "store"), "kafka_bootstrap_servers": servers}
+
+
+async def publish(node: NodeDeploymentSenderEffect, **fields: Any) -> ModelKafkaPublishOutput:
+    """Publish an event."""
+    return await node.publish_transfer_event(
+        ModelKafkaPublishInput.read({"event_type": "BUILD_STARTED", "package_id": str(uuid4())} | fields)
+    )
+
+
+async def publish_numbered(node: NodeDeploymentSenderEffect, numbers: range) -> list[ModelKafkaPublishOutput]:
+    """Publish numbered events of a few packages, one after the other."""
+    return [await node.publish_transfer_event(publishing.request("test", number)) for number in numbers]
+
+
+async def flush(tmp_path: Path, servers: str, timeout_seconds: float = 20) -> FlushReport:
+    """Flush the outbox, as another process does."""
+    courier = EventCourier(tmp_path / "store" / "outbox.sqlite3", lambda: open_publisher(servers, 5))
+    try:
+        return await courier.flush(timeout_seconds)
+    finally:
+        await courier.close()
+
+
+def first_deliveries(records: list[BrokerRecord]) -> dict[tuple[str, str], list[int]]:
+    """By package and process, the numbers of the events in the order in which each first came."""
+    seen: set[str] = set()
+    found = defaultdict(list)
+    for record in sorted(records, key=lambda record: (record.partition, record.offset)):
+        envelope = json.loads(record.value)
+        if envelope["envelope_id"] not in seen:
+            seen.add(envelope["envelope_id"])
+            found[record.key, envelope["payload"]["process"]].append(envelope["payload"]["number"])
+    return dict(found)
+
+
+def in_order(names: list[str], count: int) -> dict[tuple[str, str], list[int]]:
+    """What `first_deliveries` finds when every event came, in order per package and process."""
+    packages = publishing.PACKAGE_IDS
+    return {
+        (key, name): list(range(index, count, len(packages))) for index, key in enumerate(packages) for name in names
+    }
+
+
+async def test_a_consumer_gets_what_was_published(node: NodeDeploymentSenderEffect, broker: KafkaBroker) -> None:
+    """Where the answer says it is."""
+    await broker.create_topics(TOPICS)
+    output = await publish(node, event_type="TRANSFER_COMPLETED", event_payload={"size": 12}, correlation_id="d-1")
+
+    (record,) = await broker.records(TOPICS)
+
+    envelope = json.loads(record.value)
+    assert (True, True, False) == (output.success, output.event_published, output.queued)
+    assert (record.topic, record.partition, record.offset) == (output.topic, output.partition, output.offset)
+    assert (output.event_id, record.key) == (envelope["envelope_id"], envelope["payload"]["package_id"])
+    assert (12, "d-1") == (envelope["payload"]["size"], envelope["payload"]["correlation_id"])
+    assert "deployment-sender.transfer-completed" == envelope["event_type"]
+
+
+async def test_partition_and_offset_are_the_brokers_own(node: NodeDeploymentSenderEffect, broker: KafkaBroker) -> None:
+    """For many packages over several partitions."""
+    await broker.create_topics(TOPICS)
+    outputs = await asyncio.gather(*(publish(node) for _ in range(60)))
+
+    records = await broker.records(TOPICS)
+
+    told = {(output.event_id, output.partition, output.offset) for output in outputs}
+    assert told == {(json.loads(r.value)["envelope_id"], r.partition, r.offset) for r in records}
+    assert {0, 1, 2} == {output.partition for output in outputs}
+
+
+async def test_the_largest_event_that_is_accepted_is_taken(
+    node: NodeDeploymentSenderEffect, broker: KafkaBroker
+) -> None:
+    """By a broker with default settings."""
+    output = await publish(node, event_payload={"log": "x" * 1_040_000})
+
+    assert output.event_published
+
+
+async def test_what_waited_for_a_broker_is_flushed_in_order(tmp_path: Path, broker: KafkaBroker) -> None:
+    """Nothing is lost and nothing comes twice."""
+    broker.stop()
+    async with NodeDeploymentSenderEffect(values(tmp_path, broker.address)) as node:
+        outputs = await publish_numbered(node, range(30))
+    broker.start()
+
+    report = await flush(tmp_path, broker.address)
+
+    assert [(False, True)] * 30 == [(output.success, output.queued) for output in outputs]
+    assert {ErrorCode.KAFKA_PUBLISH_FAILED} == {output.error_code for output in outputs}
+    assert (30, 0, 0, None) == (report.sent, report.waiting, report.failed, report.error)
+    records = await broker.records(TOPICS)
+    assert 30 == len(records)
+    assert in_order(["test"], 30) == first_deliveries(records)
+
+
+async def test_what_waited_for_a_broker_goes_with_the_next_event(
+    node: NodeDeploymentSenderEffect, broker: KafkaBroker
+) -> None:
+    """In order, too."""
+    broker.stop()
+    await publish_numbered(node, range(29))
+    broker.start()
+
+    (last,) = await publish_numbered(node, range(29, 30))
+    await node.cleanup()
+
+    assert last.event_published
+    assert in_order(["test"], 30) == first_deliveries(await broker.records(TOPICS))
+
+
+async def test_what_waited_without_a_broker_goes_when_there_is_one(tmp_path: Path, broker: KafkaBroker) -> None:
+    """The outbox is the same."""
+    async with NodeDeploymentSenderEffect(values(tmp_path, None)) as node:
+        outputs = await publish_numbered(node, range(10))
+
+    await flush(tmp_path, broker.address)
+
+    assert [(True, True)] * 10 == [(output.success, output.queued) for output in outputs]
+    assert in_order(["test"], 10) == first_deliveries(await broker.records(TOPICS))
+
+
+async def test_a_broker_that_restarts_loses_nothing(
+    tmp_path: Path, node: NodeDeploymentSenderEffect, broker: KafkaBroker
+) -> None:
+    """What was under way comes once more at worst."""
+    await broker.create_topics(TOPICS)
+    outputs = []
+    for number in range(0, 60, 5):
+        at_once = asyncio.gather(*(publish_numbered(node, range(n, n + 1)) for n in range(number, number + 5)))
+        if number in (15, 35):
+            broker.stop()
+        if number in (20, 40):
+            broker.start()
+        outputs += [output for (output,) in await at_once]
+    await node.cleanup()
+
+    await flush(tmp_path, broker.address)
+
+    assert [True] * 60 == [output.event_published or output.queued for output in outputs]
+    assert in_order(["test"], 60) == first_deliveries(await broker.records(TOPICS))
+
+
+async def test_a_frozen_broker_is_left_in_time(
+    tmp_path: Path, node: NodeDeploymentSenderEffect, broker: KafkaBroker
+) -> None:
+    """Connected already or not; nothing else on the node is slowed, and nothing is lost."""
+    await publish_numbered(node, range(5))
+    broker.freeze()
+    started = time.monotonic()
+
+    connected = await publish_numbered(node, range(5, 6))
+    publishing_more = asyncio.gather(*(publish_numbered(node, range(n, n + 1)) for n in range(6, 10)))
+    await asyncio.sleep(0.1)
+    asked = time.monotonic()
+    await node.get_metrics()
+    asked = time.monotonic() - asked
+    unconnected = [output for (output,) in await publishing_more]
+    waited = time.monotonic() - started
+    cleaning = time.monotonic()
+    await node.cleanup()
+    cleaning = time.monotonic() - cleaning
+
+    assert [(False, True)] * 5 == [(output.success, output.queued) for output in connected + unconnected]
+    assert asked < 0.1
+    assert waited < 2 * 5.5
+    assert cleaning < 5.5
+    broker.thaw()
+    await flush(tmp_path, broker.address)
+    assert in_order(["test"], 10) == first_deliveries(await broker.records(TOPICS))
+
+
+async def test_a_cancelled_publish_to_a_frozen_broker_ends_at_once(
+    node: NodeDeploymentSenderEffect, broker: KafkaBroker
+) -> None:
+    """The event waits, and goes with the next."""
+    await publish_numbered(node, range(5))
+    broker.freeze()
+    task = asyncio.create_task(publish_numbered(node, range(5, 6)))
+    await asyncio.sleep(0.3)
+    task.cancel()
+    started = time.monotonic()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    ended = time.monotonic() - started
+    broker.thaw()
+
+    await publish_numbered(node, range(6, 11))
+    await node.cleanup()
+
+    assert ended < 0.2
+    found = first_deliveries(await broker.records(TOPICS))
+    assert in_order(["test"], 11) == found
+
+
+async def test_a_missing_topic_blocks_its_own_package_only(tmp_path: Path) -> None:
+    """Others are not slowed; once the topic is there, the event goes."""
+    missing = load_contract().topics["DEPLOYMENT_FAILED"].name
+    async with (
+        ScriptedKafka(missing={missing}) as kafka,
+        NodeDeploymentSenderEffect(values(tmp_path, kafka.address)) as node,
+    ):
+        failed = await publish(node, event_type="DEPLOYMENT_FAILED")
+        started = time.monotonic()
+        others = [await publish(node) for _ in range(10)]
+        took = time.monotonic() - started
+        kafka.missing.clear()
+        report = await flush(tmp_path, kafka.address)
+
+    assert (False, True) == (failed.success, failed.queued)
+    assert f"did not take the event for {missing}: [Error 3]" in (failed.error_message or "")
+    assert "Create that topic" in (failed.recovery or "")
+    assert [True] * 10 == [other.event_published for other in others]
+    assert took < 1
+    assert (0, 0, None) == (report.waiting, report.failed, report.error)
+
+
+async def test_two_processes_publish_side_by_side(tmp_path: Path, broker: KafkaBroker) -> None:
+    """Over one outbox, for the same packages."""
+    await broker.create_topics(TOPICS)
+    processes = [publishing.start(tmp_path / "store", broker.address, name, 100) for name in ("one", "two")]
+
+    outputs = [await asyncio.to_thread(answers, process) for process in processes]
+
+    assert [[True] * 100] * 2 == [[output["event_published"] for output in told] for told in outputs]
+    records = await broker.records(TOPICS)
+    assert 200 == len(records)
+    assert in_order(["one", "two"], 100) == first_deliveries(records)
+
+
+async def test_what_a_killed_process_accepted_is_delivered(tmp_path: Path, broker: KafkaBroker) -> None:
+    """By whoever comes next."""
+    broker.stop()
+    process = publishing.start(tmp_path / "store", broker.address, "killed", 10, "die")
+    outputs = await asyncio.to_thread(answers, process)
+    broker.start()
+
+    report = await flush(tmp_path, broker.address)
+
+    assert -signal.SIGKILL == process.returncode
+    assert [True] * 10 == [output["queued"] for output in outputs]
+    assert 10 == report.sent
+    assert in_order(["killed"], 10) == first_deliveries(await broker.records(TOPICS))
+
+
+async def test_a_process_killed_at_any_moment_loses_nothing_that_it_accepted(
+    tmp_path: Path, broker: KafkaBroker
+) -> None:
+    """Each time somewhere else."""
+    await broker.create_topics(TOPICS)
+    told: dict[str, int] = {}
+    for name in ("a", "b", "c", "d"):
+        process = publishing.start(tmp_path / "store", broker.address, name, 100_000)
+        assert process.stdout is not None
+        await asyncio.to_thread(process.stdout.readline)
+        await asyncio.sleep(0.05)
+        process.kill()
+        told[name] = 1 + len(await asyncio.to_thread(answers, process))
+
+    report = await flush(tmp_path, broker.address)
+
+    assert (0, 0) == (report.waiting, report.failed)
+    found = first_deliveries(await broker.records(TOPICS))
+    for name, count in told.items():
+        numbers = sorted(number for (_, process_name), some in found.items() if process_name == name for number in some)
+        assert list(range(len(numbers))) == numbers
+        assert count <= len(numbers) <= count + 1
+    assert [True] * len(found) == [some == sorted(some) for some in found.values()]
+
+
+async def test_a_full_disk_accepts_nothing_and_loses_nothing(tmp_path: Path, broker: KafkaBroker) -> None:
+    """What was accepted before is delivered, and with room again so is what comes."""
+    outputs: list[ModelKafkaPublishOutput] = []
+    with small_disk(tmp_path / "store", 4_000_000) as store:
+        (store / "something else").write_bytes(bytes(2_000_000))
+        async with NodeDeploymentSenderEffect(values(tmp_path, None)) as node:
+            while not outputs or outputs[-1].success:
+                outputs.append(await publish(node, event_payload={"log": "x" * 100_000}))
+            refused = outputs.pop()
+            (store / "something else").unlink()
+            outputs.append(await publish(node))
+        report = await flush(tmp_path, broker.address)
+
+        assert (False, False, ErrorCode.KAFKA_PUBLISH_FAILED) == (refused.success, refused.queued, refused.error_code)
+        assert "its disk" in (refused.error_message or "")
+        assert str(store) in (refused.recovery or "")
+        assert (len(outputs), 0) == (report.sent, report.waiting)
+        assert [True] * len(outputs) == [output.queued for output in outputs]
+    assert {output.event_id for output in outputs} == {
+        json.loads(record.value)["envelope_id"] for record in await broker.records(TOPICS)
+    }
+
+
+async def test_every_event_that_the_broker_took_is_counted(
+    node: NodeDeploymentSenderEffect, broker: KafkaBroker
+) -> None:
+    """Those that waited, too."""
+    broker.stop()
+    await publish_numbered(node, range(5))
+    broker.start()
+    await publish_numbered(node, range(5, 10))
+
+    figures = await node.get_metrics()
+
+    assert (5, 5, 10) == (
+        figures["failed_publishes"],
+        figures["successful_publishes"],
+        figures["total_events_published"],
+    )
+
+
+def answers(process: "subprocess.Popen[str]") -> list[dict[str, Any]]:
+    """What a publishing process answered, whole lines only; it is gone afterwards."""
+    assert process.stdout is not None
+    with process, process.stdout as stdout:
+        text = stdout.read()
+    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
