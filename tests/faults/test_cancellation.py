@@ -193,8 +193,9 @@ def test_in_the_resolution_of_a_name(packaging: Packaging, nursery: Nursery, tmp
         pytest.skip("only root may ask another name server")
     manifest, _ = keep_package(packaging.folder, b"a package")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
-        silent.bind(("127.77.0.1", 53))
-        (tmp_path / "resolv.conf").write_text("nameserver 127.77.0.1\noptions timeout:30 attempts:1\n")
+        address = f"127.{random.randint(1, 250)}.{random.randint(1, 250)}.1"
+        silent.bind((address, 53))
+        (tmp_path / "resolv.conf").write_text(f"nameserver {address}\noptions timeout:30 attempts:1\n")
         contract = _transfer(manifest.package_id, "http://receiver.example:8001")
         arguments = [packaging.settings(), contract, str(tmp_path / "resolv.conf")]
         assert AT_ONCE_SECONDS > nursery.child("support.children:resolve", *arguments).begin().end(60)

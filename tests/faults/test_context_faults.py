@@ -17,7 +17,7 @@ from support.packaging import Packaging, eventually
 
 COPY_ALL = "FROM scratch\nCOPY . /context"
 # Packing it takes a while, and `large` comes before `other` in the archive.
-LARGE_BYTES = 500_000_000
+LARGE_BYTES = 200_000_000
 
 
 def _layers_hold(package: Path) -> dict[str, bytes]:

@@ -5,7 +5,7 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -103,13 +103,21 @@ def _calls(nursery: Nursery, work: str, *arguments: Any) -> list[SystemCall]:
     return child.calls()
 
 
-def test_a_disk_that_cannot_make_durable(nursery: Nursery, packaging: Packaging, tmp_path: Path) -> None:
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk in memory: quick, and as good as any other where strace does the damage."""
+    with small_disk(tmp_path / "disk", 100_000_000) as disk:
+        yield disk
+
+
+def test_a_disk_that_cannot_make_durable(nursery: Nursery, packaging: Packaging, disk: Path) -> None:
     """EIO at each fsync: BUILD_FAILED, nothing stays, and what is acknowledged after that is durable."""
     contracts = [packaging.contract() for _ in range(3)]
-    calls = _calls(nursery, "support.children:package", packaging.settings(), contracts[:1])
+    untouched = packaging.settings(package_dir=str(disk / "untouched"))
+    calls = _calls(nursery, "support.children:package", untouched, contracts[:1])
 
     def fails(nth: int) -> None:
-        folder = tmp_path / f"store-{nth}"
+        folder = disk / str(nth)
         child = nursery.child("support.children:package", packaging.settings(package_dir=str(folder)), contracts)
         # Should another thread be as far once, it fails there, too; the third time nobody does.
         first, *_, last = child.trace(f"fsync:error=EIO:when={nth}").begin().end()
@@ -124,18 +132,18 @@ def test_a_disk_that_cannot_make_durable(nursery: Nursery, packaging: Packaging,
 
 
 @pytest.mark.parametrize("last", [1, 2, 3])
-def test_a_disk_that_stays_broken(nursery: Nursery, packaging: Packaging, last: int) -> None:
+def test_a_disk_that_stays_broken(nursery: Nursery, packaging: Packaging, disk: Path, last: int) -> None:
     """EIO from one of the last fsyncs on, and no rename goes back: what a restart finds is whole; what is not, goes."""
     contracts = [packaging.contract()]
-    healthy = packaging.settings(package_dir=str(packaging.context.parent / "healthy"))
-    nth = _count(_calls(nursery, "support.children:package", healthy, contracts), "fsync") + 1 - last
-    child = nursery.child("support.children:package", packaging.settings(), contracts)
+    untouched, broken = (packaging.settings(package_dir=str(disk / name)) for name in ("untouched", "broken"))
+    nth = _count(_calls(nursery, "support.children:package", untouched, contracts), "fsync") + 1 - last
+    child = nursery.child("support.children:package", broken, contracts)
     (failed,) = child.trace(f"fsync:error=EIO:when={nth}+", "rename:error=EIO:when=2+").begin().end()
     assert BUILD_FAILED == failed["error_code"]
-    found = _whole(packaging.folder)
+    found = _whole(disk / "broken")
 
-    (works,) = nursery.child("support.children:package", packaging.settings(), contracts).begin().end()
-    assert ({*found, works["package_id"]}, []) == (set(_whole(packaging.folder)), _staged(packaging.folder))
+    (works,) = nursery.child("support.children:package", broken, contracts).begin().end()
+    assert ({*found, works["package_id"]}, []) == (set(_whole(disk / "broken")), _staged(disk / "broken"))
 
 
 def _count(calls: Sequence[SystemCall], name: str) -> int:
@@ -164,16 +172,16 @@ PROCESS_CALLS = {"brk", "mmap", "munmap", "mremap", "mprotect", "madvise", "getr
 
 
 @pytest.mark.parametrize("is_new", [True, False], ids=["a new store", "a store with a past"])
-def test_a_kill_at_every_system_call(nursery: Nursery, tmp_path: Path, is_new: bool) -> None:
+def test_a_kill_at_every_system_call(nursery: Nursery, disk: Path, is_new: bool) -> None:
     """The package is absent or whole; the next start sweeps what is left, and what it then keeps is durable."""
-    calls = _calls(nursery, "support.children:keep", str(_store(tmp_path / "store", is_new)))
+    calls = _calls(nursery, "support.children:keep", str(_store(disk / "untouched", is_new)))
     counted = Counter(call.name for call in calls if call.name not in PROCESS_CALLS)
     points = [(name, nth) for name, count in counted.items() for nth in range(1, count + 1)]
     assert {"mkdir", "openat", "write", "fsync", "rename", "flock"} <= set(counted)
 
     def killed(point: tuple[str, int]) -> bool:
         name, nth = point
-        folder = _store(tmp_path / f"{name}-{nth}", is_new)
+        folder = _store(disk / f"{name}-{nth}", is_new)
         old = _whole(folder)
         child = nursery.child("support.children:keep", str(folder)).trace(f"{name}:signal=KILL:when={nth}").begin()
         answer = child.end()

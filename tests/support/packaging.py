@@ -1,6 +1,7 @@
 """What packages are made with, end to end: a build context, a folder for the packages, an engine, a secret."""
 
 import asyncio
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,9 @@ class Packaging:
         self.engine = engine
         self.context = folder / "context"
         self.context.mkdir()
-        (self.context / "hello").write_text("Hello\n")
+        # What other tests have built they also remove: nothing of it may be in this one's cache.
+        self._id = uuid.uuid4().hex
+        (self.context / "hello").write_text(f"Hello {self._id}\n")
         self.folder = folder / "store"
         self.told: list[str] = []
 
@@ -59,7 +62,7 @@ class Packaging:
     def contract(self, dockerfile: str = SMALL, **fields: object) -> dict[str, Any]:
         """Make a contract, and write its Dockerfile; BASE stands for the base image, and TOKEN holds the secret."""
         name, _, tag = self.engine.new_image().partition(":")
-        text = dockerfile.replace("BASE", self.engine.base_image)
+        text = dockerfile.replace("FROM BASE", f"FROM {self.engine.base_image}\nLABEL test={self._id}")
         file = self.context / f"Dockerfile.{name}"
         file.write_text(f"ARG TOKEN\n{text}\n")
         ours = {
