@@ -55,15 +55,16 @@ async def demo(
         return False
     span = Span()
     key = f"demo:{secrets.token_urlsafe(32)}"
-    build = _build(context or _hello(), base_image)
+    folder = await asyncio.to_thread(_hello) if context is None else context
+    build = _build(folder, base_image)
     async with AsyncExitStack() as stack:
         work = await stack.enter_async_context(_temporary_folder())
         steps = Demo(session, build, run=run)
         stack.push_async_callback(steps.clean_up)
         receiver = {"host": "127.0.0.1", "port": 0, "store": work / "receiver", "run": run, "signing_keys": (key,)}
-        url = await stack.enter_async_context(serving(ReceiverSettings.load(receiver)))
-        folder = session.package_dir or work / "sender"
-        node = await stack.enter_async_context(session.node(package_dir=folder, signing_key=key))
+        url = await stack.enter_async_context(serving(ReceiverSettings.load(receiver), session.open_engine))
+        packages = session.package_dir or work / "sender"
+        node = await stack.enter_async_context(session.node(package_dir=packages, signing_key=key))
         success = await steps.go(node, url)
     session.console.document({"success": success} | steps.document)
     if success:

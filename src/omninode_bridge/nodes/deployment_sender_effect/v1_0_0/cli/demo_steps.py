@@ -108,7 +108,7 @@ class Demo:
 
     async def _look(self) -> bool:
         self._begin("The engine of the other side has the image")
-        engine = await self._session.openers.engine(self._session.settings())
+        engine = await self._session.open_engine()
         try:
             image = await engine.inspect(_IMAGE)
         finally:

@@ -12,6 +12,7 @@ from ..errors import DeploymentSenderError, ErrorCode
 from ..handlers.outcome import failure
 from ..models import OutputModel
 from ..node import NodeDeploymentSenderEffect
+from ..ports import ImageEngine
 from ..resources import Openers
 from ..settings import DeploymentSenderSettings
 from .console import Console
@@ -60,6 +61,10 @@ class Session:
     def node(self, **settings: object) -> NodeDeploymentSenderEffect:
         """Make a node; `settings` win over options and environment. VALIDATION_ERROR."""
         return NodeDeploymentSenderEffect({"package_dir": self.package_dir} | settings, openers=self.openers)
+
+    async def open_engine(self) -> ImageEngine:
+        """Open the engine that the node would use; close it yourself. DOCKER_UNAVAILABLE."""
+        return await self.openers.engine(self.settings())
 
     def receiver(self, to: str | None) -> str:
         """Tell where packages go: `to`, or the setting. VALIDATION_ERROR where there is neither."""
