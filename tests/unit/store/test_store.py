@@ -128,6 +128,19 @@ def test_link_in_its_place(store: PackageStore, name: str) -> None:
     assert _refusal(store, manifest.package_id).code is ErrorCode.CHECKSUM_MISMATCH
 
 
+def test_link_in_the_folders_place(store: PackageStore, tmp_path: Path) -> None:
+    """What lies elsewhere is no package of this store, and is not removed there."""
+    manifest, path = _keep(store)
+    path.parent.rename(tmp_path / "elsewhere")
+    path.parent.symlink_to(tmp_path / "elsewhere")
+
+    assert _refusal(store, manifest.package_id).code is ErrorCode.VALIDATION_ERROR
+    with pytest.raises(DeploymentSenderError, match="there is no package"):
+        store.remove(manifest.package_id)
+    assert [] == store.list()
+    assert (tmp_path / "elsewhere" / path.name).exists()
+
+
 def test_fifo_in_its_place(store: PackageStore) -> None:
     """A FIFO in the place of a package's file holds nobody."""
     manifest, path = _keep(store)

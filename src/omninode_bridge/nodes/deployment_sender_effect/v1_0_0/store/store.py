@@ -170,7 +170,7 @@ class PackageStore:
     def _folder(self, package_id: str) -> Path:
         folder = self._packages / package_id
         with disk_errors("read", self._packages):
-            if _is_package_id(package_id) and folder.is_dir():
+            if _is_package_id(package_id) and folder.is_dir() and not folder.is_symlink():
                 return folder
         raise _unknown(package_id)
 
