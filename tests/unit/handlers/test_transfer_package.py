@@ -31,6 +31,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import (
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.resources import Openers, Resources
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.settings import DeploymentSenderSettings
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.store.manifest import PackageManifest
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.store.store import PackageStore
 from support.stored import keep_package
 from support.uploader import FakeUploader
 
@@ -133,6 +134,36 @@ async def test_a_transfer_tells_what_happened(make: MakeSender) -> None:
     )
     assert {"total": 1, "successful": 1, "failed": 0, "cancelled": 0} == sender.counts()
     assert len(CONTENT) == sender.resources.metrics.snapshot()["total_bytes_transferred"]
+
+
+class Looking(FakeUploader):
+    """Looks whether its package is unused while it is sent."""
+
+    def __init__(self, store: PackageStore) -> None:
+        super().__init__()
+        self.store = store
+        self.seen: list[bool] = []
+
+    async def send(self, upload: PackageUpload, on_sent: Callable[[int], None]) -> Receipt:
+        await asyncio.to_thread(self.look, upload.package_id)
+        return await super().send(upload, on_sent)
+
+    def look(self, package_id: str) -> None:
+        """Remember what was seen."""
+        with self.store.unused(package_id) as is_unused:
+            self.seen.append(is_unused)
+
+
+@pytest.mark.parametrize("kept_verify", [True, False])
+async def test_a_package_is_in_use_while_it_is_sent(make: MakeSender, tmp_path: Path, kept_verify: bool) -> None:
+    """So that nobody prunes it; when it has arrived, it is nobody's."""
+    uploader = Looking(PackageStore(tmp_path))
+    sender = make(uploader, kept_verify=kept_verify)
+
+    await sender.transfer()
+    await asyncio.to_thread(uploader.look, sender.manifest.package_id)
+
+    assert [False, True] == uploader.seen
 
 
 async def test_the_package_is_sent_as_its_manifest_describes_it(make: MakeSender) -> None:

@@ -2,6 +2,8 @@
 
 import errno
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -159,6 +161,29 @@ def test_what_is_open_stays(store: PackageStore, keep: Keep) -> None:
 
         assert ([ids[1]], [ids[3], ids[2]]) == _pruned(store, max_bytes=30)
     assert ([ids[3]], []) == _pruned(store, max_bytes=20)
+
+
+_READER = """
+import sys, pathlib
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.store.store import PackageStore
+package = PackageStore(pathlib.Path(sys.argv[1])).open(sys.argv[2])
+print("open", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_another_process_keeps_what_it_has_open(store: PackageStore, keep: Keep, tmp_path: Path) -> None:
+    """As long as it lives, and no longer."""
+    package_id = keep(9)
+    command = [sys.executable, "-c", _READER, str(tmp_path), package_id]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as reader:
+        assert reader.stdout
+        assert reader.stdout.readline() == b"open\n"
+        assert ([], [package_id]) == _pruned(store, keep=0)
+        reader.kill()
+        reader.wait()
+
+        assert ([package_id], []) == _pruned(store, keep=0)
 
 
 def test_a_package_without_its_file_may_go(store: PackageStore, keep: Keep) -> None:
