@@ -127,7 +127,7 @@ async def test_a_broker_that_hangs_is_waited_for_until_the_deadline(
 
     outcome = await submit(courier, timeout_seconds=0.1)
 
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 3
     assert outcome.error is not None
     assert (True, "the broker did not acknowledge the event within 0.1 s") == (outcome.queued, outcome.error.message)
 
@@ -192,9 +192,9 @@ async def test_a_key_that_hangs_does_not_slow_the_others(courier: EventCourier, 
     await submit(courier, "a")
     started = time.monotonic()
 
-    outcomes = [await submit(courier, "b", timeout_seconds=0.5) for _ in range(5)]
+    outcomes = [await submit(courier, "b", timeout_seconds=2) for _ in range(5)]
 
-    assert time.monotonic() - started < 0.4
+    assert time.monotonic() - started < 1.9
     assert [None] * 5 == [outcome.error for outcome in outcomes]
     await courier.close()
     assert (1, 5, 0) == await counts(courier)
@@ -290,7 +290,7 @@ async def test_closing_waits_no_longer_than_the_deadline(courier: EventCourier, 
 
     await courier.close()
 
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 3
     assert (1, 1, 0) == await counts(courier)
 
 

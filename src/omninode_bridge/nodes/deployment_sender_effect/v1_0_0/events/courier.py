@@ -116,9 +116,7 @@ class EventCourier:
 
     async def _deliver(self, accepted: Accepted, deliverer: Deliverer) -> Delivery:
         """Deliver, or wait until the process that may do so has."""
-        may_deliver, delivery = accepted.owned, None
-        if may_deliver:
-            delivery = await deliverer.deliver(accepted.stored, alone=accepted.alone)
+        delivery = await deliverer.deliver(accepted.stored, alone=accepted.alone) if accepted.owned else None
         while delivery is None:
             look = await self._outbox.run(OutboxFile.look, accepted.stored.seq)
             if look.entry is None or look.entry.state is EventState.FAILED:
@@ -211,10 +209,11 @@ class EventCourier:
             yield
         finally:
             self._under_way -= 1
-            if not self._under_way and self._lingering is None:
+            if not self._under_way:
+                if self._lingering is not None:
+                    self._lingering.cancel()
                 self._lingering = asyncio.get_running_loop().call_later(_LINGER_SECONDS, self._rest)
 
     def _rest(self) -> None:
-        self._lingering = None
         if not self._under_way:
             self._outbox.rest()

@@ -122,6 +122,8 @@ class Deliverer:
     async def _deliver_key(self, key: str) -> None:
         async with self._turn(key) as (turn, _):
             while (head := await self._outbox.run(OutboxFile.head, key)) is not None:
+                if self._connection.failure is not None:
+                    raise self._connection.failure  # one try to connect is enough for all keys
                 await self._send(turn, head)
 
     @asynccontextmanager

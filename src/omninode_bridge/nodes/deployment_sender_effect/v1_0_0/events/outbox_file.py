@@ -63,20 +63,14 @@ class OutboxFile:
     def accept(self, event: Event) -> StoredEvent:
         """Write an event; when this returns, it is on the disk."""
         with self._transaction():
-            seq = self._db.execute(
-                "INSERT INTO events (event_id, event_type, topic, key, value, accepted_at) VALUES (?, ?, ?, ?, ?, ?)",
-                (event.event_id, event.event_type, event.topic, event.key, event.value, _now()),
-            ).lastrowid
-        assert seq is not None  # noqa: S101 - an INSERT has one
-        return StoredEvent(seq, event, EventState.WAITING, None)
+            return self._insert(event)
 
     def accept_to_deliver(self, event: Event) -> Accepted:
         """Write an event and take the right to deliver, in one go, as a caller waits for both."""
-        owned = self.own()  # first, as nothing may fail once the event is written
-        stored = self.accept(event)
-        (others,) = self._db.execute(
-            "SELECT EXISTS (SELECT 1 FROM events WHERE state <> 'sent' AND seq <> ?)", (stored.seq,)
-        ).fetchone()
+        owned = self.own()
+        with self._transaction():
+            (others,) = self._db.execute("SELECT EXISTS (SELECT 1 FROM events WHERE state <> 'sent')").fetchone()
+            stored = self._insert(event)
         return Accepted(stored, owned, alone=not others)
 
     def own(self) -> bool:
@@ -200,6 +194,14 @@ class OutboxFile:
             raise
         for _ in sent:
             self._sent.popleft()
+
+    def _insert(self, event: Event) -> StoredEvent:
+        seq = self._db.execute(
+            "INSERT INTO events (event_id, event_type, topic, key, value, accepted_at) VALUES (?, ?, ?, ?, ?, ?)",
+            (event.event_id, event.event_type, event.topic, event.key, event.value, _now()),
+        ).lastrowid
+        assert seq is not None  # noqa: S101 - an INSERT has one
+        return StoredEvent(seq, event, EventState.WAITING, None)
 
     def _mark_sent(self, seq: int, delivery: Delivery, sent_at: str) -> None:
         self._db.execute(
