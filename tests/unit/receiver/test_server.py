@@ -40,7 +40,7 @@ async def test_it_tells_where_it_listens(start: Start, host: str, url: str) -> N
         assert (await receiver.client.get("/healthz")).status_code == 200
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "::ffff:127.0.0.1"])
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
 async def test_beyond_loopback_it_asks_for_a_key(tmp_path: Path, host: str) -> None:
     """And says how to make one; nothing was made on the disk."""
     error = await refused(host=host, port=0, store=tmp_path / "store")

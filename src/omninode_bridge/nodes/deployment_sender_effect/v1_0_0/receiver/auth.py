@@ -6,7 +6,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -60,12 +60,15 @@ class Nonces:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
-        with _sqlite_errors(path):
-            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        with _sqlite_errors(path), ExitStack() as opened:
+            self._db = opened.enter_context(
+                closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False))
+            )
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute(
                 "CREATE TABLE IF NOT EXISTS nonces (key_id TEXT, nonce TEXT, time INTEGER, PRIMARY KEY (key_id, nonce))"
             )
+            opened.pop_all()
 
     def take(self, credentials: Credentials, *, now: int, durable: bool) -> bool:
         """Remember a nonce until its signature is stale; answer whether it is new.
