@@ -96,6 +96,14 @@ def test_temporary_files_without_room(nursery: Nursery, packaging: Packaging, tm
     assert f"Make room on {disk}, then call again." == failed["recovery"]
 
 
+def test_no_temporary_files_at_all(nursery: Nursery, packaging: Packaging) -> None:
+    """BUILD_FAILED that names the folders in which none could be made."""
+    (failed,) = _packaged(nursery, packaging, SMALL, file_bytes=0)
+
+    assert (BUILD_FAILED, True) == (failed["error_code"], "No usable temporary directory" in failed["error_message"])
+    assert "TMPDIR" in failed["recovery"]
+
+
 def _calls(nursery: Nursery, work: str, *arguments: Any) -> list[SystemCall]:
     """Answer the system calls of a child that nothing happens to."""
     child = nursery.child(work, *arguments).trace().begin()

@@ -51,8 +51,9 @@ def package(
     Returns:
         The outputs' fields.
     """
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     if file_bytes is not None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, limits[1]))
     if temporary is not None:
         os.environ["TMPDIR"] = temporary
 
@@ -65,7 +66,10 @@ def package(
                 results.append(result.model_dump(mode="json"))
         return results
 
-    return asyncio.run(work())
+    try:
+        return asyncio.run(work())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)  # the answer is a file, too
 
 
 def resolve(settings: dict[str, Any], contract: Mapping[str, Any], resolver: str) -> float:
