@@ -54,15 +54,20 @@ def is_domain(text: str) -> bool:
 
 
 def is_name(text: str) -> bool:
-    """A name := [domain '/'] path; normalize.go tells the domain by its looks; no image id; at most 255 characters."""
+    """A name := [domain '/'] path; the domain shows by its looks; no image id; at most 255 characters in full."""
     parts = text.split("/")
     head = parts[0]
+    full = text if len(parts) > 1 else f"library/{text}"
     if len(parts) > 1 and ("." in head or ":" in head or head == "localhost" or head.lower() != head):
         parts = parts[1:]
         if not is_domain(head):
             return False
+        if head == "docker.io" and len(parts) == 1:
+            full = f"docker.io/library/{parts[0]}"
+    else:
+        full = f"docker.io/{full}"
     is_id = len(text) == 64 and all(c in "0123456789abcdef" for c in text)
-    return len(text) <= 255 and not is_id and all(is_path_component(part) for part in parts)
+    return len(full) <= 255 and not is_id and all(is_path_component(part) for part in parts)
 
 
 def _accepts(adapter: TypeAdapter[str]) -> Callable[[str], bool]:
@@ -114,7 +119,9 @@ def _almost(draw: st.DrawFn, texts: st.SearchStrategy[str]) -> str:
 
 
 @given(_names)
-@example("a" * 255)
+@example("a" * 237)
+@example("docker.io/" + "a" * 237)
+@example("r.x/" + "a" * 251)
 @example("0" * 63)
 def test_every_name_of_the_grammar_is_taken(name: str) -> None:
     """Made by the grammar, so that long and nested ones come up, too."""
@@ -123,7 +130,9 @@ def test_every_name_of_the_grammar_is_taken(name: str) -> None:
 
 
 @given(_tricky_texts | _almost(_names))
-@example("a" * 256)
+@example("a" * 238)
+@example("docker.io/" + "a" * 238)
+@example("r.x/" + "a" * 252)
 @example("0" * 64)
 @example("localhost")
 @example("localhost/a")

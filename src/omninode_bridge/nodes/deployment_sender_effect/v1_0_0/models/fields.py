@@ -1,7 +1,8 @@
 r"""Field types that several models share.
 
 The reference grammar is that of distribution/reference (github.com/distribution/reference, regexp.go and
-normalize.go): a name is `[domain/]path`, at most 255 characters; a tag is `[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}`.
+normalize.go): a name is `[domain/]path`, at most 255 characters when spelled in full (Engine 20.10 counts the domain,
+newer ones do not); a tag is `[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}`.
 """
 
 import ipaddress
@@ -27,6 +28,7 @@ __all__ = [
 ]
 
 _NAME_MAX_CHARACTERS = 255
+_DEFAULT_DOMAIN, _LIBRARY = "docker.io", "library/"  # what engines put before a name of one part
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
 _PATH = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*", re.ASCII)
 _LABEL = r"(?:[A-Za-z0-9]|[A-Za-z0-9][A-Za-z0-9-]*[A-Za-z0-9])"
@@ -49,9 +51,13 @@ def _container_name(value: str) -> str:
     head, slash, tail = value.partition("/")
     # normalize.go, splitDockerDomain: the part before the first slash is a host only if it looks like one.
     has_domain = bool(slash) and (any(c in head for c in ".:") or head == "localhost" or head != head.lower())
-    path = tail if has_domain else value
-    if len(value) > _NAME_MAX_CHARACTERS:
-        raise ValueError(f"a container name has at most {_NAME_MAX_CHARACTERS} characters")
+    domain, path = (head, tail) if has_domain else (_DEFAULT_DOMAIN, value)
+    library = _LIBRARY if domain == _DEFAULT_DOMAIN and "/" not in path else ""
+    if len(f"{domain}/{library}{path}") > _NAME_MAX_CHARACTERS:
+        raise ValueError(
+            f"a container name has at most {_NAME_MAX_CHARACTERS} characters, those of {_DEFAULT_DOMAIN}/{_LIBRARY}"
+            " included where no registry is named"
+        )
     if (has_domain and not _DOMAIN.fullmatch(head)) or not _PATH.fullmatch(path):
         raise ValueError(
             "a container name is lower-case letters and digits, joined by one . or _, by __ or by dashes, in parts"
