@@ -281,6 +281,19 @@ async def test_closing_lets_what_was_taken_along_arrive(courier: EventCourier, b
     assert all(publisher.closed for publisher in broker.publishers)
 
 
+async def test_closing_lets_what_is_under_way_end(courier: EventCourier, broker: FakeBroker) -> None:
+    """Whoever waits for it gets an answer, and nothing is opened again."""
+    broker.pause = 0.05
+    submitting = [asyncio.ensure_future(submit(courier, key)) for key in "aab"]
+    await asyncio.sleep(0.02)
+
+    await courier.close()
+
+    assert [None] * 3 == [(await one).error for one in submitting]
+    assert 1 == broker.opened
+    assert [] == [thread for thread in threading.enumerate() if thread.name == "outbox"]
+
+
 async def test_closing_waits_no_longer_than_the_deadline(courier: EventCourier, broker: FakeBroker) -> None:
     """Of the event that took the others along."""
     broker.script("a", Fault.REFUSED, Fault.HANGS)

@@ -70,6 +70,7 @@ class EventCourier:
         self._connection = None if open_publisher is None else BrokerConnection(open_publisher)
         self._deliverer = None if self._connection is None else Deliverer(self._outbox, self._connection)
         self._under_way = 0
+        self._quiet = asyncio.Event()  # set where nothing is under way
         self._sweeping: asyncio.Task[None] | None = None
         self._lingering: asyncio.TimerHandle | None = None
 
@@ -87,11 +88,11 @@ class EventCourier:
             DeploymentSenderError: KAFKA_PUBLISH_FAILED when the outbox did not accept the event.
         """
         deadline = asyncio.get_running_loop().time() + timeout_seconds
-        if self._deliverer is None:
-            await self._accept(OutboxFile.accept, event, deadline)
-            return Outcome(None, queued=True, error=None, newly_sent=0)
         delivery, error = None, None
         with self._working():
+            if self._deliverer is None:
+                await self._accept(OutboxFile.accept, event, deadline)
+                return Outcome(None, queued=True, error=None, newly_sent=0)
             accepted = await self._accept(OutboxFile.accept_to_deliver, event, deadline)
             try:
                 async with asyncio.timeout_at(deadline):
@@ -172,15 +173,15 @@ class EventCourier:
         return await self._outbox.run(OutboxFile.drop, event_id)
 
     async def close(self) -> None:
-        """Let what is delivered in the background end, within its deadline, then leave all; twice is safe."""
+        """Let what is under way end, within its deadline, then leave broker and outbox; twice is safe."""
         try:
-            if (sweeping := self._sweeping) is not None:
-                try:
-                    await asyncio.wait({sweeping})
-                except asyncio.CancelledError:
-                    sweeping.cancel()
-                    await asyncio.wait({sweeping})
-                    raise
+            while self._under_way or self._sweeping is not None:
+                await (self._quiet.wait() if self._sweeping is None else asyncio.wait({self._sweeping}))
+        except asyncio.CancelledError:
+            if self._sweeping is not None:
+                self._sweeping.cancel()
+                await asyncio.wait({self._sweeping})
+            raise
         finally:
             try:
                 if self._connection is not None:
@@ -205,11 +206,13 @@ class EventCourier:
     def _working(self) -> Iterator[None]:
         """Keep the right to deliver meanwhile, and a little longer: the next event often comes soon."""
         self._under_way += 1
+        self._quiet.clear()
         try:
             yield
         finally:
             self._under_way -= 1
             if not self._under_way:
+                self._quiet.set()
                 if self._lingering is not None:
                     self._lingering.cancel()
                 self._lingering = asyncio.get_running_loop().call_later(_LINGER_SECONDS, self._rest)
