@@ -98,7 +98,7 @@ async def _served(app: Starlette, sock: socket.socket, context: ssl.SSLContext |
         server_header=False,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
-    config.load()
+    await asyncio.to_thread(config.load)  # imports what it needs, for a tenth of a second
     config.ssl = context
     server = _Server(config)
     task = asyncio.create_task(server.serve([sock]), name="deployment receiver")
