@@ -8,12 +8,19 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.pipeline.errors impor
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"{", b'{"a": 1, "a": 2}', b'{"a": 1} x', b"\xff", '{"a": 1}'.encode("utf-16"), b"[" * 100_000],
+    [b"", b"{", b'{"a": 1, "a": 2}', b'{"a": 1} x', b"\xff", '{"a": 1}'.encode("utf-16"), b"[" * 40_000],
     ids=["empty", "open", "key twice", "more behind", "no UTF-8", "UTF-16", "deep"],
 )
 def test_refused(data: bytes) -> None:
     """What is no sound JSON in UTF-8 is refused."""
     with pytest.raises(ArchiveError, match=r"x\.json"):
+        parsed(data, "x.json")
+
+
+@pytest.mark.parametrize("data", [b"[" + b"[]," * 50_000 + b"[]]", b"[" + b"1," * 50_000 + b"1]"])
+def test_too_many_values(data: bytes) -> None:
+    """A document that would hold up all other threads is not parsed."""
+    with pytest.raises(ArchiveError, match="more than 50000 values"):
         parsed(data, "x.json")
 
 

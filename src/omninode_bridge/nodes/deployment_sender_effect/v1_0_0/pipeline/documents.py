@@ -13,13 +13,18 @@ __all__ = ["field", "parsed"]
 
 T = TypeVar("T")
 
+# Python's parser lets no other thread run. So many values take it about 10 ms; a real configuration has some hundreds.
+_VALUES_MAX = 50_000
+
 
 def parsed(data: bytes, name: str) -> Any:
     """Read a document.
 
     Raises:
-        ArchiveError: It is no JSON in UTF-8, or an object in it holds a key twice.
+        ArchiveError: It is no JSON in UTF-8, an object in it holds a key twice, or it holds more values than any image.
     """
+    if sum(data.count(mark) for mark in (b"[", b"{", b",")) > _VALUES_MAX:
+        raise ArchiveError(f"{name!r} holds more than {_VALUES_MAX} values")
     try:
         return json.loads(data.decode(), object_pairs_hook=_unique)
     except (ValueError, RecursionError) as exc:
