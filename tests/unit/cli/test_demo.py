@@ -1,6 +1,7 @@
 """`deployment-sender demo` with an engine in memory; the real one is in tests/integration."""
 
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ from support.engine import FakeEngine
 
 if TYPE_CHECKING:
     from .conftest import CommandLine
+
+PACKAGE = "omninode_bridge.nodes.deployment_sender_effect.v1_0_0"
 
 
 @pytest.fixture(autouse=True)
@@ -93,3 +96,15 @@ def test_an_image_that_is_not_there_afterwards_is_a_failure(cli: "CommandLine") 
 
     assert 1 == printed.code
     assert "is not in the engine, though the receiver said so" in printed.err
+
+
+def test_without_the_extra_receiver_one_sentence_says_so(cli: "CommandLine", monkeypatch: pytest.MonkeyPatch) -> None:
+    """And nothing is begun."""
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    monkeypatch.delitem(
+        sys.modules, "omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.server", raising=False
+    )
+    printed = cli.run("demo")
+
+    assert (1, []) == (printed.code, cli.engine.calls)
+    assert "error: the demo brings a receiver: pip install 'omninode-deployment-sender[cli,receiver]'\n" == printed.err
