@@ -26,7 +26,7 @@ from support.scripted_receiver import Reply, ScriptedReceiver, receipt
 from support.sending import KEY, SECRET, Sender, steady_loop
 
 CONTENT = os.urandom(1_500_000)
-LARGE_BYTES = 48_000_000  # far more than sockets hold
+LARGE_BYTES = 24_000_000  # far more than sockets hold
 NO_ENGINE = {"DOCKER_HOST": "tcp://127.0.0.1:1"}
 
 Told = tuple[ErrorCode | None, int]
@@ -101,7 +101,7 @@ async def test_17_a_413_is_heard_every_time(sender: Sender, large: str, package:
     """From our receiver, which says it before the first byte of the file, and once; a smaller one goes through."""
     with ReceiverProcess(tmp_path / "receiver", "--max-package-size-gb", "0.01", environ=NO_ENGINE) as receiver:
         async with sender.node() as node:
-            for _ in range(10):
+            for _ in range(5):
                 output = await sender.send(node, large, receiver.url)
 
                 assert (ErrorCode.PACKAGE_TOO_LARGE, 1) == told(output)
@@ -117,7 +117,7 @@ async def test_17_a_413_of_a_rude_receiver_is_heard_every_time(sender: Sender, l
         ScriptedReceiver(Reply(413, "no", read_bytes=0, end=end)) as receiver,  # type: ignore[arg-type]
         sender.node() as node,
     ):
-        for _ in range(10):
+        for _ in range(5):
             assert (ErrorCode.PACKAGE_TOO_LARGE, 1) == told(await sender.send(node, large, receiver.url))
 
 
@@ -246,7 +246,7 @@ async def test_19_a_transfer_that_always_breaks_fails(sender: Sender, large: str
         assert 3 == proxy.connections
         assert (await sender.send(node, large, proxy.url)).success
     assert (ErrorCode.TRANSFER_FAILED, 3) == told(output)
-    assert "Connection reset by peer" in str(output.error_message)
+    assert "broke: " in str(output.error_message)
 
 
 async def test_19_breaking_ends_with_the_transfers_time(sender: Sender, large: str) -> None:

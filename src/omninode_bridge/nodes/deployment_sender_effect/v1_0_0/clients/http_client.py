@@ -34,8 +34,9 @@ _CLIENT_TLS_RECOVERY = (
     "Let DEPLOYMENT_SENDER_CLIENT_CERT and DEPLOYMENT_SENDER_CLIENT_KEY name a valid certificate by one that the"
     " receiver's tls_client_ca names; then transfer again."
 )
-_PROTOCOL_RECOVERY = (
-    "See that it is a receiver that listens there, and whether it wants https in its URL; then transfer again."
+_BROKEN_RECOVERY = (
+    "Check the network between both machines, that it is a receiver that listens there, and that its URL says https if"
+    " it speaks TLS; then transfer again."
 )
 # RFC 8446 section 6.2, in OpenSSL's words: what the other side says of our certificate, or of none.
 _CERTIFICATE_REFUSED = re.compile(r"ALERT_(\w*CERTIFICATE\w*|UNKNOWN_CA|ACCESS_DENIED|HANDSHAKE_FAILURE)")
@@ -180,8 +181,7 @@ def _translated(url: str) -> Iterator[None]:
         if _is_certificate_refused(exc):  # TLS 1.3 tells it after the handshake
             raise _unreachable(where, exc) from exc
         message = f"the connection to {where} broke: {_reason(exc)}"
-        recovery = _PROTOCOL_RECOVERY if isinstance(exc, httpcore.RemoteProtocolError) else None
-        raise DeploymentSenderError(ErrorCode.TRANSFER_FAILED, message, recovery=recovery, retry=True) from exc
+        raise DeploymentSenderError(ErrorCode.TRANSFER_FAILED, message, recovery=_BROKEN_RECOVERY, retry=True) from exc
     except httpx.InvalidURL as exc:
         message = f"{where} is no address that can be connected to: {exc}"
         raise DeploymentSenderError(ErrorCode.REMOTE_UNREACHABLE, message, retry=False) from exc
