@@ -124,3 +124,10 @@ def test_the_help_in_the_readme_is_what_the_command_prints() -> None:
     )
 
     assert f"```\n{done.stdout.strip()}\n```" in README.read_text()
+
+
+def test_every_file_that_holds_a_promise_is_there() -> None:
+    """A test that was renamed is renamed in the page too."""
+    named = re.findall(r"`((?:tests|fuzz)/[^`]*)`", (ROOT / "docs" / "reliability.md").read_text())
+
+    assert [] == [name for name in named if not (ROOT / name).exists()]
