@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from support.engine import RealEngine
 from support.receiver_process import ReceiverProcess
 
