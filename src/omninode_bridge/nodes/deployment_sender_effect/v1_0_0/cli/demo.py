@@ -23,6 +23,9 @@ __all__ = ["demo"]
 
 _RECEIVER_EXTRA = {"httptools", "python_multipart", "starlette", "uvicorn"}
 
+# Makes it another image than one that was built from the same context by hand, so that removing it removes it.
+_LABELS = {"omninode.deployment.demo": "true"}
+
 ContextOption = Annotated[
     Path | None, typer.Option(metavar="DIR", help="A folder with a Dockerfile instead of the demo's own.")
 ]
@@ -78,6 +81,7 @@ def _build(context: Path, base_image: str | None) -> ModelContainerPackageInput:
         image_tag=TAG,
         build_context=str(context),
         build_args={"BASE_IMAGE": base_image} if base_image else {},
+        labels=_LABELS,
         correlation_id=str(uuid4()),
     )
 

@@ -1,5 +1,6 @@
 """The numbered steps of the demo."""
 
+from contextlib import suppress
 from pathlib import Path
 
 from ..errors import DeploymentSenderError, ErrorCode
@@ -71,6 +72,8 @@ class Demo:
 
     async def _travel(self, journey: Journey, url: str) -> bool:
         self._begin(f"A Dockerfile becomes a package: {_shown(self._build.build_context)}")
+        with suppress(DeploymentSenderError):  # that of an earlier demo would stay without a name
+            await self._engine.remove_image(_IMAGE)
         package = await journey.package()
         self.document["package"] = document(package)
         if not package.success or package.package_id is None:
