@@ -8,7 +8,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,11 +33,10 @@ Told = tuple[ErrorCode | None, int]
 
 
 @pytest.fixture
-async def sender(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> AsyncIterator[Sender]:
-    """Whoever sends; when the test is over, the loop was never kept busy and no line of the log held the key."""
+def sender(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[Sender]:
+    """Whoever sends; when the test is over, no line of the log has held the key."""
     caplog.set_level(logging.DEBUG)
-    async with steady_loop():
-        yield Sender(tmp_path / "packages")
+    yield Sender(tmp_path / "packages")
     assert SECRET not in caplog.text
 
 
@@ -66,6 +65,17 @@ async def page(receiver: ReceiverProcess, path: str) -> httpx.Response:
     """Ask the receiver for something."""
     async with httpx.AsyncClient(base_url=receiver.url, trust_env=False) as client:
         return await client.get(path)
+
+
+async def test_a_loop_that_is_kept_busy_is_seen() -> None:
+    """The guard around every transfer here bites."""
+    with pytest.raises(AssertionError):
+        async with steady_loop():
+            await asyncio.sleep(0)
+            end = time.thread_time() + 0.06
+            while time.thread_time() < end:
+                pass
+            await asyncio.sleep(0.05)
 
 
 # Row 16: refused, no such host

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +10,15 @@ import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0 import DeploymentSenderError, ErrorCode
 from support.scripted_receiver import Reply, ScriptedReceiver, receipt
-from support.sending import KEY, Sender, steady_loop
+from support.sending import KEY, Sender
 
 METADATA = "169.254.169.254"
 
 
 @pytest.fixture
-async def sender(tmp_path: Path) -> AsyncIterator[Sender]:
-    """Whoever sends; the loop is never kept busy."""
-    async with steady_loop():
-        yield Sender(tmp_path / "packages")
+def sender(tmp_path: Path) -> Sender:
+    """Whoever sends."""
+    return Sender(tmp_path / "packages")
 
 
 @pytest.fixture

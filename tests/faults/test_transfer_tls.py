@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,7 +14,7 @@ import pytest
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0 import DeploymentSenderError, ErrorCode
 from support.certificates import Authority, Certificate
 from support.receiver_process import ReceiverProcess
-from support.sending import KEY, Sender, steady_loop
+from support.sending import KEY, Sender
 
 LARGE_BYTES = 24_000_000  # far more than sockets hold
 CURL_EMPTY_REPLY = 52  # curl(1)
@@ -23,10 +23,9 @@ ENVIRON = {"DOCKER_HOST": "tcp://127.0.0.1:1", "DEPLOYMENT_RECEIVER_SIGNING_KEYS
 
 
 @pytest.fixture
-async def sender(tmp_path: Path) -> AsyncIterator[Sender]:
-    """Whoever sends; the loop is never kept busy."""
-    async with steady_loop():
-        yield Sender(tmp_path / "packages")
+def sender(tmp_path: Path) -> Sender:
+    """Whoever sends."""
+    return Sender(tmp_path / "packages")
 
 
 @pytest.fixture

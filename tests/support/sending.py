@@ -54,12 +54,15 @@ class Sender:
     async def send(
         self, node: NodeDeploymentSenderEffect, package_id: str, url: str, **asked: Any
     ) -> ModelPackageTransferOutput:
-        """Transfer a package; it is enough when the receiver has it."""
+        """Transfer a package; it is enough when the receiver has it. The loop is not kept busy for long meanwhile."""
         self.told = 0
         request = ModelPackageTransferInput.read(
             {"package_id": package_id, "remote_receiver_url": url, "wait_for": "received"} | asked
         )
-        output = await node.transfer_package(request, on_progress=lambda step: setattr(self, "told", step.done_bytes))
+        async with steady_loop():
+            output = await node.transfer_package(
+                request, on_progress=lambda step: setattr(self, "told", step.done_bytes)
+            )
         assert SECRET not in repr(output)
         return output
 
