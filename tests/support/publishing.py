@@ -21,8 +21,8 @@ PACKAGE_IDS = [str(UUID(int=n, version=4)) for n in range(5)]
 def start(folder: Path, servers: str, name: str, count: int, *rest: str) -> subprocess.Popen[str]:
     """Start such a process."""
     command = [sys.executable, "-m", "support.publishing", str(folder), servers, name, str(count), *rest]
-    tests = str(Path(__file__).parents[1])
-    return subprocess.Popen(command, env=os.environ | {"PYTHONPATH": tests}, stdout=subprocess.PIPE, text=True)
+    path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    return subprocess.Popen(command, env=os.environ | {"PYTHONPATH": path}, stdout=subprocess.PIPE, text=True)
 
 
 def request(name: str, number: int) -> ModelKafkaPublishInput:
