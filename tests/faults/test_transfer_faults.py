@@ -23,7 +23,7 @@ from support.engine import RealEngine
 from support.fault_proxy import Fault, FaultProxy
 from support.receiver_process import ReceiverProcess
 from support.scripted_receiver import Reply, ScriptedReceiver, receipt
-from support.sending import KEY, SECRET, Sender, steady_loop
+from support.sending import KEY, SECRET, Sender
 
 CONTENT = os.urandom(1_500_000)
 LARGE_BYTES = 24_000_000  # far more than sockets hold
@@ -65,22 +65,6 @@ async def page(receiver: ReceiverProcess, path: str) -> httpx.Response:
     """Ask the receiver for something."""
     async with httpx.AsyncClient(base_url=receiver.url, trust_env=False) as client:
         return await client.get(path)
-
-
-async def burn() -> None:
-    """Keep the loop busy for longer than anything of ours may."""
-    async with steady_loop():
-        await asyncio.sleep(0)
-        end = time.thread_time() + 0.06
-        while time.thread_time() < end:
-            pass
-        await asyncio.sleep(0.05)
-
-
-async def test_a_loop_that_is_kept_busy_is_seen() -> None:
-    """The guard around every transfer here bites."""
-    with pytest.raises(AssertionError):
-        await burn()
 
 
 # Row 16: refused, no such host

@@ -1,7 +1,5 @@
-"""A node that sends packages, watched: its loop, what it leaves behind, and what it lets slip."""
+"""A node that sends packages, watched: what it leaves behind and what it lets slip."""
 
-import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -14,12 +12,10 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0 import (
 )
 from support.stored import keep_package
 
-__all__ = ["KEY", "SECRET", "Sender", "steady_loop"]
+__all__ = ["KEY", "SECRET", "Sender"]
 
 SECRET = "0123456789abcdef0123456789abcdef"
 KEY = f"main:{SECRET}"
-_TICK_SECONDS = 0.01
-_STALL_SECONDS = 0.05
 
 
 class Sender:
@@ -54,15 +50,12 @@ class Sender:
     async def send(
         self, node: NodeDeploymentSenderEffect, package_id: str, url: str, **asked: Any
     ) -> ModelPackageTransferOutput:
-        """Transfer a package; it is enough when the receiver has it. The loop is not kept busy for long meanwhile."""
+        """Transfer a package; it is enough when the receiver has it."""
         self.told = 0
         request = ModelPackageTransferInput.read(
             {"package_id": package_id, "remote_receiver_url": url, "wait_for": "received"} | asked
         )
-        async with steady_loop():
-            output = await node.transfer_package(
-                request, on_progress=lambda step: setattr(self, "told", step.done_bytes)
-            )
+        output = await node.transfer_package(request, on_progress=lambda step: setattr(self, "told", step.done_bytes))
         assert SECRET not in repr(output)
         return output
 
@@ -74,27 +67,3 @@ def _opened() -> list[str]:
         with suppress(OSError):
             found.append(str(path.readlink()))
     return sorted(name for name in found if name.endswith(".tar.gz"))
-
-
-@asynccontextmanager
-async def steady_loop() -> AsyncIterator[None]:
-    """See that nothing keeps the loop busy for too long.
-
-    What counts is the time that the loop's own thread computes between two ticks: how late a tick is on the wall's
-    clock also tells what else runs on the machine. What blocks without computing is seen by blockbuster.
-    """
-    worst = 0.0
-
-    async def tick() -> None:
-        nonlocal worst
-        while True:
-            before = time.thread_time()
-            await asyncio.sleep(_TICK_SECONDS)
-            worst = max(worst, time.thread_time() - before)
-
-    ticking = asyncio.ensure_future(tick())
-    try:
-        yield
-    finally:
-        ticking.cancel()
-    assert worst < _STALL_SECONDS
