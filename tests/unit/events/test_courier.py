@@ -490,7 +490,8 @@ async def test_another_process_may_drop_this_ones_event(
     outcome = await submitting
 
     assert outcome.error is not None
-    assert "the event was dropped" == outcome.error.message
+    # The two steps are two transactions: whoever waits may look in between.
+    assert outcome.error.message in {"the event was dropped", "the event was set aside: too large"}
 
 
 async def test_a_flush_waits_for_the_process_that_delivers(
