@@ -22,7 +22,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import Deploym
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import PackageUpload
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.signature import SignedRequest, new_nonce, sign
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.upload import UploadFields
-from support.archives import image_archive, layer
+from support.archives import config_of, image_archive, layer, sha256
 from support.engine import RealEngine
 from support.receiver_process import ReceiverProcess
 from support.uploads import an_uploader
@@ -116,8 +116,8 @@ def test_an_archive_cannot_move_a_name_that_was_not_announced(real_engine: RealE
     package = tmp_path / "package"
     package.write_bytes(image_archive("legacy", victim))
     with ReceiverProcess(tmp_path / "store") as receiver:
-        state = finished(receiver.url, curl(receiver.url, package, announced(package, announced_as))[1])
-    assert (state["status"], state["error_code"]) == ("failed", "VALIDATION_ERROR")
+        status, answer = curl(receiver.url, package, announced(package, announced_as))
+    assert (status, answer["error_code"]) == (422, "VALIDATION_ERROR")
     assert image_id(real_engine, victim) == before
 
 
@@ -177,14 +177,14 @@ def upload(package: bytes, file: io.BytesIO | Any, url: str) -> PackageUpload:
         container_name="hello",
         image_tag="1.0",
         compression="gzip",
-        image_id=f"sha256:{'0' * 64}",
+        image_id=f"sha256:{sha256(config_of([layer()]))}",
         verify_checksum=True,
     )
 
 
 async def test_our_own_sender_is_let_in_with_its_key(signed: Callable[[], ReceiverProcess], tmp_path: Path) -> None:
     """And may ask for the state; the log holds no secret."""
-    package = gzip.compress(os.urandom(100_000))
+    package = gzip.compress(image_archive())
     (tmp_path / "package").write_bytes(package)
     uploader = an_uploader(signing_key=_KEY)
     with signed() as receiver, (tmp_path / "package").open("rb") as file:
@@ -214,19 +214,20 @@ async def test_our_own_sender_is_sent_away_without_a_key(signed: Callable[[], Re
 
 def test_a_replayed_upload_is_refused_after_a_restart(signed: Callable[[], ReceiverProcess], tmp_path: Path) -> None:
     """Byte for byte the same request, to the same address."""
+    package = image_archive()
     fields = {
         "package_id": str(uuid4()),
-        "checksum": blake3(b"x").hexdigest(),
+        "checksum": blake3(package).hexdigest(),
         "container_name": "hello",
         "image_tag": "1.0",
     }
-    signed_for = SignedRequest.for_upload("receiver", "/deploy", UploadFields.read(fields), 1)
+    signed_for = SignedRequest.for_upload("receiver", "/deploy", UploadFields.read(fields), len(package))
     header = sign("k1", b"s" * 32, signed_for, now=int(time.time()), nonce=new_nonce())
     headers = {"Host": "receiver", "Authorization": header}
     statuses = []
     for _ in range(2):
         with signed() as receiver:
-            answer = httpx.post(f"{receiver.url}/deploy", data=fields, files={"package": b"x"}, headers=headers)
+            answer = httpx.post(f"{receiver.url}/deploy", data=fields, files={"package": package}, headers=headers)
             statuses.append(answer.status_code)
     assert statuses == [201, 401]
 

@@ -21,6 +21,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import ImageEng
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.upload import UploadFields
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments import Deployment, Deployments
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.images import ImageLoader, container_name
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.packages import Packages
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.shared import Shared
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.workers import Workers
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.settings import ReceiverSettings
@@ -84,7 +85,7 @@ def make(tmp_path: Path, workers: Workers) -> Make:
         deployments = Deployments(tmp_path, workers)
         await deployments.open()
         shared = Shared(await asyncio.to_thread(ReceiverSettings, **settings), workers, deployments)
-        loader = ImageLoader(shared, open_engine, patience_seconds=(0.01, 0.01))
+        loader = ImageLoader(shared, Packages(shared), open_engine, patience_seconds=(0.01, 0.01))
         yield Loading(loader, shared, used)
         await loader.close()
 
@@ -285,7 +286,7 @@ async def test_an_engine_that_could_not_be_opened_is_opened_again(tmp_path: Path
     deployments = Deployments(tmp_path, workers)
     await deployments.open()
     shared = Shared(await asyncio.to_thread(ReceiverSettings), workers, deployments)
-    loading = Loading(ImageLoader(shared, open_engine, patience_seconds=(0.01,)), shared, engine)
+    loading = Loading(ImageLoader(shared, Packages(shared), open_engine, patience_seconds=(0.01,)), shared, engine)
     assert (await loading.ended(image_archive(), will_run=True)).status == "running"
     await loading.loader.close()
     assert opened == 2

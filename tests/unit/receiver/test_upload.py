@@ -1,6 +1,7 @@
 """Uploads, over real TCP."""
 
 import asyncio
+import gzip
 import json
 import os
 import resource
@@ -18,7 +19,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import ErrorCo
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.signature import SignedRequest, new_nonce, sign
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.upload import UploadFields
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.limits import FORM_OVERHEAD_MAX_BYTES
-from support.archives import image_archive
+from support.archives import image_archive, layer
 from support.receiver import Running, Start, form, until
 
 _KEY = f"k1:{'s' * 32}"
@@ -118,9 +119,14 @@ async def test_a_receiver_that_runs_containers_runs_them(start: Start, package: 
     assert list(receiver.engine.containers) == ["hello"]
 
 
+def large(size: int) -> bytes:
+    """Make a package of somewhat more than a size."""
+    return image_archive(layers=[layer(noise=os.urandom(size))])
+
+
 async def test_a_large_package_passes_in_pieces(start: Start) -> None:
     """Of several MB, not of a round size."""
-    package = os.urandom(5_000_011)
+    package = large(5_000_011)
     async with start() as receiver:
         assert (await receiver.upload(package)).status_code == 201
         (name,) = receiver.packages()
@@ -142,7 +148,7 @@ async def test_a_package_that_arrives_again_is_the_same_deployment(start: Start,
 
 async def test_a_package_that_arrives_again_need_not_be_sent_again(start: Start) -> None:
     """Its sender is answered when the fields are there; one that sends it all nevertheless is read to its end."""
-    package_id, package = str(uuid4()), os.urandom(3_000_000)
+    package_id, package = str(uuid4()), large(3_000_000)
     async with start() as receiver:
         assert (await receiver.upload(package, package_id=package_id)).status_code == 201
         slow = Slow(receiver, package, package_id=package_id)
@@ -223,12 +229,49 @@ async def test_two_uploads_of_one_id_at_once_with_different_bytes_cannot_both_be
     """The second to end is refused."""
     package_id = str(uuid4())
     async with start() as receiver:
-        slow = Slow(receiver, b"different", package_id=package_id)
+        slow = Slow(receiver, image_archive("legacy"), package_id=package_id)
         await slow.send(-10)
         await until(lambda: len(receiver.staged()) == 1)
         await receiver.upload(package, package_id=package_id)
         assert (await slow.finish())[0] == 409
         assert (len(receiver.packages()), receiver.staged()) == (1, [])
+
+
+@pytest.mark.parametrize("package", [b"no archive", image_archive(reference="other:1.0")])
+async def test_a_package_that_may_not_be_loaded_is_refused_and_not_kept(start: Start, package: bytes) -> None:
+    """With 422; the engine never hears of it."""
+    async with start() as receiver:
+        response = await receiver.upload(package)
+        assert (response.status_code, response.json()["error_code"]) == (422, "VALIDATION_ERROR")
+        assert (receiver.packages(), receiver.staged(), receiver.engine.calls) == ([], [], [])
+
+
+async def test_a_package_that_unpacks_to_too_much_is_refused_and_not_kept(start: Start) -> None:
+    """With 413, as one that is too large by itself."""
+    async with start(max_package_size_gb=0.0001) as receiver:
+        response = await receiver.upload(gzip.compress(bytes(1_000_001)))
+        assert (response.status_code, response.json()["error_code"]) == (413, "PACKAGE_TOO_LARGE")
+        assert (receiver.packages(), receiver.staged()) == ([], [])
+
+
+async def test_a_large_package_is_answered_before_it_is_read_through(start: Start) -> None:
+    """What is wrong with it shows in its state then, and the engine still never hears of it."""
+    async with start() as receiver:
+        response = await receiver.upload(bytes(64 << 20) + b"!")
+        assert response.status_code == 201
+        state = await receiver.finished(response.json()["deployment_id"])
+        assert (state["status"], state["error_code"]) == ("failed", "VALIDATION_ERROR")
+        assert receiver.engine.calls == []
+
+
+async def test_a_package_that_cannot_be_read_again_is_told(start: Start, package: bytes) -> None:
+    """With 500: only its removal between writing and reading shows it here."""
+    async with start() as receiver:
+        slow = Slow(receiver, package)
+        await slow.send(-10)
+        await until(lambda: len(receiver.staged()) == 1)
+        (receiver.store / "staging" / receiver.staged()[0] / "package").unlink()
+        assert (await slow.finish())[0] == 500
 
 
 async def test_wrong_bytes_are_refused_and_not_kept(start: Start, package: bytes) -> None:
@@ -272,10 +315,10 @@ async def test_a_package_that_says_it_is_too_large_is_refused(start: Start) -> N
 
 async def test_a_package_that_grows_too_large_is_refused(start: Start) -> None:
     """Without a Content-Length, within a piece of the limit; a byte less is taken."""
-    async with start(max_package_size_gb=0.001) as receiver:
+    fitting = large(1_000_000)
+    async with start(max_package_size_gb=len(fitting) / 1e9) as receiver:
 
-        async def send(size: int) -> httpx.Response:
-            package = bytes(size)
+        async def send(package: bytes) -> httpx.Response:
             whole = httpx.Request("POST", "http://x", data=form(package), files={"package": ("p", package)})
 
             async def chunks() -> AsyncIterator[bytes]:
@@ -284,8 +327,8 @@ async def test_a_package_that_grows_too_large_is_refused(start: Start) -> None:
             headers = {"Content-Type": whole.headers["Content-Type"]}
             return await receiver.client.post("/deploy", content=chunks(), headers=headers)
 
-        assert (await send(1_000_000)).status_code == 201
-        assert (await send(1_000_001)).status_code == 413
+        assert (await send(fitting)).status_code == 201
+        assert (await send(fitting + b"\0")).status_code == 413
         assert (len(receiver.packages()), receiver.staged()) == (1, [])
 
 
@@ -367,13 +410,14 @@ def files_at_most(size: int) -> Iterator[None]:
 
 async def test_a_full_disk_is_told(start: Start, caplog: pytest.LogCaptureFixture) -> None:
     """With 507, nothing is left, and there is room for the next one; only our own log names folders."""
+    package = large(3 << 20)
     async with start() as receiver:
         with files_at_most(1 << 20):
-            response = await receiver.upload(bytes(3 << 20))
+            response = await receiver.upload(package)
         assert told(response) == (507, "TRANSFER_FAILED", "the receiver's disk is full")
         assert (receiver.packages(), receiver.staged()) == ([], [])
         assert str(receiver.store) in caplog.text
-        assert (await receiver.upload(bytes(3 << 20))).status_code == 201
+        assert (await receiver.upload(package)).status_code == 201
 
 
 async def test_a_store_that_cannot_be_written_is_told(start: Start, package: bytes) -> None:

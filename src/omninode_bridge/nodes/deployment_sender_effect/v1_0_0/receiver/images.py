@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import logging
 import re
-import threading
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing
 from weakref import WeakValueDictionary
@@ -13,8 +12,8 @@ from ..errors import DeploymentSenderError, ErrorCode
 from ..pipeline.archive import ImageArchive
 from ..ports import ImageEngine
 from .deployments import Deployment
-from .limits import LOADS_AT_ONCE, UNPACKED_FACTOR
-from .packages import check_package, unpacked
+from .limits import LOADS_AT_ONCE
+from .packages import Packages
 from .shared import Shared
 
 __all__ = ["LABEL_PREFIX", "ImageLoader", "container_name"]
@@ -41,6 +40,7 @@ class ImageLoader:
 
     Args:
         shared: The receiver's own.
+        packages: Reads them.
         open_engine: Opens the engine when the first package is to be loaded.
         patience_seconds: How long to wait before each further try when the engine does not answer.
     """
@@ -48,11 +48,12 @@ class ImageLoader:
     def __init__(
         self,
         shared: Shared,
+        packages: Packages,
         open_engine: Callable[[], Awaitable[ImageEngine]],
         patience_seconds: Sequence[float] = _PATIENCE_SECONDS,
     ) -> None:
         self._settings = shared.settings
-        self._workers = shared.workers
+        self._packages = packages
         self._deployments = shared.deployments
         self._counters = shared.counters
         self._open_engine = open_engine
@@ -69,9 +70,14 @@ class ImageLoader:
             _log.info("%s: taken up again: %s", deployment.deployment_id, deployment.reference)
             self.submit(deployment)
 
-    def submit(self, deployment: Deployment) -> None:
-        """Load an image as soon as its turn comes."""
-        task = asyncio.create_task(self._deploy(deployment), name=f"deployment {deployment.deployment_id}")
+    def submit(self, deployment: Deployment, checked: ImageArchive | None = None) -> None:
+        """Load an image as soon as its turn comes.
+
+        Args:
+            deployment: Its package is kept.
+            checked: What the package holds, if it was read through already.
+        """
+        task = asyncio.create_task(self._deploy(deployment, checked), name=f"deployment {deployment.deployment_id}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -83,13 +89,13 @@ class ImageLoader:
         if self._engine is not None:
             await self._engine.close()
 
-    async def _deploy(self, deployment: Deployment) -> None:
+    async def _deploy(self, deployment: Deployment, checked: ImageArchive | None) -> None:
         # Two images of one name must not race for it: the one that arrived last has the last word.
         name = self._names.setdefault(deployment.reference, asyncio.Lock())
         async with name, self._slots:
             try:
                 async with asyncio.timeout(self._settings.load_timeout_seconds):
-                    await self._load(deployment)
+                    await self._load(deployment, checked)
             except DeploymentSenderError as exc:
                 await self._fail(deployment, exc.code, exc.message)
             except TimeoutError:
@@ -101,9 +107,10 @@ class ImageLoader:
                 _log.exception("%s: unexpected", deployment.deployment_id)
                 await self._fail(deployment, ErrorCode.TRANSFER_FAILED, f"unexpected in the receiver: {exc!r}")
 
-    async def _load(self, deployment: Deployment) -> None:
+    async def _load(self, deployment: Deployment, checked: ImageArchive | None) -> None:
         self._tell(await self._deployments.change(deployment.deployment_id, status="loading"))
-        archive = await self._check(deployment)
+        path = self._deployments.package_file(deployment)
+        archive = checked or await self._packages.check(path, deployment)
         image_id = await self._patiently(lambda engine: self._feed(engine, deployment, archive))
         self._counters.add("loads_succeeded_total")
         self._tell(await self._deployments.change(deployment.deployment_id, status="loaded", image_id=image_id))
@@ -113,21 +120,9 @@ class ImageLoader:
             changes = {"status": "running", "container_id": container_id}
             self._tell(await self._deployments.change(deployment.deployment_id, **changes))
 
-    async def _check(self, deployment: Deployment) -> ImageArchive:
-        stop = threading.Event()
-        path = self._deployments.package_file(deployment)
-        work = self._workers.begin(check_package, path, deployment, max_bytes=self._max_unpacked_bytes, stop=stop)
-        try:
-            return await asyncio.shield(work)
-        except asyncio.CancelledError:
-            stop.set()
-            await asyncio.wait([work])
-            work.exception()  # says that it was stopped; nobody else asks
-            raise
-
     async def _feed(self, engine: ImageEngine, deployment: Deployment, archive: ImageArchive) -> str:
         path = self._deployments.package_file(deployment)
-        with closing(unpacked(path, deployment, max_bytes=self._max_unpacked_bytes)) as pieces:
+        with closing(self._packages.unpacked(path, deployment)) as pieces:
             await engine.load(pieces)
         facts = await engine.inspect(deployment.reference)
         if facts is None or facts.diff_ids != tuple(layer.diff_id for layer in archive.layers):
@@ -169,7 +164,3 @@ class ImageLoader:
     def _tell(deployment: Deployment) -> None:
         why = f": {deployment.error_code}: {deployment.error_message}" if deployment.status == "failed" else ""
         _log.info("%s: %s %s%s", deployment.deployment_id, deployment.reference, deployment.status, why)
-
-    @property
-    def _max_unpacked_bytes(self) -> int:
-        return self._settings.max_package_size_bytes * UNPACKED_FACTOR

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 __all__ = [
+    "CHECKED_FIRST_MAX_BYTES",
+    "CHECKS_AT_ONCE",
     "FIELDS_MAX",
     "FIELD_MAX_BYTES",
     "FORM_OVERHEAD_MAX_BYTES",
@@ -43,9 +45,13 @@ FORM_OVERHEAD_MAX_BYTES = (FIELDS_MAX + 2) * (FIELD_MAX_BYTES + 8 * 4224 + 512)
 PIECE_BYTES = 1 << 20
 # The disk is told to begin writing whenever so much has come; a multiple of the pieces.
 WRITEBACK_BYTES = 16 * PIECE_BYTES
-# Threads for that, beside one for each load.
+# Threads for that, beside one for each check and each load.
 WRITERS = 4
+CHECKS_AT_ONCE = 2
 LOADS_AT_ONCE = 2
+
+# Up to this size a package is read through before it is kept and answered: a fifth of a second for gzip.
+CHECKED_FIRST_MAX_BYTES = 64 << 20
 
 # An image may unpack to this many times the limit on a package.
 UNPACKED_FACTOR = 10

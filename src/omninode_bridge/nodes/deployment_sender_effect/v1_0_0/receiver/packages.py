@@ -1,5 +1,6 @@
-"""Reads a stored package: proves that it is what was announced, then hands out the archive inside. Blocks."""
+"""Reads a package on the disk: proves that it is what was announced, then hands out the archive inside."""
 
+import asyncio
 import threading
 from collections.abc import Generator, Iterator
 from contextlib import closing
@@ -10,11 +11,47 @@ from ..pipeline.archive import ArchiveError, ArchiveReader, ImageArchive
 from ..pipeline.checksum import Hasher, hasher
 from ..pipeline.compression import CompressionError, decompressed, detect
 from .deployments import Deployment
-from .limits import PIECE_BYTES
+from .limits import CHECKS_AT_ONCE, PIECE_BYTES, UNPACKED_FACTOR
+from .shared import Shared
 
-__all__ = ["StoppedError", "check_package", "unpacked"]
+__all__ = ["Packages", "StoppedError", "check_package", "unpacked"]
 
 _MAGIC_BYTES = 4
+
+
+class Packages:
+    """Reads packages for everybody, in threads, a few at once.
+
+    Args:
+        shared: The receiver's own.
+    """
+
+    def __init__(self, shared: Shared) -> None:
+        self._workers = shared.workers
+        self._slots = asyncio.Semaphore(CHECKS_AT_ONCE)
+        self._max_bytes = shared.settings.max_package_size_bytes * UNPACKED_FACTOR
+
+    async def check(self, path: Path, deployment: Deployment) -> ImageArchive:
+        """Read a package through, as `check_package` does; a cancellation stops it.
+
+        Raises:
+            DeploymentSenderError: `VALIDATION_ERROR`, `CHECKSUM_MISMATCH` or `PACKAGE_TOO_LARGE`.
+            OSError: The file cannot be read.
+        """
+        stop = threading.Event()
+        async with self._slots:
+            work = self._workers.begin(check_package, path, deployment, max_bytes=self._max_bytes, stop=stop)
+            try:
+                return await asyncio.shield(work)
+            except asyncio.CancelledError:
+                stop.set()
+                await asyncio.wait([work])
+                work.exception()  # says that it was stopped; nobody else asks
+                raise
+
+    def unpacked(self, path: Path, deployment: Deployment) -> Generator[bytes, None, None]:
+        """Yield the image archive in a package, as the function `unpacked` does; blocks."""
+        return unpacked(path, deployment, max_bytes=self._max_bytes)
 
 
 class StoppedError(Exception):

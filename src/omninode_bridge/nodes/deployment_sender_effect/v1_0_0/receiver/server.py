@@ -24,7 +24,8 @@ from .app import make_app
 from .auth import Gate
 from .deployments import Deployments
 from .images import ImageLoader
-from .limits import LOADS_AT_ONCE, SHUTDOWN_SECONDS, WRITERS
+from .limits import CHECKS_AT_ONCE, LOADS_AT_ONCE, SHUTDOWN_SECONDS, WRITERS
+from .packages import Packages
 from .shared import Shared
 from .upload import Uploads
 from .workers import Workers
@@ -118,7 +119,7 @@ async def _receiver(
     settings: ReceiverSettings, open_engine: Callable[[], Awaitable[ImageEngine]]
 ) -> AsyncIterator[Starlette]:
     async with contextlib.AsyncExitStack() as stack:
-        workers = Workers(WRITERS + LOADS_AT_ONCE)
+        workers = Workers(WRITERS + CHECKS_AT_ONCE + LOADS_AT_ONCE)
         stack.push_async_callback(workers.close)
         lock = await workers.run(_lock, settings.store)
         stack.callback(os.close, lock)
@@ -129,10 +130,11 @@ async def _receiver(
         )
         stack.push_async_callback(gate.close)
         shared = Shared(settings, workers, deployments)
-        images = ImageLoader(shared, open_engine)
+        packages = Packages(shared)
+        images = ImageLoader(shared, packages, open_engine)
         stack.push_async_callback(images.close)
         images.start()
-        yield make_app(shared, gate, Uploads(shared, gate, images))
+        yield make_app(shared, gate, Uploads(shared, gate, packages, images))
 
 
 def _lock(store: Path) -> int:

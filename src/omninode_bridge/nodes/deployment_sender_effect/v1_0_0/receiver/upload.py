@@ -8,6 +8,7 @@ from uuid import uuid4
 from starlette.requests import ClientDisconnect, Request
 
 from ..errors import DeploymentSenderError, ErrorCode
+from ..pipeline.archive import ImageArchive
 from ..protocol.upload import ReceiptBody, UploadFields
 from ..store.disk import is_disk_full
 from ..store.staging import Staged
@@ -16,8 +17,9 @@ from .auth import Gate
 from .deployments import Deployment
 from .images import ImageLoader
 from .intake import Intake
-from .limits import FORM_OVERHEAD_MAX_BYTES, Patience
+from .limits import CHECKED_FIRST_MAX_BYTES, FORM_OVERHEAD_MAX_BYTES, Patience
 from .multipart import UploadForm, boundary_of
+from .packages import Packages
 from .shared import Shared
 
 __all__ = ["Uploads"]
@@ -34,18 +36,20 @@ class Uploads:
     Args:
         shared: The receiver's own.
         gate: Checks signatures.
+        packages: Reads them.
         images: Loads what was kept.
 
     Attributes:
         active: How many are arriving now.
     """
 
-    def __init__(self, shared: Shared, gate: Gate, images: ImageLoader) -> None:
+    def __init__(self, shared: Shared, gate: Gate, packages: Packages, images: ImageLoader) -> None:
         self._settings = shared.settings
         self._workers = shared.workers
         self._deployments = shared.deployments
         self._counters = shared.counters
         self._gate = gate
+        self._packages = packages
         self._images = images
         limit = shared.settings.max_package_size_bytes + FORM_OVERHEAD_MAX_BYTES
         self._patience = Patience(limit, max_seconds=None, idle_seconds=shared.settings.idle_timeout_seconds)
@@ -97,7 +101,8 @@ class Uploads:
             staged = await self._deployments.begin(str(uuid4()))
             try:
                 deployment = await self._store(file, staged, fields, size_bytes)
-                return await self._keep(staged, deployment, fields)
+                checked = await self._checked(staged, deployment)
+                return await self._keep(staged, deployment, fields, checked)
             finally:
                 await self._workers.run(staged.abort)
 
@@ -128,7 +133,24 @@ class Uploads:
             raise RefusedError(401, f"the package has {intake.size_bytes} bytes, and {size_bytes} were signed")
         return Deployment.new(staged.entry_id, fields, size_bytes=intake.size_bytes, will_run=self._settings.run)
 
-    async def _keep(self, staged: Staged, deployment: Deployment, fields: UploadFields) -> tuple[int, Deployment]:
+    async def _checked(self, staged: Staged, deployment: Deployment) -> ImageArchive | None:
+        if deployment.size_bytes > CHECKED_FIRST_MAX_BYTES:
+            return None  # read through before it is loaded; docs/adr/0008 tells why not here
+        try:
+            return await self._packages.check(staged.path, deployment)
+        except OSError as exc:
+            _log.warning("an arrived package cannot be read: %s", exc)
+            raise RefusedError(500, "the receiver cannot read the package; its log tells why") from exc
+        except DeploymentSenderError as exc:
+            if exc.code is not ErrorCode.VALIDATION_ERROR:
+                raise
+            raise RefusedError(
+                422, exc.message, code=exc.code, recovery="Package the image again, with the name that is sent."
+            ) from exc
+
+    async def _keep(
+        self, staged: Staged, deployment: Deployment, fields: UploadFields, checked: ImageArchive | None
+    ) -> tuple[int, Deployment]:
         async with self._deployments.lock(deployment.package_id):
             if known := self._known(fields):  # it has arrived on another connection meanwhile
                 return _REPEATED, await self._again(known)
@@ -139,7 +161,7 @@ class Uploads:
             deployment.reference,
             deployment.size_bytes,
         )
-        self._images.submit(deployment)
+        self._images.submit(deployment, checked)
         return _STORED, deployment
 
     def _known(self, fields: UploadFields) -> Deployment | None:

@@ -41,12 +41,14 @@ class Staged:
         entry_id: Its name.
         filename: The large file's name.
         file: That file, open for writing without a buffer; a write takes all it is given, or raises `BUILD_FAILED`.
+        path: Where that file is until `commit`.
     """
 
     def __init__(self, folder: Path, final: Path, filename: str, lock: int) -> None:
         self.entry_id = final.name
         self.filename = filename
-        self.file: io.FileIO = _StagedFile(folder / filename)
+        self.path = folder / filename
+        self.file: io.FileIO = _StagedFile(self.path)
         self._folder = folder
         self._final = final
         self._lock = lock
