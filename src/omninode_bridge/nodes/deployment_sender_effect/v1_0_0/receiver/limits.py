@@ -8,6 +8,7 @@ __all__ = [
     "FIELDS_MAX",
     "FIELD_MAX_BYTES",
     "FORM_OVERHEAD_MAX_BYTES",
+    "HEAD_MAX_BYTES",
     "LIST_DEFAULT",
     "LIST_MAX",
     "LOADS_AT_ONCE",
@@ -35,6 +36,9 @@ class Patience:
     max_seconds: float | None
     idle_seconds: float
 
+
+# Of a request's line and headers, within one read of the socket (256 KiB).
+HEAD_MAX_BYTES = 64 << 10
 
 FIELDS_MAX = 32
 FIELD_MAX_BYTES = 4096

@@ -22,6 +22,7 @@ from ..store.disk import disk_errors
 from ..store.staging import make_folder
 from .app import make_app
 from .auth import Gate
+from .connection import bounded_protocol
 from .deployments import Deployments
 from .images import ImageLoader
 from .limits import CHECKS_AT_ONCE, LOADS_AT_ONCE, SHUTDOWN_SECONDS, WRITERS
@@ -72,7 +73,7 @@ async def serving(
     async with contextlib.AsyncExitStack() as stack:
         sock = stack.enter_context(await _listen(settings))
         app = await stack.enter_async_context(_receiver(settings, open_engine or open_own_engine))
-        await stack.enter_async_context(_served(app, sock, context))
+        await stack.enter_async_context(_served(app, sock, context, settings.idle_timeout_seconds))
         host, port = sock.getsockname()[:2]
         where = f"[{host}]:{port}" if sock.family == socket.AF_INET6 else f"{host}:{port}"
         yield f"http://{where}" if context is None else f"https://{where}"
@@ -85,12 +86,14 @@ def _tls(settings: ReceiverSettings) -> ssl.SSLContext | None:
 
 
 @contextlib.asynccontextmanager
-async def _served(app: Starlette, sock: socket.socket, context: ssl.SSLContext | None) -> AsyncIterator[None]:
+async def _served(
+    app: Starlette, sock: socket.socket, context: ssl.SSLContext | None, idle_timeout_seconds: float
+) -> AsyncIterator[None]:
     # The parser tells the log what the client is told anyway.
     logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
     config = uvicorn.Config(
         app,
-        http="httptools",
+        http=bounded_protocol(idle_timeout_seconds),
         ws="none",
         lifespan="off",
         log_config=None,
