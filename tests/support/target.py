@@ -62,8 +62,16 @@ class Target:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._engine.close()  # first: nothing waits for its answer then
+        self.stop()
+
+    def stop(self) -> None:
+        """Ask it to stop, and wait until it has."""
+        self._engine.close()  # nothing waits for its answer then
         self.process.stop()
+
+    def kill(self) -> None:
+        """Kill it without a warning."""
+        self.process.kill()
 
     @property
     def url(self) -> str:

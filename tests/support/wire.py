@@ -3,7 +3,7 @@
 import json
 import socket
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from http.client import HTTPResponse
 from typing import Any
@@ -59,9 +59,9 @@ def request(
 
 def heard(connection: socket.socket) -> Reply:
     """Read the answer."""
-    response = HTTPResponse(connection)
-    response.begin()
-    return Reply(response.status, response.read())
+    with closing(HTTPResponse(connection)) as response:
+        response.begin()
+        return Reply(response.status, response.read())
 
 
 def ask(url: str, sent: bytes) -> Reply:

@@ -1,0 +1,268 @@
+"""Requests that are not signed, or not as they are: 401 from a receiver as a process, and nothing is kept."""
+
+import gzip
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields, replace
+from pathlib import Path
+
+import pytest
+
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.signature import (
+    ALLOWED_CLOCK_SKEW_SECONDS,
+    SignedRequest,
+    new_nonce,
+    sign,
+)
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.upload import UploadFields
+from support.archives import config_of, image_archive, layer, sha256
+from support.receiver import form
+from support.target import Target
+from support.wire import END, Reply, ask, field, package, request
+
+PACKAGE = gzip.compress(image_archive("legacy"), mtime=0)
+IMAGE_ID = f"sha256:{sha256(config_of([layer()]))}"
+LEAST = form(PACKAGE)
+OPTIONAL = {"verify_checksum": "true", "correlation_id": "deploy-001", "compression": "gzip", "image_id": IMAGE_ID}
+OLD, NEW = f"old:{'o' * 32}", f"new:{'n' * 32}"
+HOST = "receiver.example:8001"
+REFUSED = (401, "TRANSFER_FAILED")
+# More than the slowest test takes: what is fresh stays fresh, and what is to come stays so.
+MARGIN_SECONDS = 150
+
+
+def started(store: Path, *arguments: str, keys: str = f"{OLD},{NEW}") -> Target:
+    """Make a receiver with keys."""
+    return Target(store, *arguments, environ={"DEPLOYMENT_RECEIVER_SIGNING_KEYS": keys})
+
+
+@pytest.fixture(scope="module")
+def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+    """One receiver for all that is refused; its log has told no secret."""
+    with started(tmp_path_factory.mktemp("receiver") / "store") as target:
+        yield target
+    assert not any(word in line for line in target.process.lines for word in ("o" * 32, "n" * 32, "signature="))
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+    """A receiver that may keep something."""
+    with started(tmp_path_factory.mktemp("receiver") / "store") as target:
+        yield target
+
+
+@pytest.fixture
+def target(process: Target) -> Iterator[Target]:
+    """A receiver that is as it was when the test is over."""
+    with process.unharmed():
+        yield process
+
+
+def signature(signed: SignedRequest, key: str = NEW, age_seconds: float = 0) -> str:
+    """Sign a request, so long ago."""
+    key_id, _, secret = key.partition(":")
+    return sign(key_id, secret.encode(), signed, now=int(time.time() - age_seconds), nonce=new_nonce())
+
+
+def described(of: dict[str, str], host: str = HOST) -> SignedRequest:
+    """Describe an upload of the package with these fields."""
+    return SignedRequest.for_upload(host, "/deploy", UploadFields.read(of), len(PACKAGE))
+
+
+def upload(authorization: str | None, of: dict[str, str] = LEAST, content: bytes = PACKAGE, host: str = HOST) -> bytes:
+    """Write an upload."""
+    headers = {"Host": host} | ({} if authorization is None else {"Authorization": authorization})
+    body = b"".join(field(name, value) for name, value in of.items()) + package(content) + END
+    return request("POST", "/deploy", body, headers=headers)
+
+
+def fresh(key: str = NEW, age_seconds: float = 0, host: str = HOST) -> bytes:
+    """Write an upload of its own, rightly signed."""
+    of = form(PACKAGE)
+    return upload(signature(described(of, host), key, age_seconds), of, host=host)
+
+
+def question(authorization: str | None, path: str = "/deployments") -> bytes:
+    """Write a GET."""
+    headers = {"Host": HOST} | ({} if authorization is None else {"Authorization": authorization})
+    return request("GET", path, content_type=None, headers=headers)
+
+
+@pytest.mark.parametrize("age_seconds", [0, ALLOWED_CLOCK_SKEW_SECONDS - MARGIN_SECONDS, -MARGIN_SECONDS])
+@pytest.mark.parametrize("given", [{}, OPTIONAL], ids=["least", "most"])
+def test_what_is_signed_is_let_in(own: Target, given: dict[str, str], age_seconds: float) -> None:
+    """Upload and question, also when the clocks differ a little: what is refused below is refused for its fault."""
+    of = form(PACKAGE, **given)
+    asked = signature(SignedRequest.for_get(HOST, "/deployments"), age_seconds=age_seconds)
+
+    assert PACKAGE == own.kept(ask(own.url, upload(signature(described(of), age_seconds=age_seconds), of)))
+    assert 200 == ask(own.url, question(asked)).status
+
+
+OTHER = {
+    "method": "PUT",
+    "host": "other.example:8001",
+    "path": "/deploy?run=true",
+    "package_id": "5f0c2a52-91ab-4c3e-8a53-0d6c1f6f7a10",
+    "size": str(len(PACKAGE) + 1),
+    "checksum": "0" * 64,
+    "container_name": "victim",
+    "image_tag": "2.0",
+    "compression": "zstd",
+    "image_id": f"sha256:{'0' * 64}",
+    "verify_checksum": "false",
+    "correlation_id": "deploy-002",
+}
+
+
+@pytest.mark.parametrize("name", [one.name for one in fields(SignedRequest)])
+@pytest.mark.parametrize("of", [LEAST, LEAST | OPTIONAL], ids=["least", "most"])
+def test_an_upload_with_a_changed_field(target: Target, of: dict[str, str], name: str) -> None:
+    """Refused, whichever of the signed fields it is, and whether it was there or not."""
+    authorization = signature(replace(described(of), **{name: OTHER[name]}))
+
+    assert REFUSED == ask(target.url, upload(authorization, of)).refusal
+
+
+@pytest.mark.parametrize("name", [one.name for one in fields(SignedRequest) if one.name != "size"])
+def test_a_question_with_a_changed_field(target: Target, name: str) -> None:
+    """Refused, whichever of the signed fields it is."""
+    signed = replace(SignedRequest.for_get(HOST, "/deployments"), **{name: OTHER[name]})
+
+    assert REFUSED == ask(target.url, question(signature(signed))).refusal
+
+
+def test_a_signature_is_for_one_method(target: Target) -> None:
+    """A signed question is no signed upload, and the other way round."""
+    asked = signature(SignedRequest.for_get(HOST, "/deploy"))
+
+    assert REFUSED == ask(target.url, upload(asked)).refusal
+    assert REFUSED == ask(target.url, question(signature(described(LEAST)))).refusal
+
+
+def test_another_file_of_the_same_size(target: Target) -> None:
+    """The signed checksum is that of the file, and so it is another file: refused as such."""
+    other = PACKAGE[:-1] + bytes([PACKAGE[-1] ^ 1])
+
+    assert (422, "CHECKSUM_MISMATCH") == ask(target.url, upload(signature(described(LEAST)), content=other)).refusal
+
+
+def test_a_size_that_was_not_signed(target: Target) -> None:
+    """Refused before the file is read."""
+    changed = signature(described(LEAST)).replace('size="', 'size="1')
+
+    assert REFUSED == ask(target.url, upload(changed)).refusal
+
+
+def test_a_file_of_another_size(target: Target) -> None:
+    """Refused when it is longer than was signed, or shorter."""
+    described_so = described(LEAST)
+
+    for content in (PACKAGE + b"\0", PACKAGE[:-1]):
+        of = LEAST | {"checksum": form(content)["checksum"]}
+        signed = replace(described_so, checksum=of["checksum"])
+        assert REFUSED == ask(target.url, upload(signature(signed), of, content)).refusal
+
+
+FORGED: dict[str, Callable[[str], str | None]] = {
+    "none": lambda _: None,
+    "empty": lambda _: "",
+    "another scheme": lambda header: header.replace("Deployment-HMAC-SHA256", "Bearer"),
+    "the scheme alone": lambda header: header.partition(" ")[0],
+    "another key's id": lambda header: header.replace('key_id="new"', 'key_id="old"'),
+    "an unknown key's id": lambda header: header.replace('key_id="new"', 'key_id="none"'),
+    "a key's id that is no name": lambda header: header.replace('key_id="new"', 'key_id="../new"'),
+    "another time": lambda header: header.replace('time="1', 'time="2'),
+    "another nonce": lambda header: header.replace('nonce="', 'nonce="x'),
+    "a signature of zeros": lambda header: header[: header.rindex("=") + 2] + "0" * 64 + '"',
+    "a signature in upper case": lambda header: header[:-65] + header[-65:].upper(),
+    "a signature that is cut": lambda header: header[:-2] + '"',
+    "two signatures": lambda header: f'{header}, signature="{"0" * 64}"',
+    "no nonce": lambda header: header.replace("nonce=", "once="),
+    "a header without an end": lambda header: header + ", " + "x" * 50_000,
+}
+
+
+@pytest.mark.parametrize("forge", FORGED.values(), ids=FORGED.keys())
+def test_a_header_that_is_no_signature(target: Target, forge: Callable[[str], str | None]) -> None:
+    """Refused, for an upload and for each question."""
+    assert REFUSED == ask(target.url, upload(forge(signature(described(LEAST))))).refusal
+    for path in ("/deployments", "/deployments?limit=1", "/deployments/none"):
+        signed = SignedRequest.for_get(HOST, path)
+        assert REFUSED == ask(target.url, question(forge(signature(signed)), path)).refusal
+
+
+@pytest.mark.parametrize("off_seconds", [-ALLOWED_CLOCK_SKEW_SECONDS - MARGIN_SECONDS, ALLOWED_CLOCK_SKEW_SECONDS + 1])
+def test_a_signature_that_is_not_of_now(target: Target, off_seconds: float) -> None:
+    """Refused when it is more than 300 seconds old, or that far ahead."""
+    reply = ask(target.url, fresh(age_seconds=off_seconds))
+
+    assert REFUSED == reply.refusal
+    assert "the clocks of both machines must agree" in reply.document["error_message"]
+
+
+def test_a_signature_by_a_key_of_the_same_id(target: Target) -> None:
+    """Refused: the id is no secret."""
+    assert REFUSED == ask(target.url, fresh(f"new:{'x' * 32}")).refusal
+
+
+def test_health_and_metrics_need_no_signature(target: Target) -> None:
+    """Whoever watches the receiver has no key."""
+    assert [200, 200] == [ask(target.url, question(None, path)).status for path in ("/healthz", "/metrics")]
+
+
+def test_a_request_that_comes_twice(own: Target) -> None:
+    """The second is refused, upload and question."""
+    for sent, status in ((fresh(), 201), (question(signature(SignedRequest.for_get(HOST, "/deployments"))), 200)):
+        assert [status, 401] == [ask(own.url, sent).status for _ in range(2)]
+
+
+@pytest.mark.parametrize("end", [Target.stop, Target.kill])
+def test_a_request_that_comes_again_after_a_restart(tmp_path: Path, end: Callable[[Target], None]) -> None:
+    """Refused: an upload's nonce is on the disk before the upload is answered."""
+    sent = fresh()
+    with started(tmp_path / "store") as target:
+        assert 201 == ask(target.url, sent).status
+        end(target)
+    with started(tmp_path / "store") as target:
+        assert REFUSED == ask(target.url, sent).refusal
+
+
+def test_a_request_that_comes_several_times_at_once(own: Target) -> None:
+    """One of them is let in."""
+    sent = fresh()
+    with ThreadPoolExecutor(8) as threads:
+        replies: list[Reply] = list(threads.map(lambda _: ask(own.url, sent), range(8)))
+
+    assert [201] + [401] * 7 == sorted(reply.status for reply in replies)
+
+
+def test_a_request_for_another_receiver(tmp_path: Path) -> None:
+    """What one receiver has let in is refused by the next one that has the same key and a name of its own."""
+    sent = fresh(host="one.example:8001")
+    with started(tmp_path / "one", "--host-name", "one.example") as one:
+        assert 201 == ask(one.url, sent).status
+    with started(tmp_path / "two", "--host-name", "two.example") as two, two.unharmed():
+        reply = ask(two.url, sent)
+        assert REFUSED == reply.refusal
+        assert "signed for one.example:8001" in reply.document["error_message"]
+
+
+def test_keys_are_changed_without_a_pause(tmp_path: Path) -> None:
+    """Both are valid as long as both are told; then one is not."""
+    with started(tmp_path / "store") as target:
+        assert [201, 201] == [ask(target.url, fresh(key)).status for key in (OLD, NEW)]
+    with started(tmp_path / "store", keys=NEW) as target:
+        assert [REFUSED, (201, None)] == [ask(target.url, fresh(key)).refusal for key in (OLD, NEW)]
+
+
+@pytest.mark.parametrize("keys", [f"short:{'s' * 31}", f"{NEW},short:{'s' * 31}", "short:", "s" * 64])
+def test_a_weak_key_is_not_taken(tmp_path: Path, keys: str) -> None:
+    """The receiver does not start, and says what it wants without telling the key."""
+    refused = started(tmp_path / "store", keys=keys)
+    with pytest.raises(AssertionError, match="signing_keys"), refused:
+        pass  # never reached
+
+    told = "\n".join(refused.process.lines)
+    assert ("deployment-receiver keygen" in told, "s" * 31 in told) == (True, False), told
