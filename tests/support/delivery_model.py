@@ -1,0 +1,274 @@
+"""A model of two publishers that share an outbox, small enough to look at every state that there is.
+
+It has the rules of `events/`, and nothing of its own: an operation of the outbox is one step, and so is each thing that
+the broker or the world may do. At any step a publisher may die (another one starts in its place), its caller may give
+up, and a send may fail, whether the broker has stored the event, stores it later, or never does.
+
+An event is a word: its first letter is its package, and one with `!` the broker refuses for good. What a publisher has
+under way, it does one after the other: a sweep takes packages in turn, as they share nothing but the file.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+__all__ = ["SENDING", "Model", "Publisher", "Row", "State", "Step", "unsent"]
+
+SENDING = "publish"
+"""What a publisher does while it waits for the broker."""
+
+
+class Step(NamedTuple):
+    """Who does what: an operation of the outbox by its name, or what the broker or the world does."""
+
+    who: int | None
+    does: str
+    event: str = ""
+
+
+class Row(NamedTuple):
+    """An accepted event: `waiting`, `sent`, `failed` (set aside) or `dropped`."""
+
+    event: str
+    state: str
+
+
+class Publisher(NamedTuple):
+    """What one process has in its memory.
+
+    Attributes:
+        does: What it does next, an operation of the outbox or `publish`; empty where nothing is under way.
+        event: What it sends, or what it has to note; while it asks for the first event of a package, the package.
+        target: The event that its caller waits for; empty in a sweep.
+        alone: Every other event was sent when the target was accepted.
+        for_good: What it has to note is a refusal for good.
+        failed: Packages that a sweep leaves.
+        flushes: The sweep is one that somebody waits for.
+        owns: It has the lock.
+        marks: What was acknowledged and is not marked in the outbox yet.
+    """
+
+    does: str = ""
+    event: str = ""
+    target: str = ""
+    alone: bool = False
+    for_good: bool = False
+    failed: str = ""
+    flushes: bool = False
+    owns: bool = False
+    marks: tuple[str, ...] = ()
+
+    def at(self, does: str, event: str = "", *, for_good: bool = False) -> "Publisher":
+        """The same task, at its next step."""
+        return self._replace(does=does, event=event, for_good=for_good)
+
+    def idle(self) -> "Publisher":
+        """The task has ended."""
+        return Publisher(owns=self.owns, marks=self.marks)
+
+
+class State(NamedTuple):
+    """All there is.
+
+    Attributes:
+        rows: The outbox, in the order of acceptance.
+        log: What the broker has stored, in the order of first deliveries; later ones of the same event change nothing.
+        wire: What was sent and is not stored: the broker may have it yet.
+        publishers: The processes.
+    """
+
+    rows: tuple[Row, ...]
+    log: tuple[str, ...]
+    wire: frozenset[str]
+    publishers: tuple[Publisher, ...]
+
+
+def unsent(rows: tuple[Row, ...]) -> list[Row]:
+    """What is still to be delivered, or set aside."""
+    return [row for row in rows if row.state in {"waiting", "failed"}]
+
+
+class Model:
+    """The rules.
+
+    Args:
+        plans: What each publisher is given, in this order; words.
+    """
+
+    def __init__(self, *plans: str) -> None:
+        self.plans = tuple(tuple(plan.split()) for plan in plans)
+        self.start = State((), (), frozenset(), (Publisher(),) * len(plans))
+
+    def steps(self, state: State) -> Iterator[tuple[Step, State]]:
+        """All that can happen next, and what it leads to."""
+        for event in sorted(state.wire):
+            yield Step(None, "store", event), state._replace(log=(*state.log, event), wire=state.wire - {event})
+        for row in state.rows:
+            if row.state == "failed":
+                yield Step(None, "drop", row.event), state._replace(rows=_with(state.rows, row.event, "dropped"))
+        for who, publisher in enumerate(state.publishers):
+            for step, after in self._steps_of(state, who, publisher):
+                if after != state:
+                    yield step, after
+
+    def _steps_of(self, state: State, who: int, me: Publisher) -> Iterator[tuple[Step, State]]:
+        yield Step(who, "crash"), self._put(state, who, self.crashed(me))
+        if me.does:
+            yield Step(who, "give up"), self._put(state, who, me.idle())
+        if me.does == SENDING:
+            yield from self._answers(state, who, me)
+        elif me.does:
+            yield Step(who, me.does), self._operate(state, who, me)
+        else:
+            rested = self._put(self._settled(state, who), who, Publisher())
+            yield Step(who, "rest"), rested
+            if event := next((event for event in self.plans[who] if all(event != row.event for row in state.rows)), ""):
+                yield Step(who, "accept_to_deliver", event), self._accept(state, who, event)
+            if unsent(state.rows):
+                yield Step(who, "retry_failed"), self._retry_failed(state, who)
+
+    # What the broker answers.
+
+    def _answers(self, state: State, who: int, me: Publisher) -> Iterator[tuple[Step, State]]:
+        if me.event in state.log:
+            yield Step(who, "acknowledge"), self._acknowledged(state, who, me)
+        if me.event.endswith("!"):
+            yield Step(who, "refuse"), self._put(state, who, me.at("note_failure", me.event, for_good=True))
+        yield Step(who, "fail"), self._put(state, who, self.failed(me))
+
+    def _acknowledged(self, state: State, who: int, me: Publisher) -> State:
+        after = me._replace(marks=(*me.marks, me.event)) if me.event not in me.marks else me
+        if me.event != me.target:
+            return self._put(state, who, after.at("head", me.event[0]))
+        return self._put(state, who, _delivered(after))
+
+    def _send(self, state: State, who: int, me: Publisher, event: str) -> State:
+        wire = state.wire if event in state.log or event.endswith("!") else state.wire | {event}
+        return self._put(state._replace(wire=wire), who, me.at(SENDING, event))
+
+    # The operations of the outbox.
+
+    def _accept(self, state: State, who: int, event: str) -> State:
+        state = self._owned(self._settled(state, who), who)
+        alone = self.alone(state.rows)
+        me = state.publishers[who]._replace(target=event, alone=alone)
+        state = state._replace(rows=(*state.rows, Row(event, "waiting")))
+        if me.owns and alone:
+            return self._send(state, who, me, event)
+        return self._put(state, who, me.at("head", event[0]) if me.owns else me.at("look"))
+
+    def _retry_failed(self, state: State, who: int) -> State:
+        state = self._settled(state, who)
+        rows = tuple(row._replace(state="waiting") if row.state == "failed" else row for row in state.rows)
+        return self._put(state._replace(rows=rows), who, state.publishers[who]._replace(does="own", flushes=True))
+
+    def _operate(self, state: State, who: int, me: Publisher) -> State:
+        operation = {
+            "own": self._own,
+            "look": self._look,
+            "head": self._head,
+            "waiting_keys": self._waiting_keys,
+            "note_failure": self._note_failure,
+        }[me.does]
+        return operation(self._settled(state, who) if me.does != "own" else state, who)
+
+    def _own(self, state: State, who: int) -> State:
+        state = self._owned(state, who)
+        me = state.publishers[who]
+        if me.owns:
+            return self._put(state, who, me.at("waiting_keys"))
+        return state if me.flushes else self._put(state, who, me.idle())
+
+    def _look(self, state: State, who: int) -> State:
+        state = self._owned(state, who)
+        me = state.publishers[who]
+        (found,) = [row.state for row in state.rows if row.event == me.target]
+        if found == "sent":
+            return self._put(state, who, _delivered(me))
+        if found in {"failed", "dropped"}:
+            return self._put(state, who, me.idle())
+        return self._put(state, who, me.at("head", me.target[0])) if me.owns else state
+
+    def _head(self, state: State, who: int) -> State:
+        me = state.publishers[who]
+        head = self.head(state.rows, me)
+        if head is None or (me.target and _is_behind(state.rows, head.event, me.target)):
+            return self._put(state, who, me.at("look" if me.target else "waiting_keys"))
+        if head.state == "failed":
+            return self._put(state, who, _held_up(me, head.event))
+        return self._send(state, who, me, head.event)
+
+    def _waiting_keys(self, state: State, who: int) -> State:
+        me = state.publishers[who]
+        keys = [key for key in self.waiting_keys(state.rows) if key not in me.failed]
+        return self._put(state, who, me.at("head", keys[0]) if keys else me.idle())
+
+    def _note_failure(self, state: State, who: int) -> State:
+        me = state.publishers[who]
+        (found,) = [row.state for row in state.rows if row.event == me.event]
+        if me.for_good and found == "waiting":
+            state = state._replace(rows=_with(state.rows, me.event, "failed"))
+        return self._put(state, who, _held_up(me, me.event))
+
+    def _owned(self, state: State, who: int) -> State:
+        others = [publisher for number, publisher in enumerate(state.publishers) if number != who]
+        me = state.publishers[who]
+        return self._put(state, who, me._replace(owns=me.owns or self.may_own(others)))
+
+    def _settled(self, state: State, who: int) -> State:
+        rows, me = state.rows, state.publishers[who]
+        for event in me.marks:
+            rows = _with(rows, event, "sent")
+        return self._put(state._replace(rows=rows), who, me._replace(marks=()))
+
+    @staticmethod
+    def _put(state: State, who: int, publisher: Publisher) -> State:
+        before, after = state.publishers[:who], state.publishers[who + 1 :]
+        return state._replace(publishers=(*before, publisher, *after))
+
+    # The rules that a test may break, to see that it is found out.
+
+    def may_own(self, others: list[Publisher]) -> bool:
+        """Whether the lock is free."""
+        return not any(other.owns for other in others)
+
+    def alone(self, rows: tuple[Row, ...]) -> bool:
+        """Whether an event that comes now need not look for others before it."""
+        return not unsent(rows)
+
+    def head(self, rows: tuple[Row, ...], me: Publisher) -> Row | None:
+        """What goes next of a package."""
+        return next((row for row in unsent(rows) if row.event[0] == me.event), None)
+
+    def waiting_keys(self, rows: tuple[Row, ...]) -> list[str]:
+        """Packages whose first unsent event waits, longest waiting first."""
+        first = {row.event[0]: row.state for row in reversed(unsent(rows))}
+        return [key for key in dict.fromkeys(row.event[0] for row in unsent(rows)) if first[key] == "waiting"]
+
+    def failed(self, me: Publisher) -> Publisher:
+        """What a publisher does when a send failed, or was not answered in time."""
+        return me.at("note_failure", me.event)
+
+    def crashed(self, me: Publisher) -> Publisher:
+        """What is left of a process that died."""
+        return Publisher()
+
+
+def _with(rows: tuple[Row, ...], event: str, state: str) -> tuple[Row, ...]:
+    return tuple(Row(event, state) if row.event == event and row.state != "dropped" else row for row in rows)
+
+
+def _is_behind(rows: tuple[Row, ...], event: str, other: str) -> bool:
+    events = [row.event for row in rows]
+    return events.index(event) > events.index(other)
+
+
+def _delivered(me: Publisher) -> Publisher:
+    """What the caller waits for is delivered; what waits of other packages is next, if there may be any."""
+    return me.idle() if me.alone else me.idle()._replace(does="own")
+
+
+def _held_up(me: Publisher, event: str) -> Publisher:
+    """Nothing more of this package: the caller is told, and a sweep goes on with the others."""
+    if me.target:
+        return me.idle()
+    return me._replace(failed="".join(sorted({*me.failed, event[0]}))).at("waiting_keys")
