@@ -110,6 +110,31 @@ def test_a_failing_step_is_told_in_the_engines_words(daemon: FakeDaemon, context
     )
 
 
+@pytest.mark.parametrize(("losses", "builds"), [(1, 2), (4, 5), (9, 5)])
+def test_a_build_that_a_removal_has_overtaken_is_done_again(
+    daemon: FakeDaemon, context: Path, losses: int, builds: int
+) -> None:
+    """With the same context, a few times, and told; an engine loses a build when anybody's image goes meanwhile."""
+    lost = {"errorDetail": {"message": f'unable to find image "sha256:{"0" * 64}"'}}
+    answers = iter([[lost]] * losses + [list(DONE)])
+    daemon.on("POST", "/build", lambda exchange: exchange.stream({"stream": "Step\n"}, *next(answers)))
+    lines: list[str] = []
+    with closing(Call()) as call, suppress(DeploymentSenderError):
+        build_image(_at(daemon), call, BuildRequest(context, "Dockerfile", "hello:1.0"), lines.append)
+
+    assert [daemon.exchanges[0].body_read] * builds == [exchange.body_read for exchange in daemon.exchanges]
+    assert (builds, builds - 1) == (lines.count("Step"), len([line for line in lines if "building again" in line]))
+    assert (losses < builds) == ("Successfully built 0123456789ab" in lines)
+
+
+def test_a_removal_that_always_overtakes_a_build_is_told(daemon: FakeDaemon, context: Path) -> None:
+    """BUILD_FAILED, in the engine's words."""
+    _says(daemon, {"errorDetail": {"message": f'unable to find image "sha256:{"0" * 64}"'}})
+    error = _error(daemon, context)
+
+    assert (ErrorCode.BUILD_FAILED, True) == (error.code, "unable to find image" in error.message)
+
+
 def test_an_error_after_the_image_is_still_one(daemon: FakeDaemon, context: Path) -> None:
     """Tagging comes last."""
     _says(daemon, *DONE, {"error": "no space left on device"})

@@ -1,6 +1,9 @@
 """Builds an image through the classic builder's API."""
 
+import os
+import re
 from collections.abc import Callable, Mapping
+from typing import BinaryIO
 
 from ..errors import DeploymentSenderError, ErrorCode
 from ..ports import BuildRequest
@@ -14,6 +17,12 @@ from .engine_refusals import refused
 from .engine_scrub import Scrubber
 
 __all__ = ["build_image"]
+
+_ATTEMPTS = 5
+# github.com/moby/moby, image/cache/cache.go, getLocalCachedImage: the engine lists the images that a step could be
+# taken from, then looks at each, and gives the build up if anybody has removed one of them in between.
+_OVERTAKEN = re.compile(r'unable to find image "sha256:[0-9a-f]{64}"')
+_AGAIN = "Somebody has removed an image while the engine looked for one to take this step from: building again."
 
 
 def build_image(endpoint: Endpoint, call: Call, request: BuildRequest, tell: Callable[[str], None]) -> str:
@@ -36,41 +45,60 @@ def build_image(endpoint: Endpoint, call: Call, request: BuildRequest, tell: Cal
         build_args = client.proxy_args() | dict(request.build_args)
         scrub = Scrubber(build_args.values())
         try:
-            return _build(client, call, request, build_args, BuildLog(scrub, tell))
+            return _build(client, call, request, build_args, lambda: BuildLog(scrub, tell))
         except DeploymentSenderError as exc:
             message, code, recovery = exc.message, exc.code, exc.recovery
     raise DeploymentSenderError(code, scrub(message), recovery=recovery)
 
 
 def _build(
-    client: EngineClient, call: Call, request: BuildRequest, build_args: Mapping[str, str], log: BuildLog
+    client: EngineClient,
+    call: Call,
+    request: BuildRequest,
+    build_args: Mapping[str, str],
+    new_log: Callable[[], BuildLog],
 ) -> str:
     task = f"The image {request.reference} could not be built"
     with opened_spool() as context:
         pack_context(call, request.context, request.dockerfile, context)
-        with translated(client.address, task):
-            for record in client.build(
-                fileobj=context,
-                custom_context=True,
-                dockerfile=request.dockerfile,
-                tag=request.reference,
-                buildargs=dict(build_args),
-                target=request.target,
-                platform=request.platform,
-                labels=dict(request.labels),
-                nocache=request.no_cache,
-                rm=True,
-                forcerm=True,
-                decode=True,
-                use_config_proxy=False,  # they are among build_args, where they are scrubbed, too
-            ):
-                log.feed(record)
-    log.finish()
+        attempts, log = 1, _feed(new_log(), client, request, build_args, context)
+        while attempts < _ATTEMPTS and log.error is not None and _OVERTAKEN.fullmatch(log.error):
+            log.feed({"status": _AGAIN})
+            attempts, log = attempts + 1, _feed(new_log(), client, request, build_args, context)
     if log.error is not None:
         raise refused(client.address, task, log.error)
     if not log.finished:
         raise DeploymentSenderError(ErrorCode.BUILD_FAILED, f"{task}: the engine's log ends without an image")
     return log.image_id or _image_id(client, request.reference, task)
+
+
+def _feed(
+    log: BuildLog, client: EngineClient, request: BuildRequest, build_args: Mapping[str, str], context: BinaryIO
+) -> BuildLog:
+    """Have the engine build from a packed context, which is left open for another time."""
+    context.seek(0)
+    with (
+        open(os.dup(context.fileno()), "rb", buffering=0) as body,  # noqa: PTH123 - docker-py closes what it has sent
+        translated(client.address, f"The image {request.reference} could not be built"),
+    ):
+        for record in client.build(
+            fileobj=body,
+            custom_context=True,
+            dockerfile=request.dockerfile,
+            tag=request.reference,
+            buildargs=dict(build_args),
+            target=request.target,
+            platform=request.platform,
+            labels=dict(request.labels),
+            nocache=request.no_cache,
+            rm=True,
+            forcerm=True,
+            decode=True,
+            use_config_proxy=False,  # they are among build_args, where they are scrubbed, too
+        ):
+            log.feed(record)
+    log.finish()
+    return log
 
 
 def _image_id(client: EngineClient, reference: str, task: str) -> str:
