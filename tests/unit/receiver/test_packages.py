@@ -112,6 +112,13 @@ def test_a_package_that_was_damaged_on_the_disk_is_refused(stored: Stored) -> No
     assert stored.refused(image_archive(), checksum="0" * 64) == expected
 
 
+@pytest.mark.parametrize("content", [image_archive()[:-1024], gzip.compress(image_archive())[:-1], b"no archive"])
+def test_damage_that_leaves_no_image_is_told_as_damage(stored: Stored, content: bytes) -> None:
+    """Not as a mistake of whoever made the package."""
+    expected = (ErrorCode.CHECKSUM_MISMATCH, "the stored package is damaged")
+    assert stored.refused(content, checksum=blake3(b"as it was").hexdigest()) == expected
+
+
 def test_a_bomb_is_refused(stored: Stored) -> None:
     """At the limit on what comes out."""
     code, _ = stored.refused(gzip.compress(image_archive(layers=[bytes(_MAX_BYTES)])))

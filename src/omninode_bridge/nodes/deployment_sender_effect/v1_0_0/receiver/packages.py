@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..errors import DeploymentSenderError, ErrorCode
 from ..pipeline.archive import ArchiveError, ArchiveReader, ImageArchive
-from ..pipeline.checksum import Hasher, hasher
+from ..pipeline.checksum import Hasher, HashingStoppedError, hash_file, hasher
 from ..pipeline.compression import CompressionError, decompressed, detect
 from .deployments import Deployment
 from .limits import CHECKS_AT_ONCE, PIECE_BYTES, UNPACKED_FACTOR
@@ -111,15 +111,28 @@ def check_package(path: Path, deployment: Deployment, *, max_bytes: int, stop: t
                 reader.feed(piece)
         archive = reader.finish()
     except (ArchiveError, CompressionError) as exc:
+        _must_match(_hash(path, stop), deployment)  # a damaged package mostly fails to unpack, too
         raise _wrong(f"the package holds no image that may be loaded: {exc}") from exc
-    if digest.hexdigest() != deployment.checksum:
-        raise DeploymentSenderError(ErrorCode.CHECKSUM_MISMATCH, "the stored package is damaged")
+    _must_match(digest.hexdigest(), deployment)
     if not archive.names(deployment.reference):
         names = ", ".join(archive.references) or "no name at all"
         raise _wrong(f"the package was announced as {deployment.reference}, and its image has {names}")
     if deployment.announced_image_id and not archive.is_image(deployment.announced_image_id):
         raise _wrong(f"the image in the package is {archive.config_digest}, not {deployment.announced_image_id}")
     return archive
+
+
+def _hash(path: Path, stop: threading.Event) -> str:
+    try:
+        with path.open("rb") as file:
+            return hash_file(file, stop.is_set)
+    except HashingStoppedError as exc:
+        raise StoppedError from exc
+
+
+def _must_match(checksum: str, deployment: Deployment) -> None:
+    if checksum != deployment.checksum:
+        raise DeploymentSenderError(ErrorCode.CHECKSUM_MISMATCH, "the stored package is damaged")
 
 
 def _wrong(message: str) -> DeploymentSenderError:
