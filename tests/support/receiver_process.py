@@ -12,6 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import pytest
+
 __all__ = ["ReceiverProcess"]
 
 _MODULE = "omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver"
@@ -41,6 +43,7 @@ class ReceiverProcess:
         self._command = [sys.executable, "-m", _MODULE, "serve", "--port", "0", "--store", str(store), *arguments]
         self._environ = {**os.environ, **(environ or {})}
         self._deadline_seconds = deadline_seconds
+        self._tracer: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
@@ -80,10 +83,30 @@ class ReceiverProcess:
             time.sleep(0.02)
         raise AssertionError(f"no line matches {pattern!r} in:\n" + "\n".join(self.lines))
 
+    def trace(self, *injections: str) -> None:
+        """Have strace(1) tamper with its threads' system calls from now on; skips the test without root.
+
+        Args:
+            injections: As for `strace -e inject=`; `when=` counts for each thread and each name by itself.
+        """
+        if os.geteuid() != 0:
+            pytest.skip("only root may trace other processes wherever it is")
+        command = ["strace", "-f", "-qq", "-e", "signal=none", "-o", os.devnull, "-p", str(self.pid)]
+        command += [argument for injection in injections for argument in ("-e", f"inject={injection}")]
+        self._tracer = subprocess.Popen(command)
+        watched, end = f"\nTracerPid:\t{self._tracer.pid}\n", time.monotonic() + self._deadline_seconds
+        while not all(watched in status.read_text() for status in Path(f"/proc/{self.pid}/task").glob("*/status")):
+            assert time.monotonic() < end, "strace does not watch the receiver"
+            time.sleep(0.001)
+
     def stop(self) -> int:
         """Ask it to stop, once; answer its exit code. It is killed when it does not within the deadline."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
+        return self.end()
+
+    def end(self) -> int:
+        """Wait for its end; answer its exit code. It is killed when it does not end within the deadline."""
         try:
             code = self._process.wait(self._deadline_seconds)
         except subprocess.TimeoutExpired:
@@ -95,6 +118,8 @@ class ReceiverProcess:
     def kill(self) -> None:
         """Kill it without a warning."""
         self._process.kill()
+        if self._tracer is not None:
+            self._tracer.kill()  # it may be holding a thread, which could not die then
         self._process.wait()
         self._finish()
 
@@ -102,6 +127,8 @@ class ReceiverProcess:
         self._reader.join()
         assert self._process.stdout is not None
         self._process.stdout.close()
+        if self._tracer is not None:
+            self._tracer.wait(self._deadline_seconds)
 
     def _read(self) -> None:
         assert self._process.stdout is not None
