@@ -304,6 +304,18 @@ def test_removed_while_it_is_opened(store: PackageStore, tmp_path: Path, looks: 
     assert _refusal(vanishing, package_id).code is ErrorCode.VALIDATION_ERROR
 
 
+def test_removed_while_it_is_removed(store: PackageStore, tmp_path: Path) -> None:
+    """Whoever comes second finds no such package; the disk has refused nothing."""
+    package_id = _keep(store)[0].package_id
+    vanishing = _Vanishing(tmp_path / "store")
+    vanishing.looks = 1
+
+    with pytest.raises(DeploymentSenderError) as caught:
+        vanishing.remove(package_id)
+
+    assert ErrorCode.VALIDATION_ERROR == caught.value.code
+
+
 def test_removed_while_it_is_listed(store: PackageStore, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Nothing is said about it."""
     _keep(store)

@@ -145,7 +145,12 @@ class PackageStore:
             DeploymentSenderError: `VALIDATION_ERROR`: there is no such package. `BUILD_FAILED`: the disk refuses.
         """
         self._folder(package_id)
-        self._staging.remove(package_id)
+        try:
+            self._staging.remove(package_id)
+        except DeploymentSenderError as exc:
+            if isinstance(exc.__cause__, FileNotFoundError):
+                self._folder(package_id)  # removed meanwhile?
+            raise
 
     @contextmanager
     def unused(self, package_id: str) -> Iterator[bool]:
