@@ -232,6 +232,28 @@ def test_no_second_commit(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert _tree(folder) == []
 
 
+@pytest.mark.parametrize("does", ["commit", "abort"])
+def test_a_lock_that_is_not_closed_well(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, does: str
+) -> None:
+    """What was committed is committed, what was aborted is gone; the log tells the rest."""
+    real = os.close
+    staged = Staging(folder).begin("one", "image.tar")
+
+    def close(descriptor: int) -> None:
+        real(descriptor)
+        if descriptor == staged._lock:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "close", close)
+    if does == "commit":
+        staged.commit({})
+    staged.abort()
+
+    assert (["packages/one/image.tar"] if does == "commit" else []) == _tree(folder)
+    assert ["was not closed well" in record.getMessage() for record in caplog.records] == [True]
+
+
 def test_sweep_spares_the_living(folder: Path) -> None:
     """What has a living owner in the same process stays."""
     with Staging(folder).begin("mine", "image.tar") as staged:

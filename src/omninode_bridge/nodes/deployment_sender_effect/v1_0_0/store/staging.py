@@ -102,7 +102,10 @@ class Staged:
 
     def _let_go(self) -> None:
         self._open = False
-        os.close(self._lock)
+        try:
+            os.close(self._lock)
+        except OSError as exc:  # it is closed all the same (close(2)), and what was decided stays
+            _log.warning("the lock of %s was not closed well: %s", self._final, exc)
 
     def __enter__(self) -> Self:
         return self
