@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from support.archives import image_archive, image_members, written
-from support.hostile import IMAGE, compressed, header, pax, retold, swollen, with_window
+from support.hostile import IMAGE, compressed, header, names, pax, retold, swollen, with_window
 from support.receiver import form
 from support.target import Target, eventually
 from support.wire import END, Reply, ask, field, package, request
@@ -67,10 +67,10 @@ ARCHIVES = {
     "a link to the root": header("link", tarfile.SYMTYPE, target="/etc/passwd") + IMAGE,
     "a hard link out": header("link", tarfile.LNKTYPE, target="../etc/passwd") + IMAGE,
     "a hard link to the root": header("link", tarfile.LNKTYPE, target="/etc/passwd") + IMAGE,
-    "a link out by pax": pax(linkpath="/etc/passwd") + header("link", tarfile.SYMTYPE, target="VERSION") + IMAGE,
+    "a link out by pax": pax("linkpath", "/etc/passwd") + header("link", tarfile.SYMTYPE, target="VERSION") + IMAGE,
     "a link to nothing": header("link", tarfile.SYMTYPE, target="nothing") + IMAGE,
     "a link to itself": header("link", tarfile.SYMTYPE, target="link") + IMAGE,
-    "a file below a link": header("link", tarfile.SYMTYPE, target=".") + header("link/file") + IMAGE,
+    "a file below a link": header("file") + header("link", tarfile.SYMTYPE, target="file") + header("link/x") + IMAGE,
     "a character device": header("device", tarfile.CHRTYPE) + IMAGE,
     "a block device": header("device", tarfile.BLKTYPE) + IMAGE,
     "a pipe": header("pipe", tarfile.FIFOTYPE) + IMAGE,
@@ -78,20 +78,21 @@ ARCHIVES = {
     "a type that nobody knows": header("what", b"Z") + IMAGE,
     "a negative size": header("file", size=b"\xff" * 12) + IMAGE,
     "a negative size in digits": header("file", size=b"-0000000001\0") + IMAGE,
-    "a negative size by pax": pax(size="-512") + header("file") + IMAGE,
+    "a negative size by pax": pax("size", "-512") + header("file") + IMAGE,
     "a huge size": header("file", size=b"\x80" + (1 << 62).to_bytes(11, "big")) + IMAGE,
     "the hugest size": header("file", size=b"\x80" + b"\xff" * 11) + IMAGE,
-    "a huge size by pax": pax(size=str(1 << 62)) + header("file") + IMAGE,
+    "a huge size by pax": pax("size", str(1 << 62)) + header("file") + IMAGE,
     "a size that is not there": header("file", size=4 << 30) + IMAGE,
     "a folder with a size": header("folder/", tarfile.DIRTYPE, size=512) + IMAGE,
     "a member above": header("../x") + IMAGE,
     "a member at the root": header("/etc/x") + IMAGE,
     "a member above by a detour": header("a/../../x") + IMAGE,
-    "a member above by pax": pax(path="../x") + header("x") + IMAGE,
-    "a member at the root by pax": pax(path="/etc/x") + header("x") + IMAGE,
+    "a member above by pax": pax("path", "../x") + header("x") + IMAGE,
+    "a member at the root by pax": pax("path", "/etc/x") + header("x") + IMAGE,
     "a folder above": header("../x/", tarfile.DIRTYPE) + IMAGE,
     "a million entries": compressed("zstd", [*([FOLDER * 1000] * 1000), IMAGE]),
     "a million entries, gzip": compressed("gzip", [*([FOLDER * 1000] * 1000), IMAGE]),
+    "16 million letters in names": compressed("zstd", names(4000)),
     "a name twice": header("manifest.json") + IMAGE,
     "no manifest": written(without("manifest.json")),
     "no layer": written(without("layer.tar")),

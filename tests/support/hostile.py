@@ -2,20 +2,29 @@
 
 import json
 import struct
+import sys
 import tarfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, repeat
-from typing import Any
+from typing import Any, Literal
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.models.fields import Compression
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.pipeline.compression import compressor
+from isal import isal_zlib
+
 from support.archives import image_archive, image_members, written
 
-__all__ = ["IMAGE", "compressed", "header", "pax", "retold", "swollen", "with_window"]
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
+__all__ = ["IMAGE", "Packing", "compressed", "header", "names", "pax", "retold", "swollen", "with_window"]
+
+Packing = Literal["gzip", "zstd"]
 IMAGE = image_archive("legacy", "hello:1.0")
+_OPTIONS = {zstd.CompressionParameter.checksum_flag: 1}
 _PIECE = bytes(1 << 20)
 _BLOCK_MAX_BYTES = 1 << 17
+_PATH_MAX = 4096  # limits.h
 
 
 def header(name: str, kind: bytes = tarfile.REGTYPE, *, target: str = "", size: int | bytes = 0) -> bytes:
@@ -36,14 +45,11 @@ def header(name: str, kind: bytes = tarfile.REGTYPE, *, target: str = "", size: 
     return bytes(block)
 
 
-def pax(**records: str) -> bytes:
+def pax(key: str, value: str) -> bytes:
     """Write a pax header for the member that follows (POSIX.1-2008, `pax`)."""
-    content = b""
-    for key, value in records.items():
-        rest = f" {key}={value}\n".encode()
-        length = len(rest) + 2
-        content += b"%d%b" % (length, rest)
-        assert 10 <= length < 100
+    rest = f" {key}={value}\n".encode()
+    length = next(size for digits in range(1, 9) if len(str(size := len(rest) + digits)) == digits)
+    content = b"%d%b" % (length, rest)
     return header("extension", tarfile.XHDTYPE, size=len(content)) + content + bytes(-len(content) % 512)
 
 
@@ -54,13 +60,20 @@ def retold(*images: Mapping[str, Any]) -> bytes:
     return written(members | {"manifest.json": json.dumps([told | image for image in images]).encode()})
 
 
-def compressed(kind: Compression, pieces: Iterable[bytes]) -> bytes:
+def compressed(kind: Packing, pieces: Iterable[bytes]) -> bytes:
     """Compress a stream."""
-    making = compressor(kind)
+    making: Any = isal_zlib.compressobj(1, wbits=31) if kind == "gzip" else zstd.ZstdCompressor(options=_OPTIONS)
     return b"".join([making.compress(piece) for piece in pieces]) + making.flush()
 
 
-def swollen(kind: Compression, mib: int) -> bytes:
+def names(count: int) -> Iterator[bytes]:
+    """Write the image and so many folders, with names as long as names may be, of letters that take four bytes each."""
+    for number in range(count):
+        yield pax("path", f"\U0001f600{number:07}".ljust(_PATH_MAX, "x")) + header("folder", tarfile.DIRTYPE)
+    yield IMAGE
+
+
+def swollen(kind: Packing, mib: int) -> bytes:
     """Make a package of the image and a file of so many MiB of zeros."""
     large = header("large", size=mib << 20)
     return compressed(kind, chain([large], repeat(_PIECE, mib), [IMAGE]))

@@ -49,7 +49,7 @@ class ArchiveLimits:
 
     members: int = 100_000
     member_bytes: int = 1 << 40
-    names_characters: int = 16 << 20
+    names_characters: int = 4 << 20
     name_parts: int = 16
     document_bytes: int = 1 << 20
     documents_bytes: int = 16 << 20
