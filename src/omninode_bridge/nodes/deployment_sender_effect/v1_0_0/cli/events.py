@@ -10,7 +10,7 @@ import typer
 
 from ..errors import DeploymentSenderError, ErrorCode
 from ..events.courier import EventCourier
-from ..events.outbox_file import OutboxEntry
+from ..events.outbox_entries import OutboxEntry
 from ..handlers.outcome import failure
 from ..models import OutputModel
 from .console import table

@@ -27,7 +27,7 @@ from .envelope import Event
 from .outbox_entries import Accepted, EventState, Look, OutboxEntry, StoredEvent
 from .outbox_schema import open_outbox
 
-__all__ = ["KEPT_EVENTS", "OutboxEntry", "OutboxFile"]
+__all__ = ["KEPT_EVENTS", "OutboxFile"]
 
 KEPT_EVENTS = 10_000
 """Sent events stay listed while they are among the newest 10,000; their value goes when they are sent."""
