@@ -22,7 +22,6 @@ _MANIFEST = "manifest.json"
 # How Docker, the OCI layout and other tools name a configuration after its SHA-256.
 _NAMED_BY_DIGEST = re.compile(r"(?:.*/)?(?:sha256:)?([0-9a-f]{64})(?:\.json)?", re.ASCII | re.DOTALL)
 _LINKS = {"symlink", "hardlink"}
-_LINKS = {"symlink", "hardlink"}
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 
 
