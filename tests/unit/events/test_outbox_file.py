@@ -1,6 +1,7 @@
 """The outbox on disk."""
 
 import sqlite3
+import stat
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -45,6 +46,17 @@ def states(outbox: OutboxFile) -> list[str]:
 def test_making_it_touches_nothing(path: Path, outbox: OutboxFile) -> None:
     """The first operation does."""
     assert not path.parent.exists()
+
+
+def test_all_of_it_is_for_this_user_only(path: Path, outbox: OutboxFile) -> None:
+    """Also the lock, which is made first."""
+    outbox.own()
+    outbox.accept(an_event())
+
+    assert {"0o700"} == {oct(stat.S_IMODE(path.parent.stat().st_mode))}
+    assert {"outbox.lock": "0o600", "outbox.sqlite3": "0o600"}.items() <= {
+        one.name: oct(stat.S_IMODE(one.stat().st_mode)) for one in path.parent.iterdir()
+    }.items()
 
 
 def test_an_accepted_event_is_there_for_every_other_process(outbox: OutboxFile, other: OutboxFile) -> None:

@@ -25,7 +25,7 @@ from pathlib import Path
 from ..ports import Delivery
 from .envelope import Event
 from .outbox_entries import Accepted, EventState, Look, OutboxEntry, StoredEvent
-from .outbox_schema import open_outbox
+from .outbox_schema import FILE_MODE, make_folder, open_outbox
 
 __all__ = ["KEPT_EVENTS", "OutboxFile"]
 
@@ -76,8 +76,8 @@ class OutboxFile:
     def own(self) -> bool:
         """Take the right to deliver; False if another process has it."""
         if self._lock is None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            lock = os.open(self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            make_folder(self._path.parent)
+            lock = os.open(self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

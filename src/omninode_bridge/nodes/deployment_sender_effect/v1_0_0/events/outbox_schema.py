@@ -1,10 +1,17 @@
-"""Opens the outbox's SQLite file, and makes it where there is none."""
+"""Opens the outbox's SQLite file, and makes it where there is none, for this user only: events may hold secrets."""
 
+import os
 import sqlite3
 import time
+from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["open_outbox"]
+__all__ = ["FILE_MODE", "make_folder", "open_outbox"]
+
+FILE_MODE = 0o600
+"""Of the outbox; SQLite makes the files beside it alike."""
+
+_FOLDER_MODE = 0o700
 
 _BUSY_TIMEOUT_SECONDS = 3.0  # how long another process may hold the file's write lock; a commit holds it for a few ms
 _SCHEMA_VERSION = 1
@@ -38,7 +45,10 @@ def open_outbox(path: Path) -> sqlite3.Connection:
         sqlite3.Error: It cannot be opened, is no outbox, or is one of a later version.
         OSError: Its folder cannot be made.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
+    # Only a new one: closing one that is there takes from SQLite the locks it has (sqlite.org/howtocorrupt.html).
+    with suppress(OSError):  # SQLite tells what is wrong
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE))
     db = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_SECONDS, isolation_level=None)
     try:
         _prepare(db)
@@ -46,6 +56,13 @@ def open_outbox(path: Path) -> sqlite3.Connection:
         db.close()
         raise
     return db
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, for this user only; one that is there is left as it is."""
+    if not folder.is_dir():
+        make_folder(folder.parent)
+        folder.mkdir(_FOLDER_MODE, exist_ok=True)
 
 
 def _prepare(db: sqlite3.Connection) -> None:
