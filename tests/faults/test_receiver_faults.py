@@ -4,6 +4,7 @@ The receiver is a process of its own, images go into the real engine, and our ow
 """
 
 import asyncio
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -13,6 +14,7 @@ from signal import SIGKILL
 import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0 import ErrorCode
+from support.archives import layer
 from support.deliveries import Deliveries, Parcel, failed
 from support.disks import small_disk
 from support.engine import RealEngine
@@ -181,6 +183,29 @@ async def test_what_was_damaged_while_it_was_down_is_never_loaded(deliveries: De
         states = [await deliveries.ended(deployment_id) for deployment_id in deployments]
     assert [("failed", "CHECKSUM_MISMATCH")] * len(damages) == [(one["status"], one["error_code"]) for one in states]
     assert 0 == deliveries.gate.loads
+
+
+@pytest.mark.parametrize("is_gzip", [True, False])
+async def test_what_is_damaged_while_it_is_loaded(
+    deliveries: Deliveries, real_engine: RealEngine, *, is_gzip: bool
+) -> None:
+    """CHECKSUM_MISMATCH, and the engine has no image, not even one of another name that the damage has made."""
+    layers = [layer(hello=os.urandom(8_000_000))]
+    parcel = await asyncio.to_thread(deliveries.parcel, layers, is_gzip=is_gzip)
+    other = real_engine.remove_later(parcel.reference.replace(":1.0", ":1.1"))
+    deliveries.gate.hold = "before"
+    with deliveries.receiver():
+        deployment_id = str((await deliveries.send(parcel)).remote_deployment_id)
+        assert await eventually(deliveries.gate.held.is_set)
+        file = deliveries.package_file(deployment_id)
+        with file.open("r+b") as opened:  # the receiver has it open, too
+            at = len(parcel.content) - 100_000 if is_gzip else parcel.content.rindex(b":1.0") + len(":1.")
+            opened.seek(at)
+            opened.write(bytes([parcel.content[at] ^ 1]))
+        deliveries.gate.release()
+        state = await deliveries.ended(deployment_id)
+    assert ("failed", "CHECKSUM_MISMATCH") == (state["status"], state["error_code"])
+    assert [] == [name for name in (parcel.reference, other) if real_engine.api.images(name)]
 
 
 # Without room

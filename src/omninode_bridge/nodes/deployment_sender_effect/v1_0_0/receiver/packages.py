@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -14,9 +15,11 @@ from .deployments import Deployment
 from .limits import CHECKS_AT_ONCE, PIECE_BYTES, UNPACKED_FACTOR
 from .shared import Shared
 
-__all__ = ["Packages", "StoppedError", "check_package", "unpacked"]
+__all__ = ["Packages", "StoppedError", "check_package", "still_unpacked", "unpacked"]
 
 _MAGIC_BYTES = 4
+# The end of an archive: more than the zeros that a tar program puts after the last member (10 KiB for GNU tar).
+_END_BYTES = 65_536
 
 
 class Packages:
@@ -50,8 +53,8 @@ class Packages:
                 raise
 
     def unpacked(self, path: Path, deployment: Deployment) -> Generator[bytes, None, None]:
-        """Yield the image archive in a package, as the function `unpacked` does; blocks."""
-        return unpacked(path, deployment, max_bytes=self._max_bytes)
+        """Yield the image archive in a package, as `still_unpacked` does; blocks."""
+        return still_unpacked(path, deployment, max_bytes=self._max_bytes)
 
 
 class StoppedError(Exception):
@@ -85,6 +88,35 @@ def unpacked(
                 yield piece
 
         yield from decompressed(pieces(), kind, max_bytes=max_bytes)
+
+
+def still_unpacked(path: Path, deployment: Deployment, *, max_bytes: int) -> Generator[bytes, None, None]:
+    """Yield the image archive in a package that was checked, its end only if the file is still what it was.
+
+    Whoever loads what comes here has no whole archive, and so loads nothing, if the file was damaged meanwhile.
+
+    Args:
+        path: The package file.
+        deployment: What was announced.
+        max_bytes: The limit on what comes out.
+
+    Raises:
+        DeploymentSenderError: `CHECKSUM_MISMATCH`.
+        OSError: The file cannot be read.
+    """
+    digest, held, held_bytes = hasher(), deque[bytes](), 0
+    try:
+        with closing(unpacked(path, deployment, max_bytes=max_bytes, digest=digest)) as pieces:
+            for piece in pieces:
+                held.append(piece)
+                held_bytes += len(piece)
+                while held_bytes - len(held[0]) >= _END_BYTES:
+                    held_bytes -= len(held[0])
+                    yield held.popleft()
+    except CompressionError as exc:
+        raise _damaged() from exc
+    _must_match(digest.hexdigest(), deployment)
+    yield from held
 
 
 def check_package(path: Path, deployment: Deployment, *, max_bytes: int, stop: threading.Event) -> ImageArchive:
@@ -132,7 +164,11 @@ def _hash(path: Path, stop: threading.Event) -> str:
 
 def _must_match(checksum: str, deployment: Deployment) -> None:
     if checksum != deployment.checksum:
-        raise DeploymentSenderError(ErrorCode.CHECKSUM_MISMATCH, "the stored package is damaged")
+        raise _damaged()
+
+
+def _damaged() -> DeploymentSenderError:
+    return DeploymentSenderError(ErrorCode.CHECKSUM_MISMATCH, "the stored package is damaged")
 
 
 def _wrong(message: str) -> DeploymentSenderError:
