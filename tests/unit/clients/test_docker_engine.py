@@ -4,7 +4,7 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,17 @@ DONE: tuple[Any, ...] = ({"aux": {"ID": "sha256:0123456789abcdef"}}, {"stream": 
 def no_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The developer's ~/.docker/config.json does not matter."""
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+
+
+@pytest.fixture(autouse=True)
+def threads() -> Callable[[], list[str]]:
+    """Tell which threads of a client live that began with this test: an earlier one's may not have ended yet."""
+    others = set(threading.enumerate())
+
+    def living() -> list[str]:
+        return [one.name for one in threading.enumerate() if one not in others and one.name.startswith("docker-engine")]
+
+    return living
 
 
 @pytest.fixture
@@ -63,10 +74,6 @@ def request_(tmp_path: Path) -> BuildRequest:
     return BuildRequest(context, "Dockerfile", "hello:1.0", {"TOKEN": "s3cret"})
 
 
-def _threads() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("docker-engine")]
-
-
 def _silent(daemon: FakeDaemon, method: str, path: str) -> threading.Event:
     """Make the engine take a request and say nothing; answer what tells that it has one."""
     asked = threading.Event()
@@ -97,15 +104,15 @@ def test_both_engines_are_image_engines() -> None:
     assert 2 == len(engines)
 
 
-def test_making_one_touches_nothing() -> None:
+def test_making_one_touches_nothing(threads: Callable[[], list[str]]) -> None:
     """No thread, no file, whatever the address is."""
     before = os.listdir("/proc/self/fd")  # noqa: PTH208
     DockerEngine(docker_host="unix:///nowhere")
 
-    assert ([], before) == (_threads(), os.listdir("/proc/self/fd"))  # noqa: PTH208
+    assert ([], before) == (threads(), os.listdir("/proc/self/fd"))  # noqa: PTH208
 
 
-async def test_open_engine_has_it_answer(daemon: FakeDaemon) -> None:
+async def test_open_engine_has_it_answer(daemon: FakeDaemon, threads: Callable[[], list[str]]) -> None:
     """Then it is open."""
     engine = await open_engine(docker_host=daemon.docker_host)
     daemon.on("GET", "/info", lambda it: it.answer({"ServerVersion": "1", "Driver": "d", "DockerRootDir": "/r"}))
@@ -113,15 +120,17 @@ async def test_open_engine_has_it_answer(daemon: FakeDaemon) -> None:
     assert EngineInfo("1", "d", "/r") == await engine.info()
     await engine.close()
     await engine.close()
-    assert [] == _threads()
+    assert [] == threads()
 
 
-async def test_an_engine_that_is_not_there_leaves_nothing_open(tmp_path: Path) -> None:
+async def test_an_engine_that_is_not_there_leaves_nothing_open(
+    tmp_path: Path, threads: Callable[[], list[str]]
+) -> None:
     """No thread either."""
     with pytest.raises(DeploymentSenderError) as caught:
         await open_engine(docker_host=f"unix://{tmp_path}/nothing.sock")
 
-    assert (ErrorCode.DOCKER_UNAVAILABLE, []) == (caught.value.code, _threads())
+    assert (ErrorCode.DOCKER_UNAVAILABLE, []) == (caught.value.code, threads())
 
 
 async def test_opening_a_silent_engine_ends_in_time(daemon: FakeDaemon) -> None:
@@ -134,13 +143,13 @@ async def test_opening_a_silent_engine_ends_in_time(daemon: FakeDaemon) -> None:
     assert (ErrorCode.DOCKER_UNAVAILABLE, True) == (caught.value.code, time.perf_counter() - start < 2)
 
 
-async def test_opening_can_be_cancelled(daemon: FakeDaemon) -> None:
+async def test_opening_can_be_cancelled(daemon: FakeDaemon, threads: Callable[[], list[str]]) -> None:
     """And leaves nothing open."""
     asked = _silent(daemon, "GET", "/_ping")
     task = asyncio.create_task(open_engine(docker_host=daemon.docker_host))
 
     assert 1 > await _cancelled(task, asked)
-    assert [] == _threads()
+    assert [] == threads()
 
 
 async def test_a_build_tells_its_lines_and_answers_the_image(
@@ -369,7 +378,9 @@ async def test_an_engine_that_went_away_hides_no_error_of_a_start(daemon: FakeDa
         await patient.run("hello:1.0", "hello", {})
 
 
-async def test_closing_ends_what_runs(daemon: FakeDaemon, patient: DockerEngine, request_: BuildRequest) -> None:
+async def test_closing_ends_what_runs(
+    daemon: FakeDaemon, patient: DockerEngine, request_: BuildRequest, threads: Callable[[], list[str]]
+) -> None:
     """Its caller hears DOCKER_UNAVAILABLE, and so does the next."""
     asked = _silent(daemon, "POST", "/build")
     task = asyncio.create_task(patient.build(request_, lambda _: None))
@@ -380,7 +391,7 @@ async def test_closing_ends_what_runs(daemon: FakeDaemon, patient: DockerEngine,
     with pytest.raises(DeploymentSenderError, match="closed"):
         await patient.info()
 
-    assert [] == _threads()
+    assert [] == threads()
 
 
 async def test_many_calls_at_once_have_connections_of_their_own(daemon: FakeDaemon, patient: DockerEngine) -> None:
