@@ -18,7 +18,7 @@ from soak.evidence import Deployed, Evidence, Published
 from soak.left import left_files, received_packages
 from soak.plan import Plan
 from soak.process import Belongings, open_files
-from support.broker import BrokerRecord
+from support.broker import BrokerRecord, KafkaBroker
 from support.engine import RealEngine
 
 ROOT = Path(__file__).parents[2]
@@ -218,6 +218,17 @@ def test_a_file_that_a_process_keeps_open_is_seen(tmp_path: Path) -> None:
 
     assert [f"process {os.getpid()} has {tmp_path}/kept open"] == seen
     assert [] == open_files(os.getpid(), tmp_path)
+
+
+def test_a_broker_that_has_just_started_can_be_saved_and_killed(tmp_path: Path) -> None:
+    """However soon."""
+    broker = KafkaBroker(tmp_path)
+    try:
+        for _ in range(60):
+            broker.start()
+            broker.save_and_kill()
+    finally:
+        broker.kill()
 
 
 def test_a_seed_says_what_goes_wrong() -> None:

@@ -48,7 +48,7 @@ class KafkaBroker:
         return f"127.0.0.1:{self._port}"
 
     def start(self) -> None:
-        """Start, and wait until it listens."""
+        """Start, and wait until it listens and can be told to stop."""
         self._folder.mkdir(parents=True, exist_ok=True)
         command = [str(_binary()), "start", "--only", "kafka", "--host", "127.0.0.1"]
         command += ["--kafka-port", str(self._port), "--data-dir", str(self._folder)]
@@ -63,6 +63,7 @@ class KafkaBroker:
             said.append(line)
             if line.split()[:1] == ["kafka"]:
                 self._port = int(line.split()[1].rpartition(":")[2])
+            if line.startswith("press"):  # after the file by which `stop` finds it
                 break
         else:
             process.wait()
