@@ -101,6 +101,24 @@ def test_a_content_type_that_is_no_form(target: Target, content_type: str | None
     assert REFUSED == ask(target.url, request("POST", "/deploy", WHOLE, content_type)).refusal
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Transfer-Encoding": "chunked"},
+        {"Transfer-Encoding": "gzip", "Content-Length": None},
+        {"Content-Length": f"{len(WHOLE)}, {len(WHOLE) + 1}"},
+        {"Content-Length": f"{len(WHOLE)}\r\nContent-Length: {len(WHOLE) + 1}"},
+        {"Content-Length": f"+{len(WHOLE)}"},
+        {"Content-Length": "-1"},
+        {"Content-Length": "9" * 30},
+    ],
+    ids=str,
+)
+def test_a_length_that_others_may_read_differently(target: Target, headers: dict[str, str | None]) -> None:
+    """Refused with 400: a proxy on the way could see another request in it (RFC 9112 section 11.2)."""
+    assert 400 == ask(target.url, request("POST", "/deploy", WHOLE, headers=headers)).status
+
+
 def test_a_body_that_is_announced_too_large(target: Target) -> None:
     """Refused with 413 before any of it has come."""
     with connected(target.url) as connection:

@@ -11,10 +11,11 @@ from support.archives import image_archive, image_members, written
 from support.hostile import IMAGE, compressed, header, names, pax, retold, swollen, with_window
 from support.receiver import form
 from support.target import Target, eventually
-from support.wire import END, Reply, ask, field, package, request
+from support.wire import END, Reply, ask, chunked, field, package, request
 
-# In GB; it may unpack to ten times that.
+# It may unpack to ten times that.
 SMALL, LARGE = ("--max-package-size-gb", "0.01"), ("--max-package-size-gb", "0.07")
+LIMIT_BYTES = 10_000_000
 TOO_LARGE_MIB = 1000
 # A package that is larger than this is answered before it is read through.
 LARGE_BYTES = 65 << 20
@@ -132,6 +133,21 @@ BOMBS: dict[str, Callable[[], bytes]] = {
 def test_a_bomb(target: Target, bomb: Callable[[], bytes]) -> None:
     """Refused with 413 where it crosses the limit."""
     assert TOO_LARGE == sent(target, bomb()).refusal
+
+
+@pytest.mark.parametrize("announced", [True, False])
+def test_a_package_over_the_limit(target: Target, *, announced: bool) -> None:
+    """Refused with 413, also by one byte, and also when its size is known only once it has come."""
+    content = bytes(LIMIT_BYTES + 1)
+    body = b"".join(field(name, value) for name, value in form(content).items()) + package(content) + END
+    unannounced = {"Content-Length": None, "Transfer-Encoding": "chunked"}
+    sent = (
+        request("POST", "/deploy", body)
+        if announced
+        else request("POST", "/deploy", chunked(body), headers=unannounced)
+    )
+
+    assert TOO_LARGE == ask(target.url, sent).refusal
 
 
 STREAMS = {

@@ -21,7 +21,7 @@ __all__ = ["IMAGE", "Packing", "compressed", "header", "names", "pax", "retold",
 
 Packing = Literal["gzip", "zstd"]
 IMAGE = image_archive("legacy", "hello:1.0")
-_OPTIONS = {zstd.CompressionParameter.checksum_flag: 1}
+_OPTIONS: dict[Any, int] = {zstd.CompressionParameter.checksum_flag: 1}
 _PIECE = bytes(1 << 20)
 _BLOCK_MAX_BYTES = 1 << 17
 _PATH_MAX = 4096  # limits.h
@@ -63,7 +63,7 @@ def retold(*images: Mapping[str, Any]) -> bytes:
 def compressed(kind: Packing, pieces: Iterable[bytes]) -> bytes:
     """Compress a stream."""
     making: Any = isal_zlib.compressobj(1, wbits=31) if kind == "gzip" else zstd.ZstdCompressor(options=_OPTIONS)
-    return b"".join([making.compress(piece) for piece in pieces]) + making.flush()
+    return b"".join([*[making.compress(piece) for piece in pieces], making.flush()])
 
 
 def names(count: int) -> Iterator[bytes]:

@@ -16,7 +16,7 @@ from support.wire import Reply, ask, request
 __all__ = ["Target", "eventually"]
 
 _GROWTH_MAX_BYTES = 64 << 20
-_PATIENCE_SECONDS = 20
+_PATIENCE_SECONDS = 60
 
 
 def eventually(is_so: Callable[[], bool]) -> bool:

@@ -9,7 +9,7 @@ from http.client import HTTPResponse
 from typing import Any
 from urllib.parse import urlsplit
 
-__all__ = ["BOUNDARY", "END", "FORM", "Reply", "ask", "connected", "field", "heard", "package", "request"]
+__all__ = ["BOUNDARY", "END", "FORM", "Reply", "ask", "chunked", "connected", "field", "heard", "package", "request"]
 
 BOUNDARY = b"BOUNDARY"
 END = b"--%b--\r\n" % BOUNDARY
@@ -47,14 +47,23 @@ def request(
     target: str,
     body: bytes = b"",
     content_type: str | None = FORM,
-    headers: Mapping[str, str] | None = None,
+    headers: Mapping[str, str | None] | None = None,
 ) -> bytes:
-    """Write a request; `headers` win over those that fit the body."""
-    fitting = {"Host": "receiver", "Connection": "close", "Content-Length": str(len(body))}
-    if content_type is not None:
-        fitting["Content-Type"] = content_type
-    lines = [f"{name}: {value}" for name, value in (fitting | dict(headers or {})).items()]
+    """Write a request; `headers` win over those that fit the body, and None leaves one out."""
+    fitting = {
+        "Host": "receiver",
+        "Connection": "close",
+        "Content-Length": str(len(body)),
+        "Content-Type": content_type,
+    }
+    told = fitting | dict(headers or {})
+    lines = [f"{name}: {value}" for name, value in told.items() if value is not None]
     return "\r\n".join([f"{method} {target} HTTP/1.1", *lines, "", ""]).encode() + body
+
+
+def chunked(body: bytes) -> bytes:
+    """Write a body in one chunk (RFC 9112 section 7.1)."""
+    return b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
 
 
 def heard(connection: socket.socket) -> Reply:
