@@ -29,6 +29,8 @@ def main(arguments: list[str]) -> int:
     asked = _asked(arguments)
     plan = Plan.make(seed=asked.seed, count=asked.count, concurrency=asked.concurrency)
     log = _begin_log(plan)
+    for name in [name for name in os.environ if name.startswith(("DEPLOYMENT_SENDER_", "DEPLOYMENT_RECEIVER_"))]:
+        del os.environ[name]  # no settings from outside
     signal.signal(signal.SIGTERM, _interrupted)
     try:
         evidence = run(plan, _tell)
@@ -83,8 +85,7 @@ def _begin_log(plan: Plan) -> Path:
 
 def _tell(line: str) -> None:
     _log.info("%s", line)
-    if not line.startswith("receiver: "):
-        print(f"soak: {line}", file=sys.stderr, flush=True)
+    print(f"soak: {line}", file=sys.stderr, flush=True)
 
 
 def _interrupted(_number: int, _frame: FrameType | None) -> NoReturn:

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 import docker
-from docker.errors import NotFound
+from docker.errors import APIError
 
 __all__ = ["Images"]
 
@@ -24,7 +24,6 @@ class Images:
 
     Attributes:
         name: Of every image; the tag is the deployment's number.
-        contexts: What was written.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -57,6 +56,6 @@ class Images:
         # A step goes with the last image that is made of it; what is left are steps of builds that were broken off.
         for every in (False, True):
             for image in self._api.images(filters=filters, all=every):
-                with suppress(NotFound):
+                with suppress(APIError):  # it has gone with another one
                     self._api.remove_image(image["Id"], force=True)
         self._api.close()

@@ -1,6 +1,7 @@
 """One run, from the first part that starts to the last that is gone."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0 import NodeDeploymentSenderEffect
@@ -16,6 +17,7 @@ from soak.process import Belongings, open_files, peak_bytes
 
 __all__ = ["run"]
 
+_log = logging.getLogger(__name__)
 _FLUSH_SECONDS = 120
 _PUBLISH_SECONDS = 5
 _TOPICS = [topic.name for topic in load_contract().topics.values()]
@@ -26,7 +28,7 @@ def run(plan: Plan, tell: Callable[[str], None]) -> Evidence:
 
     Args:
         plan: What to do.
-        tell: Told how it goes on, and in the end what the receiver has said.
+        tell: Told how it goes on.
     """
     with running_parts() as parts:
         try:
@@ -41,7 +43,7 @@ def run(plan: Plan, tell: Callable[[str], None]) -> Evidence:
             evidence.left_files = left_files(parts.folder, parts.receiver.store, parts.temporary)
         finally:
             for line in parts.receiver.lines:
-                tell(f"receiver: {line}")
+                _log.info("the receiver has said: %s", line)
     return evidence
 
 
@@ -58,7 +60,9 @@ async def _work(plan: Plan, parts: Parts, tell: Callable[[str], None]) -> Eviden
         deployments = Deployments(plan, parts, node, tell)
         evidence = await deployments.go()
         # As an operator does it after a broker was away; the node counts with its next event what it has sent behind.
-        courier = EventCourier(parts.folder / "outbox.sqlite3", lambda: open_publisher(parts.broker.address, 5))
+        courier = EventCourier(
+            parts.folder / "outbox.sqlite3", lambda: open_publisher(parts.broker.address, _PUBLISH_SECONDS)
+        )
         try:
             evidence.flushed = (await courier.flush(_FLUSH_SECONDS)).sent
             await deployments.publish("BUILD_STARTED", "the last", correlation_id="the last")
