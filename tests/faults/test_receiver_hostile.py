@@ -3,12 +3,14 @@
 import os
 import tarfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from support.archives import image_archive, image_members, written
-from support.hostile import IMAGE, compressed, header, names, pax, retold, swollen, with_window
+from support.hostile import IMAGE, compressed, header, names, pax, retold, swollen, with_window, zeros_with_window
 from support.receiver import form
 from support.target import Target, eventually
 from support.wire import END, Reply, ask, chunked, field, package, request
@@ -179,6 +181,14 @@ STREAMS = {
 def test_a_stream_that_is_not_sound(target: Target, content: bytes) -> None:
     """Refused with 422: damaged, with something after its end, or in need of more memory than decompressing takes."""
     assert INVALID == sent(target, content).refusal
+
+
+def test_many_at_once_of_the_largest_window_that_is_taken(tmp_path: Path) -> None:
+    """Frames of 5 KB that unpack to 160 MiB in windows of 128 MiB: two are in memory at once, and no more."""
+    content = zeros_with_window(17 << 3, 160)
+    with Target(tmp_path / "store") as target, ThreadPoolExecutor(4) as threads:
+        assert [INVALID] * 4 == [reply.refusal for reply in threads.map(partial(sent, target), [content] * 4)]
+        assert (3 * 128) << 20 > target.growth_bytes()
 
 
 def test_what_is_sound_is_loaded_afterwards(tmp_path: Path) -> None:

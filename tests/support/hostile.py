@@ -17,13 +17,25 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-__all__ = ["IMAGE", "Packing", "compressed", "header", "names", "pax", "retold", "swollen", "with_window"]
+__all__ = [
+    "IMAGE",
+    "Packing",
+    "compressed",
+    "header",
+    "names",
+    "pax",
+    "retold",
+    "swollen",
+    "with_window",
+    "zeros_with_window",
+]
 
 Packing = Literal["gzip", "zstd"]
 IMAGE = image_archive("legacy", "hello:1.0")
 _OPTIONS: dict[Any, int] = {zstd.CompressionParameter.checksum_flag: 1}
 _PIECE = bytes(1 << 20)
 _BLOCK_MAX_BYTES = 1 << 17
+_FRAME = b"\x28\xb5\x2f\xfd"  # RFC 8878 section 3.1.1
 _PATH_MAX = 4096  # limits.h
 
 
@@ -80,16 +92,25 @@ def swollen(kind: Packing, mib: int) -> bytes:
 
 
 def with_window(descriptor: int | None, content: bytes = IMAGE) -> bytes:
-    """Write a zstd frame (RFC 8878 section 3.1.1) that does not compress, and asks for much memory.
+    """Write a zstd frame that does not compress, and asks for much memory.
 
     Args:
         descriptor: The window's; None for a frame of one segment that announces 1 TiB of content.
         content: What it holds.
     """
     head = bytes([0, descriptor]) if descriptor is not None else b"\xe0" + struct.pack("<Q", 1 << 40)
-    blocks = b""
-    for start in range(0, len(content), _BLOCK_MAX_BYTES):
-        block = content[start : start + _BLOCK_MAX_BYTES]
-        last = start + _BLOCK_MAX_BYTES >= len(content)
-        blocks += (len(block) << 3 | last).to_bytes(3, "little") + block
-    return b"\x28\xb5\x2f\xfd" + head + blocks
+    pieces = [content[start : start + _BLOCK_MAX_BYTES] for start in range(0, len(content), _BLOCK_MAX_BYTES)]
+    blocks = [_block(piece, len(piece), last=piece is pieces[-1]) for piece in pieces]
+    return _FRAME + head + b"".join(blocks)
+
+
+def zeros_with_window(descriptor: int, mib: int) -> bytes:
+    """Write a zstd frame of so many MiB of zeros, as small as frames can be."""
+    count = (mib << 20) // _BLOCK_MAX_BYTES
+    blocks = [_block(b"\0", _BLOCK_MAX_BYTES, last=number == count, kind=1) for number in range(1, count + 1)]
+    return _FRAME + bytes([0, descriptor]) + b"".join(blocks)
+
+
+def _block(content: bytes, size: int, *, last: bool, kind: int = 0) -> bytes:
+    """Write a block (RFC 8878 section 3.1.1.2); of kind 1, one byte is repeated."""
+    return (size << 3 | kind << 1 | last).to_bytes(3, "little") + content

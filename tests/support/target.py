@@ -116,7 +116,11 @@ class Target:
         assert (200, {"status": "ok"}) == (self.get("/healthz").status, self.get("/healthz").document)
         assert [] == self.left()
         assert not self.engine_was_called()
-        assert _GROWTH_MAX_BYTES > self._peak() - self._peak_bytes
+        assert _GROWTH_MAX_BYTES > self.growth_bytes()
+
+    def growth_bytes(self) -> int:
+        """How much more memory than at its start the receiver has had at once."""
+        return self._peak() - self._peak_bytes
 
     def left(self) -> list[str]:
         """What is in the store of packages and of uploads; of those that were broken off, once they have ended."""
