@@ -24,7 +24,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0 import (
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.http_uploader import HttpUploader
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import PackageUpload, Progress, Receipt
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.resources import Openers
-from support.archives import image_archive
+from support.archives import config_of, image_archive, sha256
 from support.engine import FakeEngine
 from support.packaging import eventually
 from support.receiver_process import ReceiverProcess
@@ -205,17 +205,18 @@ class _Uploader(HttpUploader):
 
 
 @cache
-def _package() -> bytes:
-    """Three pieces, as they are sent."""
-    return gzip.compress(image_archive(layers=[os.urandom(3_000_000)]), compresslevel=1)
+def _package() -> tuple[bytes, str]:
+    """Three pieces, as they are sent, and the digest of the image's configuration."""
+    layers = [os.urandom(3_000_000)]
+    return gzip.compress(image_archive(layers=layers), compresslevel=1), f"sha256:{sha256(config_of(layers))}"
 
 
 class Sender:
     """A node with a real package, and a receiver that is a real process and has nothing under way."""
 
     def __init__(self, folder: Path, receiver: ReceiverProcess) -> None:
-        self.content = _package()
-        self.manifest, self.path = keep_package(folder, self.content)
+        self.content, digest = _package()
+        self.manifest, self.path = keep_package(folder, self.content, config_digest=digest)
         self.receiver = receiver
         self._before = set(self._packages())
         self.uploader: _Uploader | None = None
@@ -417,13 +418,13 @@ async def test_a_file_that_is_changed_while_it_is_sent(sender: Sender, damage: C
     with sender.path.open("r+b", buffering=0) as file:
 
         def on_progress(progress: Progress) -> None:
-            if not told:
+            if told == [0]:
                 damage(file.fileno())
             told.append(progress.done_bytes)
 
         failed = await sender.transfer(on_progress)
 
-    assert (1 << 20, False, MISMATCH, 1) == (told[0], failed.success, failed.error_code, failed.attempts)
+    assert (1 << 20, False, MISMATCH, 1) == (told[1], failed.success, failed.error_code, failed.attempts)
     assert [] == await sender.received()
 
 

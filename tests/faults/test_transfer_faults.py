@@ -5,7 +5,6 @@ The receiver is the real one as a process wherever it can be brought to it; a sc
 
 import asyncio
 import logging
-import os
 import socket
 import time
 from collections.abc import Iterator
@@ -25,8 +24,7 @@ from support.receiver_process import ReceiverProcess
 from support.scripted_receiver import Reply, ScriptedReceiver, receipt
 from support.sending import KEY, SECRET, Sender
 
-CONTENT = os.urandom(1_500_000)
-LARGE_BYTES = 24_000_000  # far more than sockets hold
+LARGE_BYTES = 24_000 * 1024  # far more than sockets hold
 NO_ENGINE = {"DOCKER_HOST": "tcp://127.0.0.1:1"}
 
 Told = tuple[ErrorCode | None, int]
@@ -43,13 +41,13 @@ def sender(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[Sender]
 @pytest.fixture
 async def package(sender: Sender) -> str:
     """A package of 1.5 MB."""
-    return await asyncio.to_thread(sender.keep, CONTENT)
+    return await asyncio.to_thread(sender.keep_image, 1_500 * 1024)
 
 
 @pytest.fixture
 async def large(sender: Sender) -> str:
     """A package that cannot be sent without somebody reading it."""
-    return await asyncio.to_thread(lambda: sender.keep(bytes(LARGE_BYTES)))
+    return await asyncio.to_thread(sender.keep_image, LARGE_BYTES)
 
 
 def told(output: ModelPackageTransferOutput) -> Told:
@@ -70,7 +68,7 @@ async def page(receiver: ReceiverProcess, path: str) -> httpx.Response:
 # Row 16: refused, no such host
 
 
-async def test_16_nobody_listens(sender: Sender, package: str, tmp_path: Path) -> None:
+async def test_nobody_listens(sender: Sender, package: str, tmp_path: Path) -> None:
     """REMOTE_UNREACHABLE as often as is configured; when somebody listens, the same node gets through."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -84,7 +82,7 @@ async def test_16_nobody_listens(sender: Sender, package: str, tmp_path: Path) -
     assert (True, True, 1) == (again.success, again.checksum_verified, again.attempts)
 
 
-async def test_16_there_is_no_such_host(sender: Sender, package: str) -> None:
+async def test_there_is_no_such_host(sender: Sender, package: str) -> None:
     """REMOTE_UNREACHABLE, naming it."""
     async with sender.node(transfer_attempts=2) as node:
         output = await sender.send(node, package, "http://receiver.invalid:8001")
@@ -96,7 +94,7 @@ async def test_16_there_is_no_such_host(sender: Sender, package: str) -> None:
 # Row 17: 413 before the body is read
 
 
-async def test_17_a_413_is_heard_every_time(sender: Sender, large: str, package: str, tmp_path: Path) -> None:
+async def test_a_413_is_heard_every_time(sender: Sender, large: str, package: str, tmp_path: Path) -> None:
     """From our receiver, which says it before the first byte of the file, and once; a smaller one goes through."""
     with ReceiverProcess(tmp_path / "receiver", "--max-package-size-gb", "0.01", environ=NO_ENGINE) as receiver:
         async with sender.node() as node:
@@ -110,7 +108,7 @@ async def test_17_a_413_is_heard_every_time(sender: Sender, large: str, package:
 
 
 @pytest.mark.parametrize("end", ["close", "reset"])
-async def test_17_a_413_of_a_rude_receiver_is_heard_every_time(sender: Sender, large: str, end: str) -> None:
+async def test_a_413_of_a_rude_receiver_is_heard_every_time(sender: Sender, large: str, end: str) -> None:
     """One that reads nothing and goes away at once."""
     async with (
         ScriptedReceiver(Reply(413, "no", read_bytes=0, end=end)) as receiver,  # type: ignore[arg-type]
@@ -133,7 +131,7 @@ async def test_17_a_413_of_a_rude_receiver_is_heard_every_time(sender: Sender, l
     ],
     ids=["no key", "another key", "an unknown key", "another receiver"],
 )
-async def test_18_a_sender_that_is_not_let_in(
+async def test_a_sender_that_is_not_let_in(
     sender: Sender, large: str, tmp_path: Path, key: str | None, why: str
 ) -> None:
     """TRANSFER_FAILED, once, with the receiver's reason, before the package was sent."""
@@ -156,7 +154,7 @@ async def test_18_a_sender_that_is_not_let_in(
         (Reply(body={"checksum_verified": True}), "whose deployment_id cannot be used"),
     ],
 )
-async def test_18_what_is_no_receipt_is_heard_once(sender: Sender, package: str, reply: Reply, why: str) -> None:
+async def test_what_is_no_receipt_is_heard_once(sender: Sender, package: str, reply: Reply, why: str) -> None:
     """TRANSFER_FAILED, and trying again would not help."""
     async with ScriptedReceiver(reply) as receiver, sender.node() as node:
         output = await sender.send(node, package, receiver.url)
@@ -167,7 +165,7 @@ async def test_18_what_is_no_receipt_is_heard_once(sender: Sender, package: str,
 
 
 @pytest.mark.parametrize("status", [301, 307, 308])
-async def test_18_nothing_goes_where_a_redirect_points(sender: Sender, package: str, status: int) -> None:
+async def test_nothing_goes_where_a_redirect_points(sender: Sender, package: str, status: int) -> None:
     """Neither the package nor the signature."""
     async with ScriptedReceiver(receipt()) as elsewhere, sender.node(signing_key=KEY) as node:
         async with ScriptedReceiver(Reply(status, headers={"Location": f"{elsewhere.url}/deploy"})) as receiver:
@@ -178,7 +176,7 @@ async def test_18_nothing_goes_where_a_redirect_points(sender: Sender, package: 
     assert "give the URL of the receiver itself" in str(output.recovery)
 
 
-async def test_18_no_signed_question_goes_elsewhere(sender: Sender, package: str) -> None:
+async def test_no_signed_question_goes_elsewhere(sender: Sender, package: str) -> None:
     """Where a receipt points to another machine to ask for the deployment."""
     async with ScriptedReceiver(Reply(body={"deployment_id": "d-1", "status": "loaded"})) as elsewhere:
         reply = receipt(status="received", status_url=f"{elsewhere.url}/deployments/d-1")
@@ -190,7 +188,7 @@ async def test_18_no_signed_question_goes_elsewhere(sender: Sender, package: str
     assert "d-1" == output.remote_deployment_id
 
 
-async def test_18_an_answer_of_a_gigabyte_is_left_where_it_is(sender: Sender, package: str) -> None:
+async def test_an_answer_of_a_gigabyte_is_left_where_it_is(sender: Sender, package: str) -> None:
     """The sender goes away after 64 KB; what else was sent is what sockets hold."""
     passed = 0
 
@@ -219,7 +217,7 @@ async def test_18_an_answer_of_a_gigabyte_is_left_where_it_is(sender: Sender, pa
 # Row 19: breaks and stalls
 
 
-async def test_19_a_transfer_that_breaks_is_tried_again(sender: Sender, large: str, tmp_path: Path) -> None:
+async def test_a_transfer_that_breaks_is_tried_again(sender: Sender, large: str, tmp_path: Path) -> None:
     """Twice reset in the middle, the third attempt gets through, whole and verified, and only once."""
     cuts = Fault(cut_after_bytes=1_000_000), Fault(cut_after_bytes=LARGE_BYTES - 1)
     with ReceiverProcess(tmp_path / "receiver", environ=NO_ENGINE) as receiver:
@@ -233,7 +231,7 @@ async def test_19_a_transfer_that_breaks_is_tried_again(sender: Sender, large: s
     assert [] == list((tmp_path / "receiver" / "staging").iterdir())
 
 
-async def test_19_a_transfer_that_always_breaks_fails(sender: Sender, large: str) -> None:
+async def test_a_transfer_that_always_breaks_fails(sender: Sender, large: str) -> None:
     """TRANSFER_FAILED after as many attempts as are configured; then the way is free, and the node gets through."""
     async with (
         ScriptedReceiver(receipt()) as receiver,
@@ -248,7 +246,7 @@ async def test_19_a_transfer_that_always_breaks_fails(sender: Sender, large: str
     assert "broke: " in str(output.error_message)
 
 
-async def test_19_breaking_ends_with_the_transfers_time(sender: Sender, large: str) -> None:
+async def test_breaking_ends_with_the_transfers_time(sender: Sender, large: str) -> None:
     """However often it may be tried."""
     async with (
         ScriptedReceiver(receipt()) as receiver,
@@ -266,7 +264,7 @@ async def test_19_breaking_ends_with_the_transfers_time(sender: Sender, large: s
     assert 1 <= seconds < 3
 
 
-async def test_19_a_way_that_stalls_is_given_up(sender: Sender, large: str) -> None:
+async def test_a_way_that_stalls_is_given_up(sender: Sender, large: str) -> None:
     """At the idle time-out, once in each attempt; a way that goes on then gets the package."""
     async with (
         ScriptedReceiver(receipt()) as receiver,
@@ -280,7 +278,7 @@ async def test_19_a_way_that_stalls_is_given_up(sender: Sender, large: str) -> N
     assert "it took no more bytes for too long" in str(output.error_message)
 
 
-async def test_19_a_receiver_that_does_not_read_is_given_up(sender: Sender, large: str) -> None:
+async def test_a_receiver_that_does_not_read_is_given_up(sender: Sender, large: str) -> None:
     """Its window is at zero: the kernel has taken the connection and some bytes, and nobody reads them."""
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -297,7 +295,7 @@ async def test_19_a_receiver_that_does_not_read_is_given_up(sender: Sender, larg
     assert 1 <= seconds < 4
 
 
-async def test_19_an_answer_of_a_byte_a_second_ends_with_the_transfers_time(sender: Sender, package: str) -> None:
+async def test_an_answer_of_a_byte_a_second_ends_with_the_transfers_time(sender: Sender, package: str) -> None:
     """It is never idle, and never there."""
     reply = replace(receipt(), byte_seconds=1)
     async with ScriptedReceiver(reply) as receiver, sender.node(transfer_timeout_seconds=2.5) as node:
@@ -313,7 +311,7 @@ async def test_19_an_answer_of_a_byte_a_second_ends_with_the_transfers_time(send
 # Row 20: the answer is lost
 
 
-async def test_20_a_lost_answer_makes_no_second_deployment(
+async def test_a_lost_answer_makes_no_second_deployment(
     sender: Sender, real_engine: RealEngine, tmp_path: Path
 ) -> None:
     """The receiver has kept the package; the retry gets the same deployment id, and the engine loads it once."""

@@ -16,7 +16,7 @@ from support.certificates import Authority, Certificate
 from support.receiver_process import ReceiverProcess
 from support.sending import KEY, Sender
 
-LARGE_BYTES = 24_000_000  # far more than sockets hold
+LARGE_BYTES = 24_000 * 1024  # far more than sockets hold
 CURL_EMPTY_REPLY = 52  # curl(1)
 YESTERDAY = datetime.now(UTC) - timedelta(days=1)
 ENVIRON = {"DOCKER_HOST": "tcp://127.0.0.1:1", "DEPLOYMENT_RECEIVER_SIGNING_KEYS": KEY}
@@ -31,7 +31,7 @@ def sender(tmp_path: Path) -> Sender:
 @pytest.fixture
 async def large(sender: Sender) -> str:
     """A package that cannot be sent without somebody reading it."""
-    return await asyncio.to_thread(lambda: sender.keep(bytes(LARGE_BYTES)))
+    return await asyncio.to_thread(sender.keep_image, LARGE_BYTES)
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ NOT_TRUSTED = {
 
 
 @pytest.mark.parametrize("wrong", NOT_TRUSTED)
-async def test_16_a_receiver_with_a_wrong_certificate(
+async def test_a_receiver_with_a_wrong_certificate(
     sender: Sender, large: str, tmp_path: Path, authority: Authority, wrong: str
 ) -> None:
     """REMOTE_UNREACHABLE, once, with what to do; nothing was sent."""
@@ -107,7 +107,7 @@ async def test_16_a_receiver_with_a_wrong_certificate(
 
 
 @pytest.mark.parametrize("wrong", ["none", "a stranger's", "expired"])
-async def test_16_a_sender_with_a_wrong_certificate(
+async def test_a_sender_with_a_wrong_certificate(
     sender: Sender, large: str, tmp_path: Path, authority: Authority, wrong: str
 ) -> None:
     """REMOTE_UNREACHABLE, once, with what to do, although TLS 1.3 tells it only while the package is on its way."""
@@ -141,7 +141,7 @@ def openssl(authority: Authority) -> Iterator[str]:
         server.kill()
 
 
-async def test_16_a_foreign_receiver_that_wants_a_certificate(sender: Sender, large: str, authority: Authority) -> None:
+async def test_a_foreign_receiver_that_wants_a_certificate(sender: Sender, large: str, authority: Authority) -> None:
     """The same words, by TLS's own alert."""
     with openssl(authority) as url:
         async with sender.node(ca_file=authority.ca_file) as node:

@@ -13,10 +13,10 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import Deploym
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.models.fields import Compression
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.pipeline.compression import (
     CompressionError,
-    compressor,
     decompressed,
     detect,
 )
+from support.archives import compressed
 
 _PACKED: list[Compression] = ["gzip", "zstd"]
 _kinds = st.sampled_from([*_PACKED, "none"])
@@ -35,11 +35,6 @@ def _cut(data: bytes, cuts: Iterable[float]) -> list[bytes]:
     """Cut in these places, of 0 to 1."""
     places = [0, *sorted(int(cut * len(data)) for cut in cuts), len(data)]
     return [data[start:end] for start, end in pairwise(places)]
-
-
-def _compressed(chunks: Iterable[bytes], kind: Compression) -> bytes:
-    codec = compressor(kind)
-    return b"".join([*(codec.compress(chunk) for chunk in chunks), codec.flush()])
 
 
 def _unpacked(chunks: Iterable[bytes], kind: Compression) -> bytes | None:
@@ -66,7 +61,7 @@ def test_a_round_trip_at_the_borders_of_chunks(
 ) -> None:
     """In pieces of at most 1 MiB, up to the very limit and not a byte over it."""
     content = _content(seed, size)
-    packed = _cut(_compressed(_cut(content, cuts), kind), packed_cuts)
+    packed = _cut(compressed(kind, *_cut(content, cuts)), packed_cuts)
 
     pieces = list(decompressed(packed, kind, max_bytes=size))
 
@@ -80,7 +75,7 @@ def test_a_round_trip_at_the_borders_of_chunks(
 @given(_packed_kinds, st.lists(_small, min_size=1, max_size=4), _cuts)
 def test_parts_in_a_row_are_one_stream(kind: Compression, contents: list[bytes], cuts: list[float]) -> None:
     """Members of gzip, frames of zstd; and their first bytes tell which it is."""
-    stream = b"".join(_compressed([content], kind) for content in contents)
+    stream = b"".join(compressed(kind, content) for content in contents)
 
     assert b"".join(contents) == _unpacked(_cut(stream, cuts), kind)
     assert kind == detect(stream[:4])
@@ -90,7 +85,7 @@ def test_parts_in_a_row_are_one_stream(kind: Compression, contents: list[bytes],
 @given(_packed_kinds, _small, _cuts)
 def test_a_stream_that_is_cut_short_is_refused(kind: Compression, content: bytes, cuts: list[float]) -> None:
     """Wherever it ends."""
-    stream = _compressed([content], kind)
+    stream = compressed(kind, content)
 
     assert [None] * len(stream) == [_unpacked(_cut(stream[:end], cuts), kind) for end in range(len(stream))]
 
@@ -98,7 +93,7 @@ def test_a_stream_that_is_cut_short_is_refused(kind: Compression, content: bytes
 @given(_packed_kinds, _small, st.binary(min_size=1, max_size=20), _cuts)
 def test_what_follows_the_stream_is_refused(kind: Compression, content: bytes, more: bytes, cuts: list[float]) -> None:
     """Unless it is a stream itself, which a few bytes are not."""
-    assert _unpacked(_cut(_compressed([content], kind) + more, cuts), kind) is None
+    assert _unpacked(_cut(compressed(kind, content) + more, cuts), kind) is None
 
 
 @given(_packed_kinds, _small, st.floats(0, 1, exclude_max=True), st.integers(1, 255), _cuts)
@@ -106,7 +101,7 @@ def test_a_damaged_stream_is_refused_or_says_the_same(
     kind: Compression, content: bytes, where: float, damage: int, cuts: list[float]
 ) -> None:
     """A byte that carries nothing, such as gzip's time, may be any other."""
-    stream = bytearray(_compressed([content], kind))
+    stream = bytearray(compressed(kind, content))
     stream[int(where * len(stream))] ^= damage
 
     assert _unpacked(_cut(bytes(stream), cuts), kind) in {None, content}
@@ -115,7 +110,7 @@ def test_a_damaged_stream_is_refused_or_says_the_same(
 @st.composite
 def _hostile(draw: st.DrawFn, kind: Compression) -> bytes:
     """Nearly a stream: parts of sound ones, and any bytes between them."""
-    sound = _compressed([draw(_small)], kind)
+    sound = compressed(kind, draw(_small))
     crumbs = draw(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1), st.binary(max_size=6)), max_size=4))
     return sound + b"".join(sound[int(a * len(sound)) : int(b * len(sound))] + more for a, b, more in crumbs)
 

@@ -8,7 +8,10 @@ import tarfile
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-__all__ = ["Style", "config_of", "image_archive", "image_members", "layer", "sha256", "written"]
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.models.fields import Compression
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.pipeline.compression import compressing
+
+__all__ = ["Style", "compressed", "config_of", "image_archive", "image_members", "layer", "sha256", "written"]
 
 Style = Literal["legacy", "oci", "containerd"]
 _OCI = "application/vnd.oci.image"
@@ -17,6 +20,15 @@ _OCI = "application/vnd.oci.image"
 def sha256(data: bytes) -> str:
     """Answer the SHA-256 in hex."""
     return hashlib.sha256(data).hexdigest()
+
+
+def compressed(kind: Compression, *pieces: bytes) -> bytes:
+    """Compress as the sender does."""
+    sink = io.BytesIO()
+    with compressing(sink, kind) as take:
+        for piece in pieces:
+            take(piece)
+    return sink.getvalue()
 
 
 def layer(**files: bytes) -> bytes:

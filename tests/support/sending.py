@@ -1,5 +1,6 @@
 """A node that sends packages, watched: what it leaves behind and what it lets slip."""
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -10,6 +11,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0 import (
     ModelPackageTransferOutput,
     NodeDeploymentSenderEffect,
 )
+from support.archives import config_of, image_archive, layer, sha256
 from support.stored import keep_package
 
 __all__ = ["KEY", "SECRET", "Sender"]
@@ -36,6 +38,12 @@ class Sender:
     def keep(self, content: bytes, **manifest: Any) -> str:
         """Put a package into the store; answer its id."""
         return keep_package(self.folder, content, **manifest)[0].package_id
+
+    def keep_image(self, size_bytes: int) -> str:
+        """Put a package of an image into the store, not compressed and of this size, in whole KiB; answer its id."""
+        layers = [layer(noise=os.urandom(size_bytes - 20_000))]
+        content = image_archive(layers=layers).ljust(size_bytes, b"\0")
+        return self.keep(content, compression="none", config_digest=f"sha256:{sha256(config_of(layers))}")
 
     @asynccontextmanager
     async def node(self, **settings: Any) -> AsyncIterator[NodeDeploymentSenderEffect]:

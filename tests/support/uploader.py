@@ -56,6 +56,7 @@ class FakeUploader:
         self.most_sending = max(self.most_sending, self.sending)
         try:
             self.contents.append(await asyncio.to_thread(os.pread, upload.file.fileno(), upload.size_bytes, 0))
+            on_sent(0)
             on_sent(upload.size_bytes)
             await asyncio.sleep(self.send_seconds)
         finally:

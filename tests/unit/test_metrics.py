@@ -19,8 +19,13 @@ def test_a_fresh_snapshot_has_every_figure_and_invents_none() -> None:
     }
     expected |= dict.fromkeys(("total_events_published", "total_bytes_packaged", "total_bytes_transferred"), 0)
     durations = {
-        f"{word}_{kind}_duration_ms": None
-        for kind in ("builds", "transfers", "publishes")
+        f"{word}_{kind}_{what}_ms": None
+        for kind, stages in (
+            ("builds", ("build", "export_wait", "stream", "compress", "hash", "write", "commit")),
+            ("transfers", ("check", "connect", "send", "verify", "load")),
+            ("publishes", ()),
+        )
+        for what in ("duration", *stages)
         for word in ("average", "last")
     }
     assert expected | durations == figures

@@ -69,6 +69,15 @@ async def test_a_package_is_what_the_engine_exported(house: House) -> None:
     ] == house.files()
 
 
+async def test_every_stage_is_timed(house: House) -> None:
+    """In the result and in the metrics."""
+    result = await house.handler.handle(house.request())
+
+    assert {"build", "export_wait", "stream", "compress", "hash", "write", "commit"} == set(result.stages_ms)
+    figures = house.resources.metrics.snapshot()
+    assert result.stages_ms == {name: figures[f"last_builds_{name}_ms"] for name in result.stages_ms}
+
+
 async def test_the_manifest_says_what_later_steps_need(house: House) -> None:
     """Also what the input left to the settings."""
     result = await house.handler.handle(house.request())

@@ -129,6 +129,7 @@ async def test_a_transfer_tells_what_happened(make: MakeSender) -> None:
             transfer_throughput_mbps=output.transfer_throughput_mbps,
             bytes_transferred=len(CONTENT),
             attempts=1,
+            stages_ms=output.stages_ms,
         )
         == output
     )
@@ -405,7 +406,17 @@ async def test_progress_is_told(make: MakeSender) -> None:
     told: list[Progress] = []
     await make().transfer(told.append)
 
-    assert [Progress("upload", done_bytes=len(CONTENT), total_bytes=len(CONTENT))] == told
+    assert [Progress("upload", done_bytes=done, total_bytes=len(CONTENT)) for done in (0, len(CONTENT))] == told
+
+
+async def test_every_stage_is_timed(make: MakeSender) -> None:
+    """In the result and in the metrics."""
+    sender = make()
+    output = await sender.transfer()
+
+    assert {"check", "connect", "send", "verify", "load"} == set(output.stages_ms)
+    figures = sender.resources.metrics.snapshot()
+    assert output.stages_ms == {name: figures[f"last_transfers_{name}_ms"] for name in output.stages_ms}
 
 
 async def test_a_deployment_is_followed(make: MakeSender) -> None:

@@ -67,7 +67,7 @@ def test_output_is_limited() -> None:
 
 @pytest.mark.parametrize(
     ("position", "message"),
-    [(0, "no gzip"), (2, "no gzip"), (3, "flag"), (12, "damaged"), (-8, "checksum"), (-1, "size")],
+    [(0, "no gzip"), (2, "no gzip"), (3, "flag"), (12, "checksum"), (-8, "checksum"), (-1, "size")],
 )
 def test_damage(position: int, message: str) -> None:
     """A member that is damaged is refused."""

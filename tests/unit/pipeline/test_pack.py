@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.metrics import Span
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.models.fields import Compression
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.pipeline.archive import ArchiveError
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.pipeline.checksum import hasher
@@ -20,17 +21,13 @@ def _chunks(data: bytes, size: int = 32_768) -> Iterator[bytes]:
     return (data[start : start + size] for start in range(0, len(data), size))
 
 
-def _ignore(_: int) -> None:
-    pass
-
-
 @pytest.mark.parametrize("compression", ["gzip", "zstd", "none"])
 @pytest.mark.parametrize("size", [1000, 32_768, 3 << 20])
 def test_one_pass(compression: Compression, size: int) -> None:
     """The package holds the archive, and the answer tells what was written."""
     sink = io.BytesIO()
 
-    packed = pack(_chunks(_ARCHIVE, size), sink, compression=compression, max_bytes=1 << 30, on_bytes=_ignore)
+    packed = pack(_chunks(_ARCHIVE, size), sink, compression=compression, max_bytes=1 << 30, span=Span())
 
     digest = hasher()
     digest.update(sink.getvalue())
@@ -40,40 +37,41 @@ def test_one_pass(compression: Compression, size: int) -> None:
     assert packed.archive.names("hello:1.0")
 
 
-def test_progress_is_cumulative() -> None:
-    """The callback hears the bytes so far, the last time all of them."""
-    heard: list[int] = []
+def test_every_stage_is_timed() -> None:
+    """Each has taken some time."""
+    span = Span()
 
-    pack(_chunks(_ARCHIVE), io.BytesIO(), compression="none", max_bytes=1 << 30, on_bytes=heard.append)
+    pack(_chunks(_ARCHIVE), io.BytesIO(), compression="gzip", max_bytes=1 << 30, span=span)
 
-    assert sorted(heard) == heard
-    assert heard[-1] == len(_ARCHIVE)
-    assert len(heard) == 6
+    assert {"export_wait", "stream", "compress", "hash", "write"} == {
+        name for name, ms in span.stages_ms.items() if ms > 0
+    }
 
 
 def test_limit_is_on_the_package() -> None:
     """The compressed file counts: an archive larger than the limit passes if its package is not."""
-    packed = pack(_chunks(_ARCHIVE), io.BytesIO(), compression="gzip", max_bytes=1 << 20, on_bytes=_ignore)
+    packed = pack(_chunks(_ARCHIVE), io.BytesIO(), compression="gzip", max_bytes=1 << 20, span=Span())
 
     assert packed.size_bytes < 1 << 20 < packed.exported_bytes
 
 
 def test_stops_at_the_limit() -> None:
     """Nothing beyond the limit is written, and the engine is not read much further."""
-    sink, heard = io.BytesIO(), list[int]()
+    sink = io.BytesIO()
 
+    chunks = _chunks(_ARCHIVE, 1 << 20)
     with pytest.raises(DeploymentSenderError) as caught:
-        pack(_chunks(_ARCHIVE), sink, compression="none", max_bytes=2_500_000, on_bytes=heard.append)
+        pack(chunks, sink, compression="none", max_bytes=2_500_000, span=Span())
 
     assert caught.value.code is ErrorCode.PACKAGE_TOO_LARGE
     assert len(sink.getvalue()) <= 2_500_000
-    assert heard == [1 << 20, 2 << 20]
+    assert sum(map(len, chunks)) == len(_ARCHIVE) - (3 << 20)
 
 
 def test_no_image() -> None:
     """Bytes that are no image archive are refused."""
     with pytest.raises(ArchiveError):
-        pack(iter([b"no archive"]), io.BytesIO(), compression="gzip", max_bytes=1 << 30, on_bytes=_ignore)
+        pack(iter([b"no archive"]), io.BytesIO(), compression="gzip", max_bytes=1 << 30, span=Span())
 
 
 def test_the_stream_breaks() -> None:
@@ -84,4 +82,4 @@ def test_the_stream_breaks() -> None:
         raise ConnectionResetError
 
     with pytest.raises(ConnectionResetError):
-        pack(broken(), io.BytesIO(), compression="zstd", max_bytes=1 << 30, on_bytes=_ignore)
+        pack(broken(), io.BytesIO(), compression="zstd", max_bytes=1 << 30, span=Span())

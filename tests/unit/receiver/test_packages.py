@@ -1,6 +1,7 @@
 """Stored packages, read before they are loaded."""
 
 import gzip
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,16 @@ import pytest
 from blake3 import blake3
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.pipeline.compression import compressor
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.models.fields import Compression
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.upload import UploadFields
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments import Deployment
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.packages import (
     StoppedError,
     check_package,
+    still_unpacked,
     unpacked,
 )
-from support.archives import config_of, image_archive, layer, sha256
+from support.archives import compressed, config_of, image_archive, layer, sha256
 
 _MAX_BYTES = 1_000_000
 
@@ -53,12 +55,6 @@ def stored(tmp_path: Path) -> Stored:
 _DIGEST = f"sha256:{sha256(config_of([layer()]))}"
 
 
-def zstd(data: bytes) -> bytes:
-    """Compress."""
-    codec = compressor("zstd")
-    return codec.compress(data) + codec.flush()
-
-
 @pytest.mark.parametrize("announced", [None, "gzip"])
 def test_a_gzipped_package_is_read(stored: Stored, announced: str | None) -> None:
     """Whether that was announced or not."""
@@ -69,7 +65,7 @@ def test_a_gzipped_package_is_read(stored: Stored, announced: str | None) -> Non
 
 def test_a_zstd_package_is_read(stored: Stored) -> None:
     """Engines do not take it, so it is unpacked here."""
-    assert stored.check(zstd(image_archive()), image_id=_DIGEST) == _DIGEST
+    assert stored.check(compressed("zstd", image_archive()), image_id=_DIGEST) == _DIGEST
 
 
 def test_a_plain_package_is_read(stored: Stored) -> None:
@@ -117,6 +113,31 @@ def test_damage_that_leaves_no_image_is_told_as_damage(stored: Stored, content: 
     """Not as a mistake of whoever made the package."""
     expected = (ErrorCode.CHECKSUM_MISMATCH, "the stored package is damaged")
     assert stored.refused(content, checksum=blake3(b"as it was").hexdigest()) == expected
+
+
+@pytest.mark.parametrize("content", [image_archive(layers=[layer(a=bytes(200_000))]), gzip.compress(image_archive())])
+def test_what_is_loaded_is_what_was_checked(stored: Stored, content: bytes) -> None:
+    """Whole, byte for byte."""
+    stored.check(content)
+    archive = gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
+    assert b"".join(still_unpacked(stored.path, stored.deployment, max_bytes=_MAX_BYTES)) == archive
+
+
+@pytest.mark.parametrize("padding", [0, 512, 10_240])
+@pytest.mark.parametrize("kind", ["none", "gzip", "zstd"])
+def test_the_end_of_a_package_that_was_damaged_after_the_check_is_withheld(
+    stored: Stored, kind: Compression, padding: int
+) -> None:
+    """However many zeros come after it: who loads the rest has no whole archive."""
+    archive = image_archive(layers=[layer(a=os.urandom(700_000))])
+    content = compressed(kind, archive + bytes(padding))
+    stored.check(content)
+    middle = len(content) // 2
+    stored.path.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
+    seen: list[bytes] = []
+    with pytest.raises(DeploymentSenderError, match="CHECKSUM_MISMATCH: the stored package is damaged"):
+        seen.extend(still_unpacked(stored.path, stored.deployment, max_bytes=_MAX_BYTES))
+    assert len(b"".join(seen)) < len(archive.rstrip(b"\0"))
 
 
 def test_a_bomb_is_refused(stored: Stored) -> None:

@@ -194,7 +194,7 @@ class PackageUploader(Protocol):
         ...
 
     async def send(self, upload: PackageUpload, on_sent: Callable[[int], None]) -> Receipt:
-        """Make one attempt, telling the bytes of the file sent so far; the error's `retry` says if another may help."""
+        """Make one attempt, telling the bytes sent so far, 0 once connected; `retry` says if another may help."""
         ...
 
     async def state(self, receiver_url: str, status_url: str) -> DeploymentState:

@@ -57,7 +57,7 @@ class HttpUploader:
 
         Args:
             upload: The open file and what is said of it.
-            on_sent: Told the bytes of the file that were sent so far, after each piece.
+            on_sent: Told the bytes of the file that were sent so far: 0 once connected, then after each piece.
 
         Returns:
             What the receiver answered, its `status_url` made absolute. A receiver that has the package already may

@@ -48,11 +48,12 @@ class MultipartBody:
         self.length = len(self._head) + size_bytes + len(self._tail)
 
     async def chunks(self, on_sent: Callable[[int], None]) -> AsyncGenerator[bytes, None]:
-        """Yield the body in pieces of up to 1 MB, telling the bytes of the file that were taken so far.
+        """Yield the body in pieces of up to 1 MB, telling the bytes of the file that were taken so far, 0 at first.
 
         Raises:
             DeploymentSenderError: CHECKSUM_MISMATCH when the file ends too early, TRANSFER_FAILED when unreadable.
         """
+        on_sent(0)
         yield self._head
         done = 0
         while done < self._size_bytes:

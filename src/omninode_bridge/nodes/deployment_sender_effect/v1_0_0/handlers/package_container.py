@@ -30,14 +30,19 @@ _PROGRESS_EVERY_BYTES = 8_000_000
 
 @dataclass(frozen=True, slots=True)
 class _Built:
-    """An image that the engine has built, and how to keep it; `exporting` runs from the moment it was built."""
+    """An image that the engine has built, and how to keep it.
+
+    Attributes:
+        span: Of the whole operation.
+        exporting: From the moment the image was built.
+    """
 
     reference: str
     image_id: str
-    build_ms: float
     compression: Compression
     verify_checksum: bool
     request: ModelContainerPackageInput
+    span: Span
     exporting: Span
 
 
@@ -81,35 +86,35 @@ class PackageContainerHandler:
     ) -> ModelContainerPackageOutput:
         resources, settings = self._resources, self._resources.settings
         reference = f"{request.container_name}:{request.image_tag}"
-        with resources.metrics.span("builds", reference):
+        with resources.metrics.span("builds", reference) as span:
             engine = await resources.engine()
-            building = Span()
-            image_id = await engine.build(
-                BuildRequest(
-                    context=context,
-                    dockerfile=dockerfile,
-                    reference=reference,
-                    build_args=request.build_args,
-                    target=request.target,
-                    platform=request.platform,
-                    labels=request.labels,
-                    no_cache=request.no_cache,
-                ),
-                lambda line: tell(Progress(stage="build", line=line)),
-            )
+            with span.stage("build"):
+                image_id = await engine.build(
+                    BuildRequest(
+                        context=context,
+                        dockerfile=dockerfile,
+                        reference=reference,
+                        build_args=request.build_args,
+                        target=request.target,
+                        platform=request.platform,
+                        labels=request.labels,
+                        no_cache=request.no_cache,
+                    ),
+                    lambda line: tell(Progress(stage="build", line=line)),
+                )
             verify = request.verify_checksum
             built = _Built(
                 reference=reference,
                 image_id=image_id,
-                build_ms=building.elapsed_ms,
                 compression=request.compression or settings.compression,
                 verify_checksum=settings.verify_checksums if verify is None else verify,
                 request=request,
+                span=span,
                 exporting=Span(),
             )
             manifest, path = await self._keep(built, tell)
         resources.metrics.add("total_bytes_packaged", manifest.size_bytes)
-        return _output(manifest, path)
+        return _output(manifest, path, span)
 
     async def _keep(self, built: _Built, tell: ProgressCallback) -> tuple[PackageManifest, Path]:
         """Export into the store; what a cancelled caller will never hear of does not stay."""
@@ -151,20 +156,35 @@ def _told_on_loop(tell: ProgressCallback) -> Callable[[int], None]:
     return on_bytes
 
 
+def _told(chunks: Iterator[bytes], on_bytes: Callable[[int], None]) -> Iterator[bytes]:
+    done = 0
+    for chunk in chunks:
+        done += len(chunk)
+        on_bytes(done)
+        yield chunk
+
+
 def _export_into(
     store: PackageStore, built: _Built, chunks: Iterator[bytes], max_bytes: int, on_bytes: Callable[[int], None]
 ) -> tuple[PackageManifest, Path]:
     """Run in a worker thread: from the engine's chunks to a committed package; whatever fails leaves nothing."""
     with store.begin(built.compression) as staged:
         try:
-            packed = pack(chunks, staged.file, compression=built.compression, max_bytes=max_bytes, on_bytes=on_bytes)
+            packed = pack(
+                _told(chunks, on_bytes),
+                staged.file,
+                compression=built.compression,
+                max_bytes=max_bytes,
+                span=built.span,
+            )
         except ArchiveError as exc:
             raise DeploymentSenderError(
                 ErrorCode.BUILD_FAILED, f"the engine's export is no image archive: {exc}"
             ) from exc
         _check_identity(packed.archive, built)
         manifest = _manifest(staged.entry_id, staged.filename, built, packed)
-        return manifest, store.commit(staged, manifest)
+        with built.span.stage("commit"):
+            return manifest, store.commit(staged, manifest)
 
 
 def _check_identity(archive: ImageArchive, built: _Built) -> None:
@@ -193,12 +213,12 @@ def _manifest(package_id: str, filename: str, built: _Built, packed: Packed) -> 
         verify_checksum=built.verify_checksum,
         correlation_id=built.request.correlation_id,
         created_at=datetime.now(UTC),
-        build_duration_ms=built.build_ms,
+        build_duration_ms=built.span.stages_ms["build"],
         export_duration_ms=built.exporting.elapsed_ms,
     )
 
 
-def _output(manifest: PackageManifest, path: Path) -> ModelContainerPackageOutput:
+def _output(manifest: PackageManifest, path: Path, span: Span) -> ModelContainerPackageOutput:
     return ModelContainerPackageOutput(
         success=True,
         correlation_id=manifest.correlation_id,
@@ -214,4 +234,5 @@ def _output(manifest: PackageManifest, path: Path) -> ModelContainerPackageOutpu
         compression_ratio=manifest.size_bytes / manifest.exported_bytes,
         build_duration_ms=manifest.build_duration_ms,
         export_duration_ms=manifest.export_duration_ms,
+        stages_ms=span.stages_ms,
     )

@@ -6,7 +6,7 @@ import random
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import ClassVar
 
@@ -19,6 +19,7 @@ from ..resources import Resources
 from ..store.disk import disk_errors
 from ..store.paths import check_package_path
 from ..store.store import PackageStore, StoredPackage
+from .attempt import Attempt
 from .follow import Follower
 from .outcome import failure, settle
 from .waiting import deadline, to_its_end
@@ -36,6 +37,7 @@ class _Trip:
     request: ModelPackageTransferInput
     receiver_url: str
     tell: ProgressCallback
+    span: Span = field(default_factory=Span)
     attempts: int = 0
     bytes_transferred: int = 0
     duration_ms: float | None = None
@@ -47,10 +49,11 @@ class _Trip:
         """Remember the last status that the receiver told."""
         self.status = status
 
-    def took(self, receipt: Receipt, upload: PackageUpload, sent_bytes: int, span: Span) -> None:
+    def took(self, receipt: Receipt, upload: PackageUpload, attempt: Attempt) -> None:
         """Remember the attempt that got through."""
         self.receipt, self.status, self.bytes_transferred = receipt, receipt.status, upload.size_bytes
-        self.throughput_mbps = sent_bytes * 8 / (span.elapsed_ms * 1000)
+        self.throughput_mbps = attempt.megabits_per_second
+        self.span.stages_ms |= attempt.stages_ms()
 
     def output(self, error: DeploymentSenderError | None = None) -> ModelPackageTransferOutput:
         """Tell how it went; also a failed transfer tells what did happen."""
@@ -67,6 +70,7 @@ class _Trip:
             transfer_throughput_mbps=self.throughput_mbps,
             bytes_transferred=self.bytes_transferred,
             attempts=self.attempts,
+            stages_ms=self.span.stages_ms,
         )
 
 
@@ -119,20 +123,22 @@ class TransferPackageHandler:
                     raise
                 with metrics.span("transfers", subject):
                     raise
-            with metrics.span("transfers", subject):
+            with metrics.span("transfers", subject) as trip.span:
                 async with self._turns:
                     receipt = await self._deliver(trip, package)
                 await held.aclose()
                 follower = Follower(await self._resources.uploader(), trip.receiver_url, trip.told)
                 seconds = self._resources.settings.deployment_timeout_seconds
-                await follower.follow(receipt, wait_for=trip.request.wait_for, seconds=seconds)
+                with trip.span.stage("load"):
+                    await follower.follow(receipt, wait_for=trip.request.wait_for, seconds=seconds)
         return trip.output()
 
     async def _deliver(self, trip: _Trip, package: StoredPackage) -> Receipt:
         """Check the package and send it until the receiver has it, or must not be tried again."""
         manifest, request = package.manifest, trip.request
         verify = manifest.verify_checksum if request.verify_checksum is None else request.verify_checksum
-        await _check_checksum(package, request.package_checksum, verify=verify)
+        with trip.span.stage("check"):
+            await _check_checksum(package, request.package_checksum, verify=verify)
         upload = PackageUpload(
             receiver_url=trip.receiver_url,
             file=package.file,
@@ -165,11 +171,10 @@ class TransferPackageHandler:
 
 async def _attempt(trip: _Trip, upload: PackageUpload, uploader: PackageUploader) -> Receipt:
     trip.attempts += 1
-    span, sent_bytes = Span(), 0
+    attempt = Attempt()
 
     def on_sent(done_bytes: int) -> None:
-        nonlocal sent_bytes
-        sent_bytes = done_bytes
+        attempt.sent(done_bytes)
         trip.tell(Progress(stage="upload", done_bytes=done_bytes, total_bytes=upload.size_bytes))
 
     try:
@@ -177,7 +182,7 @@ async def _attempt(trip: _Trip, upload: PackageUpload, uploader: PackageUploader
     except DeploymentSenderError as error:
         _log.warning("attempt %d to send package %s failed: %s", trip.attempts, upload.package_id, error.message)
         raise
-    trip.took(receipt, upload, sent_bytes, span)
+    trip.took(receipt, upload, attempt)
     return receipt
 
 

@@ -83,6 +83,9 @@ class ModelContainerPackageOutput(OutputModel):
         compression_ratio: Package bytes divided by exported bytes.
         build_duration_ms: The engine's build, in milliseconds.
         export_duration_ms: Export, compression, hashing and commit, in milliseconds.
+        stages_ms: Where the time went, in milliseconds: `build`; `export_wait`, until the engine's first byte;
+            `stream`, waiting for the further ones; `compress`, waiting for the compression; `hash` and `write`, which
+            run beside those; `commit`, until it was durable.
     """
 
     container_name: str | None = None
@@ -97,3 +100,4 @@ class ModelContainerPackageOutput(OutputModel):
     compression_ratio: float | None = None
     build_duration_ms: float | None = None
     export_duration_ms: float | None = None
+    stages_ms: dict[str, float] = Field(default_factory=dict)

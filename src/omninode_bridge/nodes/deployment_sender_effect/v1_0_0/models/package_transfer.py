@@ -52,6 +52,8 @@ class ModelPackageTransferOutput(OutputModel):
         transfer_throughput_mbps: Package bits per microsecond of the attempt that got through (Mbit/s).
         bytes_transferred: Bytes of the package file that the receiver acknowledged.
         attempts: Uploads tried, 1 when the first got through.
+        stages_ms: Where the time went, in milliseconds: `check`, hashing the file beforehand; of the attempt that got
+            through `connect`, `send` and `verify`, until the receipt; `load`, until the status that was waited for.
     """
 
     transfer_success: bool
@@ -63,3 +65,4 @@ class ModelPackageTransferOutput(OutputModel):
     transfer_throughput_mbps: float | None = None
     bytes_transferred: int = 0
     attempts: int = 0
+    stages_ms: dict[str, float] = Field(default_factory=dict)

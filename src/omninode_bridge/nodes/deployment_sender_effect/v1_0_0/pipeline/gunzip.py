@@ -76,7 +76,7 @@ class GzipMember:
         try:
             return self._inflate.decompress(data, max_length)
         except self._isal.IsalError as exc:  # type: ignore[misc]  # the stub calls the class an exception
-            raise CompressionError(f"the gzip stream is damaged: {exc}") from exc
+            raise CompressionError(str(exc)) from exc
 
     def _finish(self, data: bytes) -> None:
         self._tail += data
@@ -84,7 +84,7 @@ class GzipMember:
         if len(self._tail) < _TRAILER_BYTES:
             return
         if struct.unpack_from("<II", self._tail) != (self._crc, self._size & 0xFFFFFFFF):
-            raise CompressionError("the gzip stream is damaged: its checksum or size is another")
+            raise CompressionError("its checksum or size is another")
         self.eof, self.needs_input, self.unused_data = True, False, self._tail[_TRAILER_BYTES:]
 
 

@@ -1,19 +1,18 @@
 """An image archive becomes a package file in one pass: indexed, compressed, hashed, counted and written."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import BinaryIO
 
 from ..errors import DeploymentSenderError, ErrorCode
+from ..metrics import Span
 from ..models.fields import Compression
 from .archive import ArchiveReader, ImageArchive
 from .checksum import hasher
-from .compression import compressor
+from .compression import compressing
 
 __all__ = ["Packed", "pack"]
-
-# docker-py yields 32 KB; compressing and hashing are about twice as fast in pieces of 1 MiB.
-_BLOCK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +35,23 @@ class Packed:
 class _Output:
     """Hashes, counts and writes the package file's bytes, and stops at the limit."""
 
-    def __init__(self, sink: BinaryIO, max_bytes: int) -> None:
+    def __init__(self, sink: BinaryIO, max_bytes: int, span: Span) -> None:
         self._sink = sink
         self._max_bytes = max_bytes
+        self._span = span
         self._digest = hasher()
         self.size_bytes = 0
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes) -> int:
         self.size_bytes += len(data)
         if self.size_bytes > self._max_bytes:
             raise DeploymentSenderError(
                 ErrorCode.PACKAGE_TOO_LARGE, f"the package file grew over its limit of {self._max_bytes} bytes"
             )
-        self._digest.update(data)
-        self._sink.write(data)
+        with self._span.stage("hash"):
+            self._digest.update(data)
+        with self._span.stage("write"):
+            return self._sink.write(data)
 
     @property
     def checksum(self) -> str:
@@ -62,43 +64,46 @@ def pack(
     *,
     compression: Compression,
     max_bytes: int,
-    on_bytes: Callable[[int], None],
+    span: Span,
 ) -> Packed:
     """Turn the chunks of `docker save` into a package file, holding a few of them at most.
+
+    While the next chunk comes, threads compress those before it, hash and write.
 
     Args:
         chunks: The image archive, split anyhow.
         sink: Where the package file goes; its `write` must take all it is given.
         compression: How to compress.
         max_bytes: The limit on the package file.
-        on_bytes: Told the bytes of the archive read so far, in this thread.
+        span: Told how long this thread waited for the first chunk (`export_wait`), for the further ones (`stream`) and
+            for the compression (`compress`), and how long it took to `hash` and to `write`.
 
     Raises:
         ArchiveError: The bytes are not an archive of one image.
         DeploymentSenderError: `PACKAGE_TOO_LARGE`, before the first byte over `max_bytes` is written.
     """
     reader = ArchiveReader()
-    codec = compressor(compression)
-    output = _Output(sink, max_bytes)
+    output = _Output(sink, max_bytes, span)
     exported = 0
-    for block in _blocks(chunks):
-        reader.feed(block)
-        output.write(codec.compress(block))
-        exported += len(block)
-        on_bytes(exported)
-    archive = reader.finish()
-    output.write(codec.flush())
+    with ExitStack() as compression_ends:
+        take = compression_ends.enter_context(compressing(output, compression))
+        for chunk in _timed(chunks, span):
+            reader.feed(chunk)
+            with span.stage("compress"):
+                take(chunk)
+            exported += len(chunk)
+        archive = reader.finish()
+        with span.stage("compress"):
+            compression_ends.close()
     return Packed(output.checksum, output.size_bytes, exported, archive)
 
 
-def _blocks(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    held: list[bytes] = []
-    held_bytes = 0
-    for chunk in chunks:
-        held.append(chunk)
-        held_bytes += len(chunk)
-        if held_bytes >= _BLOCK_BYTES:
-            yield b"".join(held)
-            held, held_bytes = [], 0
-    if held:
-        yield b"".join(held)
+def _timed(chunks: Iterator[bytes], span: Span) -> Iterator[bytes]:
+    stage = "export_wait"
+    while True:
+        with span.stage(stage):
+            chunk = next(chunks, None)
+        if chunk is None:
+            return
+        stage = "stream"
+        yield chunk
