@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -20,6 +21,7 @@ from soak.plan import Plan
 from soak.process import Belongings, open_files
 from support.broker import BrokerRecord, KafkaBroker
 from support.engine import RealEngine
+from support.fault_proxy import FaultProxy
 
 ROOT = Path(__file__).parents[2]
 
@@ -229,6 +231,29 @@ def test_a_broker_that_has_just_started_can_be_saved_and_killed(tmp_path: Path) 
             broker.save_and_kill()
     finally:
         broker.kill()
+
+
+async def test_a_proxy_that_is_left_leaves_no_connection() -> None:
+    """However far the end of one has come."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        writer.write(b"answer")
+        writer.close()
+
+    belongings = Belongings()
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        host, port = server.sockets[0].getsockname()
+        for turns in range(20):
+            async with FaultProxy(f"http://{host}:{port}") as proxy:
+                reader, writer = await asyncio.open_connection(host, urlsplit(proxy.url).port)
+                writer.write(b"question\n")
+                await reader.readexactly(6)
+                writer.close()
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+
+    assert [] == await belongings.leaked()
 
 
 def test_a_seed_says_what_goes_wrong() -> None:

@@ -84,6 +84,7 @@ class FaultProxy:
         task = asyncio.ensure_future(self._pass_on(fault, reader, writer))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: writer.close())  # also when it is cancelled before it has begun
 
     async def _pass_on(self, fault: Fault, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
@@ -95,11 +96,14 @@ class FaultProxy:
                 if up.done() and up.result() and not down.done():
                     await down
             finally:
+                # Both before any wait, which may be cancelled: neither must stay open then.
+                server_writer.close()
+                writer.close()
                 for task in (up, down):
                     task.cancel()
                 await asyncio.gather(up, down, return_exceptions=True)
-                await _shut(server_writer)
-                await _shut(writer)
+                await _closed(server_writer)
+                await _closed(writer)
 
     async def _up(self, fault: Fault, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Pass the client's bytes on; answer whether it ended as it should."""
@@ -142,7 +146,6 @@ def _make_abrupt(writer: asyncio.StreamWriter) -> None:
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
-async def _shut(writer: asyncio.StreamWriter) -> None:
-    writer.close()
+async def _closed(writer: asyncio.StreamWriter) -> None:
     with contextlib.suppress(OSError):
         await writer.wait_closed()
