@@ -56,6 +56,12 @@ class Slow:
         self._writer.write(self._rest)
         await self._writer.drain()
 
+    async def trickle(self) -> None:
+        """Send the rest, a byte now and then."""
+        for byte in self._rest:
+            self._writer.write(bytes([byte]))
+            await asyncio.sleep(0.1)
+
     async def finish(self) -> tuple[int, dict[str, Any]]:
         """Send the rest; answer the status and the JSON document."""
         await self.send_rest()
@@ -191,6 +197,26 @@ async def test_a_failed_deployment_is_tried_again_when_its_package_arrives_again
         assert again == first
         state = await receiver.finished(first["deployment_id"])
         assert (state["status"], state["error_code"], state["error_message"]) == ("loaded", None, None)
+
+
+async def test_a_package_that_the_disk_has_damaged_is_kept_anew_when_it_arrives_again(
+    start: Start, package: bytes
+) -> None:
+    """As another deployment, which is the package's own from then on, also after a restart."""
+    package_id = str(uuid4())
+    async with start() as receiver:
+        receiver.engine.fail("load", ErrorCode.BUILD_FAILED)
+        first = (await receiver.upload(package, package_id=package_id)).json()["deployment_id"]
+        await receiver.finished(first)
+        (receiver.store / "packages" / first / "package").write_bytes(package[:-1] + b"!")
+        await receiver.upload(package, package_id=package_id)
+        assert (await receiver.finished(first))["error_code"] == "CHECKSUM_MISMATCH"
+        anew = await receiver.upload(package, package_id=package_id)
+        assert anew.status_code == 201
+        assert (await receiver.finished(anew.json()["deployment_id"]))["status"] == "loaded"
+    async with start() as receiver:
+        again = await receiver.upload(package, package_id=package_id)
+        assert (again.status_code, again.json()["deployment_id"]) == (200, anew.json()["deployment_id"])
 
 
 async def test_an_older_package_is_loaded_again_when_it_arrives_again(start: Start, package: bytes) -> None:
@@ -355,6 +381,19 @@ async def test_a_sender_that_falls_silent_is_timed_out(start: Start, package: by
         status, body = await slow.answer()
         assert (status, body["error_message"]) == (408, "nothing arrived for 0.2 s")
         assert receiver.staged() == []
+
+
+async def test_fields_that_trickle_in_are_refused(start: Start, package: bytes) -> None:
+    """With 408, however often a byte of them comes; meanwhile they take nobody's place."""
+    async with start(idle_timeout_seconds=0.5, max_concurrent_uploads=1) as receiver:
+        slow = Slow(receiver, package)
+        await slow.send(-len(package) - 500)
+        assert (await receiver.upload(package)).status_code == 201
+        trickling = asyncio.create_task(slow.trickle())
+        status, body = await slow.answer()
+        assert (status, body["error_message"]) == (408, "the form's fields did not arrive within 0.5 s")
+        trickling.cancel()
+        await asyncio.gather(trickling, return_exceptions=True)
 
 
 async def test_a_sender_that_goes_leaves_nothing(start: Start, package: bytes) -> None:

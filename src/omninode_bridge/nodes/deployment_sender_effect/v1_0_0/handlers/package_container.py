@@ -124,6 +124,7 @@ class PackageContainerHandler:
         kept: list[tuple[PackageManifest, Path]] = []
 
         def consume(chunks: Iterator[bytes]) -> None:
+            built.span.stages_ms["export_wait"] = built.exporting.elapsed_ms
             kept.append(_export_into(store, built, chunks, max_bytes, on_bytes))
 
         try:

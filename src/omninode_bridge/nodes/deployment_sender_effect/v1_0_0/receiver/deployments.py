@@ -187,7 +187,7 @@ class Deployments:
 
     def _read_all(self) -> list[Deployment]:
         with disk_errors("read", self._staging.final):
-            return list(self._documents())
+            return sorted(self._documents(), key=lambda one: one.received_at)  # of one package the latest counts
 
     def _documents(self) -> Iterator[Deployment]:
         for path in self._staging.final.glob(f"*/{_DOCUMENT}"):

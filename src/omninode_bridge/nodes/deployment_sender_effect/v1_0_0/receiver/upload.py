@@ -1,8 +1,9 @@
 """Takes one upload: its form, its signature, its bytes; keeps the package or refuses it, and leaves nothing else."""
 
+import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing, contextmanager
 from uuid import uuid4
 
 from starlette.requests import ClientDisconnect, Request
@@ -74,6 +75,31 @@ class Uploads:
         return Answer(status, _receipt(deployment).model_dump()).early(body, self._patience)
 
     async def _take(self, request: Request, body: Body) -> tuple[int, Deployment]:
+        boundary = boundary_of(request.headers.get("Content-Type"))
+        announced = request.headers.get("Content-Length", "0")
+        self._check_size(int(announced) - FORM_OVERHEAD_MAX_BYTES)
+        async with aclosing(body.chunks()) as chunks:
+            form = UploadForm(boundary, chunks)
+            fields = UploadFields.read(await self._fields(form))
+            size_bytes = await self._gate.admit_upload(request, fields)
+            self._check_size(size_bytes or 0)
+            with self._place():  # only who is let in may hold one
+                return await self._take_file(form, fields, size_bytes)
+
+    async def _fields(self, form: UploadForm) -> dict[str, str]:
+        seconds = self._settings.idle_timeout_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                return await form.fields()
+        except TimeoutError:
+            raise RefusedError(
+                408,
+                f"the form's fields did not arrive within {seconds:g} s",
+                recovery="Check the network between both machines, then transfer again.",
+            ) from None
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
         if self.active >= self._settings.max_concurrent_uploads:
             raise RefusedError(
                 429,
@@ -83,18 +109,13 @@ class Uploads:
             )
         self.active += 1
         try:
-            boundary = boundary_of(request.headers.get("Content-Type"))
-            announced = request.headers.get("Content-Length", "0")
-            self._check_size(int(announced) - FORM_OVERHEAD_MAX_BYTES)
-            async with aclosing(body.chunks()) as chunks:
-                return await self._take_form(request, UploadForm(boundary, chunks))
+            yield
         finally:
             self.active -= 1
 
-    async def _take_form(self, request: Request, form: UploadForm) -> tuple[int, Deployment]:
-        fields = UploadFields.read(await form.fields())
-        size_bytes = await self._gate.admit_upload(request, fields)
-        self._check_size(size_bytes or 0)
+    async def _take_file(
+        self, form: UploadForm, fields: UploadFields, size_bytes: int | None
+    ) -> tuple[int, Deployment]:
         if known := self._known(fields):  # answered at once: a sender that listens need not send it all again
             return _REPEATED, await self._again(known)
         async with aclosing(self._limited(form)) as file:
@@ -166,6 +187,8 @@ class Uploads:
 
     def _known(self, fields: UploadFields) -> Deployment | None:
         known = self._deployments.of_package(fields.package_id)
+        if known is not None and known.error_code == ErrorCode.CHECKSUM_MISMATCH:
+            return None  # this disk has damaged it: it is kept anew, as another deployment
         if known is not None and known.checksum != fields.checksum:
             raise RefusedError(
                 409,
