@@ -1,0 +1,265 @@
+"""The benchmark's arithmetic and its answers; how long something takes decides nothing here."""
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bench import images
+from bench.__main__ import main
+from bench.measure import Comparison, compare, percentile
+from bench.programs import BenchError, piped, run
+from bench.report import Entry, Figure, Table, document, entries, lines
+from bench.rows import ROWS
+from bench.session import Package
+from bench.ticks import ticking
+
+ROOT = Path(__file__).parents[2]
+
+
+def bench(*arguments: str) -> "subprocess.Popen[str]":
+    """Start it."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "bench", *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def left_by(process: "subprocess.Popen[str]") -> list[Path]:
+    """The folders that a run has not removed."""
+    return list(images.CACHE.glob(f"run-{process.pid}-*"))
+
+
+def test_help_names_every_subject() -> None:
+    """So that a person can pick."""
+    said = run(sys.executable, "-m", "bench", "--help")
+
+    assert ", ".join(ROWS) in " ".join(said.split())
+
+
+@pytest.mark.parametrize("arguments", [["--only", "package,nothing"], ["--rounds", "0"], ["--size-mb", "-1"]])
+def test_what_cannot_be_measured_is_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Before anything is done."""
+    with pytest.raises(SystemExit) as refused:
+        main(arguments)
+
+    assert 2 == refused.value.code
+    assert arguments[0] in capsys.readouterr().err
+
+
+def test_the_cheap_subjects_are_told_to_people_and_to_programs() -> None:
+    """What is not met fails nothing; and the run leaves nothing."""
+    process = bench("--only", "dispatch,import", "--rounds", "1", "--json")
+    answer, said = process.communicate()
+
+    assert 0 == process.returncode, said
+    tables = {table["name"]: table for table in json.loads(answer)["tables"]}
+    assert ["dispatch", "import"] == list(tables)
+    assert [[], []] == [table["wrong"] for table in tables.values()]
+    assert [{"µs"}, {"s"}] == [{entry["unit"] for entry in table["entries"]} for table in tables.values()]
+    assert {True, False} >= {figure["met"] for table in tables.values() for figure in table["figures"]}
+    assert "dispatch: get_metrics through execute_effect" in said
+    assert "at most 100 µs:" in said
+    assert [] == left_by(process)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_leaves_nothing(number: signal.Signals) -> None:
+    """Its folder is gone."""
+    process = bench("--only", "import")
+    assert process.stderr is not None
+    assert "bench: import" in process.stderr.readline()
+
+    process.send_signal(number)
+    _, said = process.communicate()
+
+    assert (130, "bench: interrupted; what was made for this run is removed") == (
+        process.returncode,
+        said.splitlines()[-1],
+    )
+    assert [] == left_by(process)
+
+
+ROUNDS = Comparison([{"ours": 1.0, "theirs": 2.0, "slow": 9.0}, {"ours": 4.0, "theirs": 4.0}, {"ours": 3, "theirs": 9}])
+
+
+def test_a_ratio_is_the_median_of_each_rounds_own() -> None:
+    """1/2, 4/4 and 3/9; whoever took part once has one."""
+    assert (0.5, 9.0) == (ROUNDS.ratio("ours", "theirs"), ROUNDS.ratio("slow", "ours"))
+    assert (3, 4, 9) == tuple(ROUNDS.median(name) for name in ("ours", "theirs", "slow"))
+    assert "theirs" == ROUNDS.least(["slow", "theirs"])
+
+
+def test_contestants_run_in_turn() -> None:
+    """Each begins a round; the slow one is in the first only, and not in the warm-up."""
+    ran: list[str] = []
+
+    def contestant(name: str) -> Callable[[], float]:
+        def work() -> float:
+            ran.append(name)
+            return len(ran)
+
+        return work
+
+    found = compare({name: contestant(name) for name in "abc"}, 3, once={"c"}, warm_up=True)
+
+    assert "ab abc ba ab".replace(" ", "") == "".join(ran)
+    assert [{"a": 3, "b": 4, "c": 5}, {"b": 6, "a": 7}, {"a": 8, "b": 9}] == list(found.rounds)
+
+
+@pytest.mark.parametrize(("percent", "value"), [(0, 1), (50, 50), (99, 99), (100, 100)])
+def test_a_percentile_is_one_of_the_values(percent: float, value: float) -> None:
+    """By the nearest rank."""
+    assert value == percentile(range(100, 0, -1), percent)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "met"),
+    [
+        ({}, None),
+        ({"at_most": 2}, True),
+        ({"at_most": 1.9}, False),
+        ({"at_least": 2}, True),
+        ({"at_least": 2.1}, False),
+        ({"at_least": 1, "at_most": 1.5}, False),
+    ],
+)
+def test_a_figure_meets_its_bounds_or_not(bounds: dict[str, float], met: bool | None) -> None:
+    """A bound itself is within."""
+    assert met == Figure("figure", 2.0, "x", **bounds).met
+
+
+def test_ours_come_first_and_are_held_against_the_floor_and_the_best() -> None:
+    """The best is the fastest alternative; what is ours, and the floor, are none."""
+    rounds = [{"floor": 1.0, "good": 2.0, "bad": 4.0, "ours": 1.5}]
+
+    found = entries(Comparison(rounds), ours=["ours"], floor="floor", details={"bad": "9 MB"})
+
+    assert [
+        Entry("ours", 1.5, "s", of_floor=1.5, of_best=0.75),
+        Entry("floor", 1.0, "s", of_floor=1.0, of_best=0.5),
+        Entry("good", 2.0, "s", of_floor=2.0, of_best=1.0),
+        Entry("bad", 4.0, "s", of_floor=4.0, of_best=2.0, detail="9 MB"),
+    ] == found
+
+
+TABLE = Table(
+    "subject",
+    "what it is",
+    entries=[Entry("ours", 1.5, "s", of_floor=1.25, of_best=None, detail="12 MB")],
+    figures=[Figure("too slow", 1.25, "x", at_most=1.15), Figure("large enough", 1200, "MB/s", at_least=300)],
+    notes=["a note"],
+    wrong=["it does not load"],
+)
+
+
+def test_a_person_sees_what_must_be_reached_and_whether_it_is() -> None:
+    """And what is wrong."""
+    assert [
+        "subject: what it is",
+        "median of floor of best",
+        "ours 1.5 s 1.25 x 12 MB",
+        "too slow 1.25 x at most 1.15 x: NOT MET",
+        "large enough 1,200 MB/s at least 300 MB/s: met",
+        "a note",
+        "WRONG: it does not load",
+    ] == [" ".join(line.split()) for line in lines(TABLE)]
+
+
+def test_a_program_is_told_the_same() -> None:
+    """As JSON can hold it."""
+    told = json.loads(json.dumps(document({"date": "today"}, [TABLE])))
+
+    assert "today" == told["date"]
+    (table,) = told["tables"]
+    assert ["it does not load"] == table["wrong"]
+    assert [False, True] == [figure["met"] for figure in table["figures"]]
+
+
+def test_what_fails_is_wrong_and_the_next_is_measured(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Only that makes the exit code 1."""
+
+    def fail(_session: object) -> Table:
+        raise BenchError("no such program")
+
+    good = Table("good", "measured", figures=[Figure("too slow", 2, "x", at_most=1)])
+    monkeypatch.setitem(ROWS, "dispatch", fail)
+    monkeypatch.setitem(ROWS, "import", lambda _: good)
+
+    codes = [main(["--only", names]) for names in ("dispatch,import", "import")]
+
+    assert [1, 0] == codes
+    said = capsys.readouterr().out
+    assert "WRONG: BenchError: no such program" in said
+    assert 2 == said.count("good: measured")
+
+
+def test_a_pipeline_writes_what_its_programs_make(tmp_path: Path) -> None:
+    """In the order of its commands."""
+    out = tmp_path / "out"
+
+    seconds = piped([["printf", "abc"], ["tr", "a-z", "A-Z"], ["rev"]], out)
+
+    assert "CBA" == out.read_text().strip()
+    assert 0 < seconds
+
+
+@pytest.mark.parametrize("commands", [[["false"], ["cat"]], [["printf", "abc"], ["false"]]])
+def test_a_pipeline_fails_with_each_of_its_programs(commands: list[list[str]], tmp_path: Path) -> None:
+    """Not only with the last one, as a shell's would."""
+    with pytest.raises(BenchError, match="false ended with 1"):
+        piped(commands, tmp_path / "out")
+
+
+async def test_a_loop_that_is_held_up_is_seen_for_as_long_as_it_is() -> None:
+    """Every tick that was due meanwhile is late."""
+    async with ticking() as late_ms:
+        await asyncio.sleep(0.05)
+        time.sleep(0.2)  # noqa: ASYNC251 - this is what it is to see
+        await asyncio.sleep(0.05)
+
+    assert 150 < max(late_ms)
+    assert 10 < sum(late > 50 for late in late_ms)
+
+
+def test_a_layer_holds_files_of_this_machine(tmp_path: Path) -> None:
+    """As many as asked for, each once; the next layer has others."""
+    files = images._Files()
+    first, second = list(files.take(1_000_000)), list(files.take(1_000_000))
+    with (tmp_path / "layer.tar").open("w+b") as file:
+        images._write_layer(file, iter(first), "folder", {"Dockerfile": "FROM scratch\n"})
+        with tarfile.open(fileobj=file) as tar:
+            sizes = {member.name: member.size for member in tar}
+
+    assert 13 == sizes.pop("Dockerfile")
+    assert {f"folder{name}" for _, name in first} == sizes.keys()
+    assert 980_000 < sum(sizes.values()) <= 1_000_000
+    assert set() == {name for _, name in first} & {name for _, name in second}
+
+
+def test_a_package_can_be_had_again_under_another_id(tmp_path: Path) -> None:
+    """With the same bytes; the first stays as it was."""
+    folder = tmp_path / "packages" / "one"
+    folder.mkdir(parents=True)
+    (folder / "image.tar.gz").write_bytes(b"content")
+    (folder / "manifest.json").write_text('{"package_id": "one", "other": 1}')
+    package = Package("one", folder / "image.tar.gz", tmp_path, {"package_id": "one"})
+
+    again = package.again()
+
+    assert b"content" == again.path.read_bytes()
+    ids = [json.loads((one.path.parent / "manifest.json").read_text())["package_id"] for one in (package, again)]
+    assert ["one", again.package_id] == ids
+    assert again.package_id == again.path.parent.name == again.fields["package_id"]
