@@ -15,8 +15,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
 from bench.images import CACHE, remove_all
 from bench.programs import run
@@ -46,7 +44,8 @@ def main(arguments: list[str]) -> int:
         return 0
     for name in [name for name in os.environ if name.startswith(("DEPLOYMENT_SENDER_", "DEPLOYMENT_RECEIVER_"))]:
         del os.environ[name]  # no settings from outside
-    signal.signal(signal.SIGTERM, _interrupted)
+    # As Ctrl-C, which a running loop hears, too.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     CACHE.mkdir(parents=True, exist_ok=True)
     tables = []
     try:
@@ -126,10 +125,6 @@ def _show(asked: argparse.Namespace, told: list[str]) -> None:
 
 def _tell(line: str) -> None:
     print(f"bench: {line}", file=sys.stderr, flush=True)
-
-
-def _interrupted(_number: int, _frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -94,12 +94,14 @@ def _make(api: docker.APIClient, image: Image) -> None:
         taken = files.take(size * (1 - _BASE_PART - _APPLICATION_PART))
         _write_layer(context, taken, "dependencies", {"Dockerfile": text})
         _build(api, f"{REPOSITORY}:{dependencies}", context)
-    draft = Path(tempfile.mkdtemp(prefix="draft-", dir=CACHE))
-    for number, (path, _) in enumerate(files.take(size * _APPLICATION_PART)):
-        shutil.copyfile(path, draft / f"{number}-{path.name}")
-    (draft / "Dockerfile").write_text(f"FROM {REPOSITORY}:{dependencies}\nCOPY . /opt/application\n")
-    shutil.rmtree(image.context, ignore_errors=True)
-    draft.rename(image.context)
+    with tempfile.TemporaryDirectory(dir=CACHE) as folder:
+        draft = Path(folder, "application")
+        draft.mkdir()
+        for number, (path, _) in enumerate(files.take(size * _APPLICATION_PART)):
+            shutil.copyfile(path, draft / f"{number}-{path.name}")
+        (draft / "Dockerfile").write_text(f"FROM {REPOSITORY}:{dependencies}\nCOPY . /opt/application\n")
+        shutil.rmtree(image.context, ignore_errors=True)
+        draft.rename(image.context)
     _build(api, image.reference, image.context)
 
 

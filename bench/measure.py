@@ -41,7 +41,7 @@ def compare(
     *,
     once: Collection[str] = (),
     warm_up: bool = False,
-    tell: Callable[[str], None] = lambda _: None,
+    before: Callable[[str], None] = lambda _: None,
 ) -> Comparison:
     """Run contestants in turn; each round begins with another one, so that nobody always comes after the same.
 
@@ -50,7 +50,7 @@ def compare(
         rounds: How often.
         once: Names of those that take part in the first round only.
         warm_up: Have a round before, which does not count, without those.
-        tell: Told who is next.
+        before: Called before each turn of a round, with who is next and in which.
     """
     names = list(contestants)
     if warm_up:
@@ -63,7 +63,7 @@ def compare(
         values = {}
         for name in names[first:] + names[:first]:
             if number == 0 or name not in once:
-                tell(f"round {number + 1} of {rounds}: {name}")
+                before(f"round {number + 1} of {rounds}: {name}")
                 values[name] = contestants[name]()
         found.append(values)
     return Comparison(found)

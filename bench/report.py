@@ -56,6 +56,7 @@ class Table:
 
     Attributes:
         wrong: What is incorrect: no number counts then.
+        column: What the entries' values are.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Table:
     figures: Sequence[Figure] = ()
     notes: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
+    column: str = "median"
 
 
 def entries(
@@ -98,7 +100,7 @@ def lines(table: Table) -> list[str]:
     """Tell a table to a person."""
     told = [f"{table.name}: {table.title}"]
     if table.entries:
-        told.append(f"  {'':{_NAME_WIDTH}} {'median':>14} {'of floor':>10} {'of best':>10}")
+        told.append(f"  {'':{_NAME_WIDTH}} {table.column:>14} {'of floor':>10} {'of best':>10}")
     for one in table.entries:
         line = f"  {one.name:{_NAME_WIDTH}} {_with_unit(one.median, one.unit):>14}"
         line += f" {_ratio(one.of_floor):>10} {_ratio(one.of_best):>10}  {one.detail}"

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -82,6 +83,15 @@ class Session:
     def image_of(self, size_mb: int) -> Image:
         """The image of a size."""
         return make_image(size_mb, self.tell)
+
+    def turn_of(self, subject: str) -> Callable[[str], None]:
+        """Make what comes before each turn: it is told, and nothing of the one before is left to write."""
+
+        def begin(line: str) -> None:
+            self.tell(f"{subject}: {line}")
+            os.sync()
+
+        return begin
 
     @cached_property
     def package(self) -> Package:

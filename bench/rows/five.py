@@ -41,7 +41,7 @@ def measure(session: Session) -> Table:
             {_ALONE: alone, _FIVE: five},
             session.rounds,
             warm_up=True,
-            tell=lambda line: session.tell(f"five: {line}"),
+            before=session.turn_of("five"),
         )
     spread = median(spreads[1:])  # without the warm-up
     size_mb = package.size_bytes / 1e6

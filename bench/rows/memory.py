@@ -39,6 +39,7 @@ def measure(session: Session) -> Table:
         figures=figures,
         notes=["each the largest of all rounds"],
         wrong=wrong,
+        column="peak",
     )
 
 

@@ -129,8 +129,13 @@ def measure(session: Session) -> Table:
     with running_node({"package_dir": str(session.folder / "packages")}) as (runner, node):
         contest = _Contest(session, runner, node)
         once = {_GZIP, _FIRST_VERSION} if session.slow_once else set()
+        contestants = contest.contestants()
+        contestants[_FLOOR]()  # the engine and the disk are warm from now on
         found = compare(
-            contest.contestants(), session.rounds, once=once, tell=lambda line: session.tell(f"package: {line}")
+            contestants,
+            session.rounds,
+            once=once,
+            before=session.turn_of("package"),
         )
     return Table(
         "package",

@@ -39,7 +39,7 @@ def measure(session: Session) -> Table:
         {_OURS: ours, _COPY: copy},
         session.rounds,
         warm_up=True,
-        tell=lambda line: session.tell(f"receiver: {line}"),
+        before=session.turn_of("receiver"),
     )
     size_mb = package.size_bytes / 1e6
     return Table(

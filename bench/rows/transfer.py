@@ -37,7 +37,7 @@ def measure(session: Session) -> Table:
             {"ours": ours, _CURL: theirs},
             session.rounds,
             warm_up=True,
-            tell=lambda line: session.tell(f"transfer: {line}"),
+            before=session.turn_of("transfer"),
         )
     size_mb = package.size_bytes / 1e6
     rates = {name: size_mb / found.median(name) for name in ("ours", _CURL)}

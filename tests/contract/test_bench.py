@@ -111,9 +111,11 @@ def test_contestants_run_in_turn() -> None:
 
         return work
 
-    found = compare({name: contestant(name) for name in "abc"}, 3, once={"c"}, warm_up=True)
+    told: list[str] = []
+    found = compare({name: contestant(name) for name in "abc"}, 3, once={"c"}, warm_up=True, before=told.append)
 
     assert "ab abc ba ab".replace(" ", "") == "".join(ran)
+    assert ["round 1 of 3: a", "round 1 of 3: b", "round 1 of 3: c", "round 2 of 3: b"] == told[:4]
     assert [{"a": 3, "b": 4, "c": 5}, {"b": 6, "a": 7}, {"a": 8, "b": 9}] == list(found.rounds)
 
 
