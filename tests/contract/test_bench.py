@@ -1,6 +1,7 @@
 """The benchmark's arithmetic and its answers; how long something takes decides nothing here."""
 
 import asyncio
+import io
 import json
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from blake3 import blake3
 
 from bench import images
 from bench.__main__ import main
@@ -18,7 +20,8 @@ from bench.measure import Comparison, compare, percentile
 from bench.programs import BenchError, piped, run
 from bench.report import Entry, Figure, Table, document, entries, lines
 from bench.rows import ROWS
-from bench.session import Package
+from bench.rows.package import _content
+from bench.session import Package, Session
 from bench.ticks import ticking
 
 ROOT = Path(__file__).parents[2]
@@ -265,3 +268,40 @@ def test_a_package_can_be_had_again_under_another_id(tmp_path: Path) -> None:
     ids = [json.loads((one.path.parent / "manifest.json").read_text())["package_id"] for one in (package, again)]
     assert ["one", again.package_id] == ids
     assert again.package_id == again.path.parent.name == again.fields["package_id"]
+
+
+@pytest.mark.parametrize(("stored", "complaints"), [([], 1), ([b"content"], 0), ([b"other"], 1), ([b"content"] * 2, 1)])
+def test_what_the_receiver_has_stored_is_held_against_what_was_sent(
+    stored: list[bytes], complaints: int, tmp_path: Path
+) -> None:
+    """One file with the package's checksum, no other and no more."""
+    for number, content in enumerate(stored):
+        folder = tmp_path / "receiver" / "packages" / str(number)
+        folder.mkdir(parents=True)
+        (folder / "package").write_bytes(content)
+    session = Session([1], 1, slow_once=False, folder=tmp_path, tell=lambda _: None)
+
+    assert complaints == len(session.received(blake3(b"content").hexdigest()))
+
+
+def archive(**contents: bytes) -> io.BytesIO:
+    """A tar of these files, and a link."""
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as tar:
+        for name, content in contents.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+        link = tarfile.TarInfo("link")
+        link.type, link.linkname = tarfile.SYMTYPE, next(iter(contents))
+        tar.addfile(link)
+    return io.BytesIO(file.getvalue())
+
+
+@pytest.mark.parametrize("other", [{"a": b"1", "b": b"3"}, {"a": b"1"}, {"b": b"2", "a": b"1"}])
+def test_archives_that_differ_are_told_apart(other: dict[str, bytes]) -> None:
+    """By a file's content, by a file that is not there, and by where a link leads."""
+    contents = {"a": b"1", "b": b"2"}
+
+    assert _content(archive(**contents)) == _content(archive(**contents))
+    assert _content(archive(**contents)) != _content(archive(**other))
