@@ -3,11 +3,22 @@
 from collections.abc import AsyncGenerator, Iterable, Mapping
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.intake import Intake
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.multipart import UploadForm
 
-__all__ = ["Form", "read_form", "written_form"]
+__all__ = ["Form", "Kept", "read_form", "written_form"]
 
 Form = tuple[dict[str, str], bytes]
+
+
+class Kept(Intake):
+    """Keeps what it is fed in memory, without a thread."""
+
+    def __init__(self) -> None:
+        self.content = bytearray()
+
+    async def feed(self, data: memoryview) -> None:
+        self.content += data
 
 
 def written_form(boundary: bytes, fields: Mapping[str, str], package: bytes) -> bytes:
@@ -42,4 +53,6 @@ async def _read(boundary: bytes, chunks: Iterable[bytes]) -> Form:
 
     form = UploadForm(boundary, body())
     fields = dict(await form.fields())
-    return fields, b"".join([bytes(piece) async for piece in form.file()])
+    kept = Kept()
+    await form.file(kept)
+    return fields, bytes(kept.content)

@@ -36,18 +36,18 @@ def file(tmp_path: Path) -> Iterator[BinaryIO]:
 @pytest.mark.parametrize("size", [0, 1, PIECE_BYTES - 1, PIECE_BYTES, 3 * PIECE_BYTES + 7, WRITEBACK_BYTES + 1])
 async def test_what_is_fed_is_on_the_disk_and_hashed(file: BinaryIO, workers: Workers, size: int) -> None:
     """Whatever its size, and however it is split."""
-    data = os.urandom(size)
-    intake = Intake(file, workers)
+    data, told = os.urandom(size), list[int]()
+    intake = Intake(file, workers, told.append)
     for start in range(0, size, 300_000):
         await intake.feed(memoryview(data)[start : start + 300_000])
     assert await intake.finish() == blake3(data).hexdigest()
-    assert intake.size_bytes == size
+    assert intake.size_bytes == size == max([0, *told])
     assert Path(file.name).read_bytes() == data
 
 
 async def test_a_full_disk_is_told(workers: Workers) -> None:
     """By the call after the one that filled a piece."""
-    intake = Intake(FullFile(), workers)
+    intake = Intake(FullFile(), workers, lambda _: None)
     await intake.feed(memoryview(bytes(PIECE_BYTES)))
     with pytest.raises(DeploymentSenderError, match="is full"):
         await intake.feed(memoryview(bytes(PIECE_BYTES)))
@@ -55,6 +55,6 @@ async def test_a_full_disk_is_told(workers: Workers) -> None:
 
 async def test_stopping_waits_for_the_thread_and_keeps_its_failure_to_itself(workers: Workers) -> None:
     """The reason to stop is told already."""
-    intake = Intake(FullFile(), workers)
+    intake = Intake(FullFile(), workers, lambda _: None)
     await intake.feed(memoryview(bytes(PIECE_BYTES)))
     await intake.stop()

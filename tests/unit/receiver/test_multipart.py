@@ -6,6 +6,7 @@ import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.multipart import UploadForm, boundary_of
+from support.forms import Kept
 
 _FILE = b"\r\n--BB and -- more\r\n--B"
 
@@ -32,7 +33,9 @@ async def read(*chunks: bytes) -> tuple[dict[str, str], bytes]:
 
     form = UploadForm(b"B-", body())
     fields = await form.fields()
-    return fields, b"".join([bytes(piece) async for piece in form.file()])
+    kept = Kept()
+    await form.file(kept)
+    return fields, bytes(kept.content)
 
 
 async def refused(*chunks: bytes) -> str:

@@ -48,11 +48,12 @@ class Body:
 
     Attributes:
         complete: Nothing more will come.
+        idle_timeout_seconds: As given.
     """
 
     def __init__(self, receive: Receive, idle_timeout_seconds: float) -> None:
         self._receive = receive
-        self._idle_timeout_seconds = idle_timeout_seconds
+        self.idle_timeout_seconds = idle_timeout_seconds
         self.complete = False
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
@@ -64,15 +65,19 @@ class Body:
         """
         while not self.complete:
             try:
-                async with asyncio.timeout(self._idle_timeout_seconds):
+                async with asyncio.timeout(self.idle_timeout_seconds):
                     chunk = await self._next()
             except TimeoutError:
-                raise RefusedError(
-                    408,
-                    f"nothing arrived for {self._idle_timeout_seconds:g} s",
-                    recovery="Check the network between both machines, then transfer again.",
-                ) from None
+                raise self.silent() from None
             yield chunk
+
+    def silent(self) -> RefusedError:
+        """Make the error for a body of which nothing arrives."""
+        return RefusedError(
+            408,
+            f"nothing arrived for {self.idle_timeout_seconds:g} s",
+            recovery="Check the network between both machines, then transfer again.",
+        )
 
     async def drain(self, patience: Patience) -> None:
         """Read on for a while and throw away what comes."""

@@ -1,16 +1,21 @@
-"""A connection, with bounds that the HTTP server itself does not set: how large and how slow a request's head is."""
+"""A connection: bounds that the HTTP server itself does not set, and a way past it for what is large."""
 
 import asyncio
 from http import HTTPStatus
 
+from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from .limits import HEAD_MAX_BYTES
 
-__all__ = ["bounded_protocol"]
+__all__ = ["BoundedProtocol", "bounded_protocol", "connection_of"]
 
 
-class _BoundedProtocol(HttpToolsProtocol):
+_EXTENSION = "deployment.connection"
+_CLOSE = (b"connection", b"close")
+
+
+class BoundedProtocol(HttpToolsProtocol):
     """Refuses a request line and headers that are too large or do not come to their end.
 
     httptools has no limit for either: headers would be collected for as long as they come.
@@ -21,24 +26,35 @@ class _BoundedProtocol(HttpToolsProtocol):
     _head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as its parent's
+        """Wait for a head."""
         super().connection_made(transport)
         self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Wait no longer."""
         self._head_is_here()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        """Count what belongs to a head."""
         self._head_bytes += len(data)
         super().data_received(data)
         if self._head_timer is not None and self._head_bytes > HEAD_MAX_BYTES:
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
 
     def on_headers_complete(self) -> None:
+        """Let the application find this connection."""
         self._head_is_here()
+        self.scope["extensions"] = {_EXTENSION: {_EXTENSION: self}}
         super().on_headers_complete()
 
+    def leave_body(self) -> None:
+        """Say that somebody else reads on: the parser will not see the request's end, so no other may follow it."""
+        if _CLOSE not in self.cycle.default_headers:
+            self.cycle.default_headers = [*self.cycle.default_headers, _CLOSE]
+
     def on_response_complete(self) -> None:
+        """Wait for the next head."""
         super().on_response_complete()
         if self.cycle.response_complete:  # else the next request's head is here already
             self._expect_head()
@@ -60,10 +76,16 @@ class _BoundedProtocol(HttpToolsProtocol):
             self.transport.close()
 
 
+def connection_of(scope: Scope) -> BoundedProtocol | None:
+    """Answer the connection that a request came on; None with TLS, and with several requests under way."""
+    connection: BoundedProtocol = scope["extensions"][_EXTENSION][_EXTENSION]
+    return connection if connection.scheme == "http" and connection.cycle.scope is scope else None
+
+
 def bounded_protocol(head_seconds: float) -> type[asyncio.Protocol]:
     """Answer the protocol for uvicorn's `http`.
 
     Args:
         head_seconds: How long a request's head may take to arrive, from the connection's or the last answer's end on.
     """
-    return type("BoundedProtocol", (_BoundedProtocol,), {"head_seconds": head_seconds})
+    return type("BoundedProtocol", (BoundedProtocol,), {"head_seconds": head_seconds})

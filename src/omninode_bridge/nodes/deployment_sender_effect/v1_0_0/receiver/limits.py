@@ -15,9 +15,10 @@ __all__ = [
     "PATIENCE_WITH_THE_REFUSED",
     "PIECE_BYTES",
     "SHUTDOWN_SECONDS",
+    "STRAIGHT_MIN_BYTES",
+    "STRAIGHT_REST_BYTES",
     "UNPACKED_FACTOR",
     "WRITEBACK_BYTES",
-    "WRITERS",
     "Patience",
 ]
 
@@ -49,8 +50,10 @@ FORM_OVERHEAD_MAX_BYTES = (FIELDS_MAX + 2) * (FIELD_MAX_BYTES + 8 * 4224 + 512)
 PIECE_BYTES = 1 << 20
 # The disk is told to begin writing whenever so much has come; a multiple of the pieces.
 WRITEBACK_BYTES = 16 * PIECE_BYTES
-# Threads for that, beside one for each check and each load.
-WRITERS = 4
+# From so much on the middle of an upload is read straight from the socket, up to its last bytes, which hold its end.
+STRAIGHT_MIN_BYTES = 2 * PIECE_BYTES
+STRAIGHT_REST_BYTES = 64 << 10
+# Threads beside one for each upload.
 CHECKS_AT_ONCE = 2
 LOADS_AT_ONCE = 2
 

@@ -1,6 +1,6 @@
 """Reads an upload's form as it arrives: the fields, then the package's bytes, and nothing after them (RFC 7578)."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING
 
 from python_multipart.exceptions import FormParserError
@@ -8,7 +8,9 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from ..errors import DeploymentSenderError, ErrorCode
 from ..protocol.upload import PACKAGE_PART
-from .limits import FIELD_MAX_BYTES, FIELDS_MAX
+from .intake import Intake
+from .limits import FIELD_MAX_BYTES, FIELDS_MAX, STRAIGHT_REST_BYTES
+from .straight import Straight
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["UploadForm", "boundary_of"]
 
 _BOUNDARY_MAX_BYTES = 70  # RFC 2046 section 5.1.1
+_BOUNDARY_INSIDE = "the form's boundary stands inside the package"
 
 
 def _wrong(message: str) -> DeploymentSenderError:
@@ -127,11 +130,15 @@ class UploadForm:
     Args:
         boundary: As `boundary_of` answered it.
         body: The request's body, split anyhow.
+        straight: A way past the parser for what is large, where there is one.
     """
 
-    def __init__(self, boundary: bytes, body: AsyncIterator[bytes]) -> None:
+    def __init__(self, boundary: bytes, body: AsyncIterator[bytes], straight: Straight | None = None) -> None:
         self._body = body
-        self._begun = False
+        self._straight = straight
+        self._delimiter = b"\r\n--" + boundary
+        self._last = b""
+        self._seen = 0
         self._parts = _Parts()
         self._parser = MultipartParser(boundary, self._parts.callbacks())
 
@@ -145,20 +152,64 @@ class UploadForm:
             await self._feed("the form has no part named package after its fields")
         return self._parts.fields
 
-    async def file(self) -> AsyncGenerator[memoryview, None]:
-        """Yield the package's bytes as they come, to the end of the form.
+    async def file(self, intake: Intake) -> None:
+        """Put the package's bytes away as they come, to the end of the form.
 
         Raises:
-            DeploymentSenderError: `VALIDATION_ERROR`: something follows the package, or its end is missing.
+            DeploymentSenderError: `VALIDATION_ERROR`: something follows the package, or its end is missing; and what
+                the intake raises.
         """
-        while True:
-            slices, self._parts.slices = self._parts.slices, []
-            for piece in slices:
-                yield piece
-            if self._parts.ended:
-                break
-            await self._feed("the form ends before its last boundary")
+        while not self._parts.ended:
+            await self._put_away(intake)
+            straight = self._straight
+            if straight is None or not straight.pays(self._seen) or not await self._gone_straight(straight, intake):
+                await self._feed("the form ends before its last boundary")
+        await self._put_away(intake)
         await self._epilogue()
+
+    async def _put_away(self, intake: Intake) -> None:
+        slices, self._parts.slices = self._parts.slices, []
+        for piece in slices:
+            await intake.feed(piece)
+
+    async def _gone_straight(self, straight: Straight, intake: Intake) -> bool:
+        """Have the intake read the socket itself, and let the parser see the last bytes of the body only.
+
+        False if it must see more first: its last byte may have been the beginning of a boundary.
+        """
+        with straight:
+            self._write(straight.pending())
+            await self._put_away(intake)
+            if self._parts.ended or self._may_begin_a_boundary():
+                return self._parts.ended
+
+            async def receive(count: int, keep: Callable[[bytearray, int], None]) -> None:
+                await straight.receive(count, lambda buffer, filled: self._checked(buffer, filled, keep))
+
+            await intake.feed_from(receive, straight.left_bytes(self._seen) - STRAIGHT_REST_BYTES)
+            rest = bytearray()
+            await straight.receive(STRAIGHT_REST_BYTES, lambda buffer, filled: rest.extend(buffer[:filled]))
+            self._must_be_package(rest[: len(self._delimiter)])
+            straight.all_read()
+        self._write(bytes(rest))
+        return True
+
+    def _may_begin_a_boundary(self) -> bool:
+        mark = self._delimiter
+        return any(self._last.endswith(mark[:length]) for length in range(1, len(mark)))
+
+    def _checked(self, buffer: bytearray, filled: int, keep: Callable[[bytearray, int], None]) -> None:
+        size = len(self._delimiter)
+        self._must_be_package(buffer[:size])
+        if buffer.find(self._delimiter, 0, filled) >= 0:
+            raise _wrong(_BOUNDARY_INSIDE)
+        self._last = bytes(self._last + buffer[max(0, filled - size) : filled])[1 - size :]
+        keep(buffer, filled)
+
+    def _must_be_package(self, begin: bytearray) -> None:
+        """Insist that no boundary ends in the next bytes."""
+        if self._delimiter in self._last + begin:
+            raise _wrong(_BOUNDARY_INSIDE)
 
     async def _epilogue(self) -> None:
         seen = 0
@@ -171,11 +222,15 @@ class UploadForm:
         chunk = await anext(self._body, None)
         if chunk is None or self._parts.ended:
             raise _wrong(at_the_end)
+        self._write(chunk)
+
+    def _write(self, chunk: bytes) -> None:
         # After a newline the parser would skip what stands before the first boundary, without an end, and more or less
         # of it by where the body is split. RFC 7578 knows no such preamble.
-        if not self._begun and not b"-".startswith(chunk[:1]):
+        if not self._seen and not b"-".startswith(chunk[:1]):
             raise _wrong("the form cannot be read: it does not begin with its boundary")
-        self._begun = self._begun or bool(chunk)
+        self._seen += len(chunk)
+        self._last = (self._last + chunk[-len(self._delimiter) :])[1 - len(self._delimiter) :]
         try:
             self._parser.write(chunk)
         except FormParserError as exc:

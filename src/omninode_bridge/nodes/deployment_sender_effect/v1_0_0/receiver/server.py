@@ -25,7 +25,7 @@ from .auth import Gate
 from .connection import bounded_protocol
 from .deployments import Deployments
 from .images import ImageLoader
-from .limits import CHECKS_AT_ONCE, LOADS_AT_ONCE, SHUTDOWN_SECONDS, WRITERS
+from .limits import CHECKS_AT_ONCE, LOADS_AT_ONCE, SHUTDOWN_SECONDS
 from .packages import Packages
 from .shared import Shared
 from .upload import Uploads
@@ -122,7 +122,7 @@ async def _receiver(
     settings: ReceiverSettings, open_engine: Callable[[], Awaitable[ImageEngine]]
 ) -> AsyncIterator[Starlette]:
     async with contextlib.AsyncExitStack() as stack:
-        workers = Workers(WRITERS + CHECKS_AT_ONCE + LOADS_AT_ONCE)
+        workers = Workers(settings.max_concurrent_uploads + CHECKS_AT_ONCE + LOADS_AT_ONCE)
         stack.push_async_callback(workers.close)
         lock = await workers.run(_lock, settings.store)
         stack.callback(os.close, lock)

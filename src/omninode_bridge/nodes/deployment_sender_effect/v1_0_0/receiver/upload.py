@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import aclosing, contextmanager
 from uuid import uuid4
 
@@ -15,6 +15,7 @@ from ..store.disk import is_disk_full
 from ..store.staging import Staged
 from .answers import Answer, Body, RefusedError, error_answer
 from .auth import Gate
+from .connection import connection_of
 from .deployments import Deployment
 from .images import ImageLoader
 from .intake import Intake
@@ -22,6 +23,7 @@ from .limits import CHECKED_FIRST_MAX_BYTES, FORM_OVERHEAD_MAX_BYTES, Patience
 from .multipart import UploadForm, boundary_of
 from .packages import Packages
 from .shared import Shared
+from .straight import Straight
 
 __all__ = ["Uploads"]
 
@@ -79,7 +81,9 @@ class Uploads:
         announced = request.headers.get("Content-Length", "0")
         self._check_size(int(announced) - FORM_OVERHEAD_MAX_BYTES)
         async with aclosing(body.chunks()) as chunks:
-            form = UploadForm(boundary, chunks)
+            connection = connection_of(request.scope)
+            straight = Straight(connection, body, int(announced), self._workers) if connection else None
+            form = UploadForm(boundary, chunks, straight)
             fields = UploadFields.read(await self._fields(form))
             size_bytes = await self._gate.admit_upload(request, fields)
             self._check_size(size_bytes or 0)
@@ -118,34 +122,24 @@ class Uploads:
     ) -> tuple[int, Deployment]:
         if known := self._known(fields):  # answered at once: a sender that listens need not send it all again
             return _REPEATED, await self._again(known)
-        async with aclosing(self._limited(form)) as file:
-            staged = await self._deployments.begin(str(uuid4()))
-            try:
-                deployment = await self._store(file, staged, fields, size_bytes)
-                checked = await self._checked(staged, deployment)
-                return await self._keep(staged, deployment, fields, checked)
-            finally:
-                await self._workers.run(staged.abort)
-
-    async def _limited(self, form: UploadForm) -> AsyncGenerator[memoryview, None]:
-        seen = 0
-        async with aclosing(form.file()) as file:
-            async for piece in file:
-                seen += len(piece)
-                self._counters.add("upload_bytes_total", len(piece))
-                self._check_size(seen)
-                yield piece
+        staged = await self._deployments.begin(str(uuid4()))
+        try:
+            deployment = await self._store(form, staged, fields, size_bytes)
+            checked = await self._checked(staged, deployment)
+            return await self._keep(staged, deployment, fields, checked)
+        finally:
+            await self._workers.run(staged.abort)
 
     async def _store(
-        self, file: AsyncIterator[memoryview], staged: Staged, fields: UploadFields, size_bytes: int | None
+        self, form: UploadForm, staged: Staged, fields: UploadFields, size_bytes: int | None
     ) -> Deployment:
-        intake = Intake(staged.file, self._workers)
+        intake = Intake(staged.file, self._workers, self._check_size)
         try:
-            async for piece in file:
-                await intake.feed(piece)
+            await form.file(intake)
             checksum = await intake.finish()
         finally:
             await intake.stop()
+            self._counters.add("upload_bytes_total", intake.size_bytes)
         if checksum != fields.checksum:
             raise DeploymentSenderError(
                 ErrorCode.CHECKSUM_MISMATCH, f"the package has the BLAKE3 {checksum}, not {fields.checksum}"
