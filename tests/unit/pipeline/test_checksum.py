@@ -46,7 +46,7 @@ def test_pieces_and_position(tmp_path: Path) -> None:
 
 def test_stops_when_told(tmp_path: Path) -> None:
     """Hashing ends between two pieces when the caller says so."""
-    (tmp_path / "file").write_bytes(bytes(3 << 20))
+    (tmp_path / "file").write_bytes(bytes(12 << 20))
     asked: list[None] = []
 
     def should_stop() -> bool:

@@ -60,7 +60,7 @@ class TopicSpec:
 class Limits(BaseModel):
     """The defaults of the settings of the same names; a GB is 1,000,000,000 bytes."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    model_config = ConfigDict(defer_build=True, frozen=True, strict=True, extra="forbid")
 
     max_package_size_gb: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     max_concurrent_transfers: Annotated[int, Field(ge=1)]
@@ -93,7 +93,7 @@ class NodeContract:
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(strict=True, extra="ignore")
+    model_config = ConfigDict(defer_build=True, strict=True, extra="ignore")
 
 
 class _Version(_Part):

@@ -19,7 +19,9 @@ from .models.fields import CorrelationId
 __all__ = ["EffectCall", "ModelContainer", "ModelContractEffect", "read_container", "read_contract"]
 
 _EXAMPLE = '{"operation": "get_metrics", "input": {}}'
-_correlation_ids: TypeAdapter[str] = TypeAdapter(CorrelationId, config=ConfigDict(hide_input_in_errors=True))
+_correlation_ids: TypeAdapter[str] = TypeAdapter(
+    CorrelationId, config=ConfigDict(hide_input_in_errors=True, defer_build=True)
+)
 
 
 class ModelContractEffect(InputModel):

@@ -6,14 +6,16 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from .contract import NodeContract, load_contract
-from .events.courier import EventCourier
 from .metrics import Metrics
 from .ports import EventPublisher, ImageEngine, PackageUploader
 from .settings import DeploymentSenderSettings
-from .store.store import PackageStore
+
+if TYPE_CHECKING:
+    from .events.courier import EventCourier
+    from .store.store import PackageStore
 
 __all__ = ["Openers", "Resources"]
 
@@ -113,7 +115,6 @@ class Resources:
         self.settings = settings
         self.metrics = Metrics()
         self._contract: NodeContract | None = None
-        self._store = PackageStore(settings.package_dir)
         self._closers = AsyncExitStack()
         self._engine = _Lazy("engine", lambda: openers.engine(settings), self._closers)
         self._uploader = _Lazy("uploader", lambda: openers.uploader(settings), self._closers)
@@ -125,9 +126,12 @@ class Resources:
             self._contract = await asyncio.to_thread(load_contract)
         return self._contract
 
-    async def store(self) -> PackageStore:
+    async def store(self) -> "PackageStore":
         """The package store; it makes its folder when the first package begins."""
-        return self._store
+        await asyncio.to_thread(import_module, ".store.store", __package__)
+        from .store.store import PackageStore  # noqa: PLC0415 - loaded where it is used
+
+        return PackageStore(self.settings.package_dir)
 
     async def engine(self) -> ImageEngine:
         """The Docker Engine. DOCKER_UNAVAILABLE."""
@@ -137,11 +141,14 @@ class Resources:
         """The way to receivers."""
         return await self._uploader.get()
 
-    async def courier(self) -> EventCourier:
+    async def courier(self) -> "EventCourier":
         """The outbox with the broker behind it. KAFKA_PUBLISH_FAILED when the outbox cannot be opened."""
         return await self._courier.get()
 
-    async def _open_courier(self, openers: Openers) -> EventCourier:
+    async def _open_courier(self, openers: Openers) -> "EventCourier":
+        await asyncio.to_thread(import_module, ".events.courier", __package__)
+        from .events.courier import EventCourier  # noqa: PLC0415 - loaded where it is used
+
         settings = self.settings
         open_publisher = (lambda: openers.publisher(settings)) if settings.kafka_bootstrap_servers else None
         return EventCourier(settings.package_dir / "outbox.sqlite3", open_publisher)

@@ -78,7 +78,9 @@ def _together(value: Path | None, info: ValidationInfo, other: str) -> Path | No
 class _Settings(BaseModel):
     """Read by name from a mapping and from the environment."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, validate_default=True)
+    model_config = ConfigDict(
+        defer_build=True, frozen=True, extra="ignore", hide_input_in_errors=True, validate_default=True
+    )
 
     env_prefix: ClassVar[str]
     env_names: ClassVar[Mapping[str, str]] = {}

@@ -2,13 +2,14 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from socket import SHUT_RDWR, socket
 from typing import Any, Protocol, TypeVar
 
 from ..errors import DeploymentSenderError, ErrorCode
+from .ends import ended
 
 __all__ = ["AbortedError", "Call", "Workers"]
 
@@ -136,9 +137,9 @@ class Workers:
         for call in self._running:
             call.abort()
         try:
-            await _ended(tuple(self._running.values()))
+            await ended(tuple(self._running.values()))
         finally:  # also when cancelled: nobody else would end the threads
-            await _ended((asyncio.ensure_future(asyncio.to_thread(self._executor.shutdown)),))
+            await ended((asyncio.ensure_future(asyncio.to_thread(self._executor.shutdown)),))
 
 
 def _closed_error() -> DeploymentSenderError:
@@ -160,18 +161,6 @@ async def _stop(call: Call, future: Future[T], outcome: asyncio.Future[T]) -> No
     """Abort the call and wait until its thread is free, even if cancelled again meanwhile."""
     future.cancel()  # while it waits for a thread, that is all there is to do
     call.abort()
-    await _ended((outcome,))
+    await ended((outcome,))
     if not outcome.cancelled():
         outcome.exception()  # says that it was aborted; nobody else asks
-
-
-async def _ended(futures: Collection[asyncio.Future[T]]) -> None:
-    """Wait for all, even if cancelled meanwhile; a cancellation comes out afterwards."""
-    cancelled: asyncio.CancelledError | None = None
-    while any(not future.done() for future in futures):
-        try:
-            await asyncio.wait(futures)
-        except asyncio.CancelledError as exc:
-            cancelled = exc
-    if cancelled is not None:
-        raise cancelled

@@ -1,5 +1,6 @@
 """A multipart/form-data body (RFC 7578) of a few fields and one file, streamed with its length known beforehand."""
 
+import asyncio
 import os
 import secrets
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -8,6 +9,7 @@ from typing import BinaryIO
 import aiofiles.os
 
 from ..errors import DeploymentSenderError, ErrorCode
+from .ends import ended
 
 __all__ = ["MultipartBody"]
 
@@ -54,16 +56,27 @@ class MultipartBody:
             DeploymentSenderError: CHECKSUM_MISMATCH when the file ends too early, TRANSFER_FAILED when unreadable.
         """
         on_sent(0)
-        yield self._head
         done = 0
-        while done < self._size_bytes:
-            chunk = await self._read(done)
-            yield chunk
-            done += len(chunk)
-            on_sent(done)
+        ahead = self._begin(done)  # the next piece is read while the one before it is sent
+        try:
+            yield self._head
+            while done < self._size_bytes:
+                chunk = await asyncio.shield(ahead)
+                ahead = self._begin(done + len(chunk))
+                yield chunk
+                done += len(chunk)
+                on_sent(done)
+        finally:
+            await ended([ahead])  # the file may be closed afterwards
+            ahead.cancelled() or ahead.exception()  # nobody else asks
         yield self._tail
 
+    def _begin(self, position: int) -> "asyncio.Future[bytes]":
+        return asyncio.ensure_future(self._read(position))
+
     async def _read(self, position: int) -> bytes:
+        if position == self._size_bytes:
+            return b""
         try:
             chunk = await _read_at(self._file.fileno(), min(_CHUNK_BYTES, self._size_bytes - position), position)
         except OSError as exc:

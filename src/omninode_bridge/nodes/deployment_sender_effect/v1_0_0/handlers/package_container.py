@@ -6,21 +6,24 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from ..errors import DeploymentSenderError, ErrorCode
 from ..metrics import Span
 from ..models import ModelContainerPackageInput, ModelContainerPackageOutput
 from ..models.fields import Compression
-from ..pipeline.archive import ArchiveError, ImageArchive
-from ..pipeline.pack import Packed, pack
+from ..pipeline.errors import ArchiveError
 from ..ports import BuildRequest, Progress, ProgressCallback
 from ..resources import Resources
-from ..store.manifest import LayerFacts, PackageManifest
 from ..store.paths import check_context
-from ..store.store import PackageStore
 from .outcome import failure, settle
 from .waiting import to_its_end
+
+if TYPE_CHECKING:
+    from ..pipeline.archive import ImageArchive
+    from ..pipeline.pack import Packed
+    from ..store.manifest import PackageManifest
+    from ..store.store import PackageStore
 
 __all__ = ["PackageContainerHandler"]
 
@@ -116,7 +119,7 @@ class PackageContainerHandler:
         resources.metrics.add("total_bytes_packaged", manifest.size_bytes)
         return _output(manifest, path, span)
 
-    async def _keep(self, built: _Built, tell: ProgressCallback) -> tuple[PackageManifest, Path]:
+    async def _keep(self, built: _Built, tell: ProgressCallback) -> tuple["PackageManifest", Path]:
         """Export into the store; what a cancelled caller will never hear of does not stay."""
         engine, store = await self._resources.engine(), await self._resources.store()
         max_bytes = self._resources.settings.max_package_size_bytes
@@ -136,7 +139,7 @@ class PackageContainerHandler:
         return kept[0]
 
 
-def _undo(store: PackageStore, package_id: str) -> None:
+def _undo(store: "PackageStore", package_id: str) -> None:
     try:
         store.remove(package_id)
     except DeploymentSenderError as error:  # a cancellation stays one
@@ -166,9 +169,11 @@ def _told(chunks: Iterator[bytes], on_bytes: Callable[[int], None]) -> Iterator[
 
 
 def _export_into(
-    store: PackageStore, built: _Built, chunks: Iterator[bytes], max_bytes: int, on_bytes: Callable[[int], None]
-) -> tuple[PackageManifest, Path]:
+    store: "PackageStore", built: _Built, chunks: Iterator[bytes], max_bytes: int, on_bytes: Callable[[int], None]
+) -> tuple["PackageManifest", Path]:
     """Run in a worker thread: from the engine's chunks to a committed package; whatever fails leaves nothing."""
+    from ..pipeline.pack import pack  # noqa: PLC0415 - loaded where it is used, in a thread
+
     with store.begin(built.compression) as staged:
         try:
             packed = pack(
@@ -188,7 +193,7 @@ def _export_into(
             return manifest, store.commit(staged, manifest)
 
 
-def _check_identity(archive: ImageArchive, built: _Built) -> None:
+def _check_identity(archive: "ImageArchive", built: _Built) -> None:
     if not (archive.names(built.reference) and archive.is_image(built.image_id)):
         raise DeploymentSenderError(
             ErrorCode.BUILD_FAILED,
@@ -198,7 +203,9 @@ def _check_identity(archive: ImageArchive, built: _Built) -> None:
         )
 
 
-def _manifest(package_id: str, filename: str, built: _Built, packed: Packed) -> PackageManifest:
+def _manifest(package_id: str, filename: str, built: _Built, packed: "Packed") -> "PackageManifest":
+    from ..store.manifest import LayerFacts, PackageManifest  # noqa: PLC0415 - loaded where it is used, in a thread
+
     return PackageManifest(
         package_id=package_id,
         container_name=built.request.container_name,
@@ -219,7 +226,7 @@ def _manifest(package_id: str, filename: str, built: _Built, packed: Packed) -> 
     )
 
 
-def _output(manifest: PackageManifest, path: Path, span: Span) -> ModelContainerPackageOutput:
+def _output(manifest: "PackageManifest", path: Path, span: Span) -> ModelContainerPackageOutput:
     return ModelContainerPackageOutput(
         success=True,
         correlation_id=manifest.correlation_id,

@@ -1,14 +1,16 @@
 """Handler of `publish_transfer_event`: into the outbox, then to the broker."""
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from ..errors import DeploymentSenderError
-from ..events.courier import Outcome
-from ..events.envelope import Event, build_event
 from ..metrics import Span
 from ..models import ModelKafkaPublishInput, ModelKafkaPublishOutput
 from ..resources import Resources
 from .outcome import failure
+
+if TYPE_CHECKING:
+    from ..events.courier import Outcome
+    from ..events.envelope import Event
 
 __all__ = ["PublishTransferEventHandler"]
 
@@ -36,6 +38,8 @@ class PublishTransferEventHandler:
         """
         called = Span()
         topic = (await self._resources.contract()).topics[request.event_type]
+        from ..events.envelope import build_event  # noqa: PLC0415 - loaded where it is used
+
         event = build_event(request, topic, self._resources.settings.environment)
         outcome: Outcome | None = None
         error: DeploymentSenderError | None = None
@@ -59,7 +63,7 @@ class PublishTransferEventHandler:
             correlation_id=request.correlation_id,
         )
 
-    async def _submit(self, event: Event) -> Outcome:
+    async def _submit(self, event: "Event") -> "Outcome":
         courier = await self._resources.courier()
         outcome = await courier.submit(event, self._resources.settings.publish_timeout_seconds)
         self._resources.metrics.add("total_events_published", outcome.newly_sent)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from ..errors import DeploymentSenderError, ErrorCode
 from ..metrics import Span
@@ -18,11 +18,13 @@ from ..ports import PackageUpload, PackageUploader, Progress, ProgressCallback, 
 from ..resources import Resources
 from ..store.disk import disk_errors
 from ..store.paths import check_package_path
-from ..store.store import PackageStore, StoredPackage
 from .attempt import Attempt
 from .follow import Follower
 from .outcome import failure, settle
 from .waiting import deadline, to_its_end
+
+if TYPE_CHECKING:
+    from ..store.store import PackageStore, StoredPackage
 
 __all__ = ["TransferPackageHandler"]
 
@@ -133,7 +135,7 @@ class TransferPackageHandler:
                     await follower.follow(receipt, wait_for=trip.request.wait_for, seconds=seconds)
         return trip.output()
 
-    async def _deliver(self, trip: _Trip, package: StoredPackage) -> Receipt:
+    async def _deliver(self, trip: _Trip, package: "StoredPackage") -> Receipt:
         """Check the package and send it until the receiver has it, or must not be tried again."""
         manifest, request = package.manifest, trip.request
         verify = manifest.verify_checksum if request.verify_checksum is None else request.verify_checksum
@@ -204,7 +206,7 @@ def _too_late(seconds: float) -> DeploymentSenderError:
 
 
 @asynccontextmanager
-async def _opened(store: PackageStore, request: ModelPackageTransferInput) -> AsyncIterator[StoredPackage]:
+async def _opened(store: "PackageStore", request: ModelPackageTransferInput) -> AsyncIterator["StoredPackage"]:
     """Open the package that a request means, and insist that it means what it says."""
     held = ExitStack()
     try:
@@ -225,7 +227,7 @@ async def _opened(store: PackageStore, request: ModelPackageTransferInput) -> As
         held.close()
 
 
-async def _check_checksum(package: StoredPackage, announced: str | None, *, verify: bool) -> None:
+async def _check_checksum(package: "StoredPackage", announced: str | None, *, verify: bool) -> None:
     """Insist that the package is the one that was announced, and its file still what it was."""
     manifest, stopped = package.manifest, threading.Event()
     if announced not in {None, manifest.checksum}:
@@ -246,7 +248,7 @@ async def _check_checksum(package: StoredPackage, announced: str | None, *, veri
         )
 
 
-def _hash(package: StoredPackage, should_stop: Callable[[], bool]) -> str:
+def _hash(package: "StoredPackage", should_stop: Callable[[], bool]) -> str:
     with disk_errors("read", package.path):
         return hash_file(package.file, should_stop)
 

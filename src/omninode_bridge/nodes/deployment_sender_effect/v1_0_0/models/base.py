@@ -22,7 +22,7 @@ def validation_error(subject: str, exc: ValidationError) -> DeploymentSenderErro
 class InputModel(BaseModel):
     """An operation's input: frozen, no unknown keys; what is wrong raises `VALIDATION_ERROR`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", hide_input_in_errors=True)
 
     @model_validator(mode="wrap")
     @classmethod
@@ -53,7 +53,7 @@ class OutputModel(BaseModel):
         correlation_id: The caller's own id, as it was given.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     success: bool
     error_code: ErrorCode | None = None

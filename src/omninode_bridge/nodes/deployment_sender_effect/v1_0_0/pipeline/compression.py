@@ -7,12 +7,15 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import DeploymentSenderError, ErrorCode
 from ..models.fields import Compression
 from .errors import CompressionError
 from .gunzip import GzipMember
+
+if TYPE_CHECKING:
+    from io import BufferedWriter
 
 __all__ = ["CompressionError", "Sink", "compressing", "decompressed", "detect"]
 
@@ -32,6 +35,7 @@ _GZIP_MAGIC = b"\x1f\x8b"
 _ZSTD_LEVEL = 2
 _ZSTD_WINDOW_LOG = 20
 _ZSTD_JOB_BYTES = 2 << 20
+_ZSTD_NO_OVERLAP = 1  # a job that looks back into the one before it takes 14 % longer, for 0.3 % of the size
 _ZSTD_WINDOW_LOG_MAX = 27  # 128 MiB, what `zstd -d` takes by default
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
@@ -79,19 +83,27 @@ def compressing(sink: Sink, kind: Compression) -> Iterator[Callable[[bytes], obj
         with _gzip_into(sink) as take:
             yield take
     else:
-        zstd = _zstd()
-        parameter = zstd.CompressionParameter
-        codec = zstd.ZstdCompressor(
-            options={
-                parameter.compression_level: _ZSTD_LEVEL,
-                parameter.checksum_flag: 1,
-                parameter.nb_workers: _THREADS,
-                parameter.window_log: _ZSTD_WINDOW_LOG,
-                parameter.job_size: _ZSTD_JOB_BYTES,
-            }
-        )
-        yield lambda data: sink.write(codec.compress(data))
-        sink.write(codec.flush())
+        with _zstd_into(sink) as take:
+            yield take
+
+
+@contextmanager
+def _zstd_into(sink: Sink) -> Iterator[Callable[[bytes], object]]:
+    zstd = _zstd()
+    parameter = zstd.CompressionParameter
+    codec = zstd.ZstdCompressor(
+        options={
+            parameter.compression_level: _ZSTD_LEVEL,
+            parameter.checksum_flag: 1,
+            parameter.nb_workers: _THREADS,
+            parameter.window_log: _ZSTD_WINDOW_LOG,
+            parameter.job_size: _ZSTD_JOB_BYTES,
+            parameter.overlap_log: _ZSTD_NO_OVERLAP,
+        }
+    )
+
+    yield lambda data: sink.write(codec.compress(data))
+    sink.write(codec.flush())
 
 
 class _Held:
@@ -127,11 +139,11 @@ def _gzip_into(sink: Sink) -> Iterator[Callable[[bytes], object]]:
 
     held = _Held(sink)
     options = {"threads": _THREADS, "block_size": _PIECE_BYTES}
-    file: BinaryIO = igzip_threaded.open(held, "wb", _GZIP_LEVEL, **options)  # type: ignore[no-untyped-call]
+    file: BufferedWriter = igzip_threaded.open(held, "wb", _GZIP_LEVEL, **options)  # type: ignore[no-untyped-call]
 
     def take(data: bytes) -> None:
         held.check()
-        file.write(data)
+        file.raw.write(data)  # past a buffer that would only copy it
 
     with file:
         yield take

@@ -28,7 +28,7 @@ class UploadFields(InputModel):
         compression: Of the package file; told from its first bytes if left out.
     """
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(defer_build=True, extra="ignore")
 
     package_id: PackageId
     checksum: Checksum
@@ -48,7 +48,7 @@ class UploadFields(InputModel):
 class ReceiptBody(BaseModel):
     """The 2xx answer to `POST /deploy`; only the first two keys are asked of a foreign receiver."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(defer_build=True, extra="ignore", frozen=True)
 
     deployment_id: Annotated[str, Field(min_length=1, max_length=256)]
     checksum_verified: bool
@@ -66,7 +66,7 @@ class StateBody(BaseModel):
         received_at: When the package was verified and stored, RFC 3339 in UTC.
     """
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(defer_build=True, extra="ignore", frozen=True)
 
     deployment_id: str
     status: DeploymentStatus
@@ -88,7 +88,7 @@ class StateBody(BaseModel):
 class ErrorBody(BaseModel):
     """The body of every 4xx and 5xx answer of our receiver."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(defer_build=True, extra="ignore", frozen=True)
 
     error_code: str | None = None
     error_message: str | None = None
