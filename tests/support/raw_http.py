@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 from support.forms import written_form
 from support.receiver import form
 
-__all__ = ["RawAnswer", "RawConnection", "written_upload"]
+__all__ = ["BOUNDARY", "RawAnswer", "RawConnection", "written_upload"]
 
-_BOUNDARY = b"between-two-parts"
+BOUNDARY = b"between-two-parts"
 _CHUNK_BYTES = 65_536
 
 
@@ -81,8 +81,8 @@ def written_upload(package: bytes, *, is_chunked: bool = False, **fields: str | 
         is_chunked: Do not tell the length (RFC 9112 section 7.1).
         fields: Other values for the form's fields.
     """
-    body = written_form(_BOUNDARY, form(package, **fields), package)
-    head = b"POST /deploy HTTP/1.1\r\nHost: receiver\r\nContent-Type: multipart/form-data; boundary=%b\r\n" % _BOUNDARY
+    body = written_form(BOUNDARY, form(package, **fields), package)
+    head = b"POST /deploy HTTP/1.1\r\nHost: receiver\r\nContent-Type: multipart/form-data; boundary=%b\r\n" % BOUNDARY
     if not is_chunked:
         return head + b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
     pieces = (body[start : start + _CHUNK_BYTES] for start in range(0, len(body), _CHUNK_BYTES))

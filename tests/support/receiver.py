@@ -1,8 +1,8 @@
 """A receiver inside the test's own process, and what tests ask of it."""
 
 import asyncio
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,18 @@ class Running:
     async def upload(self, package: bytes, **fields: str | None) -> httpx.Response:
         """Send a package with good fields; a field given as None is left out."""
         return await self.client.post("/deploy", data=form(package, **fields), files={"package": ("p.tar", package)})
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+        """Connect, to send what no client would."""
+        url = httpx.URL(self.url)
+        reader, writer = await asyncio.open_connection(url.host, url.port)
+        try:
+            yield reader, writer
+        finally:
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
 
     async def finished(self, deployment_id: str) -> dict[str, Any]:
         """Wait for a deployment's end."""

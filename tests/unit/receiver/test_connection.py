@@ -2,33 +2,19 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 
 import httpx
 import pytest
 
-from support.receiver import Running, Start, form
+from support.receiver import Start, form
 
 _HEALTH = b"GET /healthz HTTP/1.1\r\nHost: receiver\r\n"
-
-
-@asynccontextmanager
-async def connected(receiver: Running) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """Connect to a receiver."""
-    url = httpx.URL(receiver.url)
-    reader, writer = await asyncio.open_connection(url.host, url.port)
-    try:
-        yield reader, writer
-    finally:
-        writer.close()
-        with suppress(ConnectionError):
-            await writer.wait_closed()
 
 
 @pytest.mark.parametrize("sent", [b"", b"\r\n", b"GET /healthz HT", _HEALTH])
 async def test_a_head_that_does_not_come_to_its_end_is_refused(start: Start, sent: bytes) -> None:
     """With 408, wherever it stops; the connection is closed."""
-    async with start(idle_timeout_seconds=0.2) as receiver, connected(receiver) as (reader, writer):
+    async with start(idle_timeout_seconds=0.2) as receiver, receiver.connected() as (reader, writer):
         writer.write(sent)
         assert (await reader.read()).startswith(b"HTTP/1.1 408 Request Timeout\r\n")
 
@@ -36,7 +22,7 @@ async def test_a_head_that_does_not_come_to_its_end_is_refused(start: Start, sen
 @pytest.mark.parametrize("begin", [b"GET /", _HEALTH + b"X: ", _HEALTH])
 async def test_a_head_that_is_too_large_is_refused(start: Start, begin: bytes) -> None:
     """With 431: a long path, a long header, many headers."""
-    async with start() as receiver, connected(receiver) as (reader, writer):
+    async with start() as receiver, receiver.connected() as (reader, writer):
         writer.write(begin + b"X: y\r\n" * 11_000 if begin == _HEALTH else begin + b"x" * 66_000)
         assert (await reader.read()).startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
 
@@ -44,7 +30,7 @@ async def test_a_head_that_is_too_large_is_refused(start: Start, begin: bytes) -
 async def test_requests_that_follow_each_other_have_their_own_bounds(start: Start) -> None:
     """What was sent before counts for nothing."""
     filler = b"X: " + b"x" * 40_000 + b"\r\n\r\n"
-    async with start() as receiver, connected(receiver) as (reader, writer):
+    async with start() as receiver, receiver.connected() as (reader, writer):
         for _ in range(3):
             writer.write(_HEALTH + filler)
             assert (await reader.readuntil(b"}")).startswith(b"HTTP/1.1 200 ")
@@ -52,7 +38,7 @@ async def test_requests_that_follow_each_other_have_their_own_bounds(start: Star
 
 async def test_requests_that_are_sent_before_the_answer_are_answered(start: Start) -> None:
     """In their order, also where the last one is still on its way."""
-    async with start() as receiver, connected(receiver) as (reader, writer):
+    async with start() as receiver, receiver.connected() as (reader, writer):
         writer.write((_HEALTH + b"\r\n") * 3 + _HEALTH)
         answers = [await reader.readuntil(b"}") for _ in range(3)]
         writer.write(b"\r\n")

@@ -12,10 +12,10 @@ import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.limits import PIECE_BYTES, STRAIGHT_REST_BYTES
 from support.archives import image_archive, layer
-from support.receiver import Running, Start, form, until
+from support.raw_http import BOUNDARY, written_upload
+from support.receiver import Running, Start, until
 
-_BOUNDARY = b"0123456789abcdef"
-_MARK = b"\r\n--" + _BOUNDARY
+_MARK = b"\r\n--" + BOUNDARY
 
 
 @pytest.fixture(scope="module")
@@ -24,36 +24,9 @@ def large() -> bytes:
     return image_archive(layers=[layer(noise=os.urandom(5 * PIECE_BYTES + 12_345))])
 
 
-def request(package: bytes, **fields: str | None) -> bytes:
-    """Write a whole upload, as it goes over the wire."""
-    headers = {"Content-Type": f"multipart/form-data; boundary={_BOUNDARY.decode()}"}
-    made = httpx.Request(
-        "POST",
-        "http://receiver/deploy",
-        data=form(package, **fields),
-        files={"package": ("p", package)},
-        headers=headers,
-    )
-    head = b"".join(b"%s: %s\r\n" % header for header in made.headers.raw)
-    return b"POST /deploy HTTP/1.1\r\n" + head + b"\r\n" + made.read()
-
-
-@asynccontextmanager
-async def connected(receiver: Running) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """Connect."""
-    url = httpx.URL(receiver.url)
-    reader, writer = await asyncio.open_connection(url.host, url.port)
-    try:
-        yield reader, writer
-    finally:
-        writer.close()
-        with suppress(ConnectionError):
-            await writer.wait_closed()
-
-
 async def status_of(receiver: Running, *pieces: bytes) -> int:
     """Send these, each after the receiver had time to read the one before; answer the status."""
-    async with connected(receiver) as (reader, writer):
+    async with receiver.connected() as (reader, writer):
         for piece in pieces:
             writer.write(piece)
             with suppress(ConnectionError):  # the answer came first
@@ -70,7 +43,7 @@ def kept(receiver: Running) -> Sequence[bytes]:
 @pytest.mark.parametrize("cut", [500, 2_000, 70_000, PIECE_BYTES, 3 * PIECE_BYTES + 1, -STRAIGHT_REST_BYTES, -20])
 async def test_it_does_not_matter_where_the_body_is_split(start: Start, large: bytes, cut: int) -> None:
     """What arrives is what was sent."""
-    whole = request(large)
+    whole = written_upload(large)
     async with start() as receiver:
         assert await status_of(receiver, whole[:cut], whole[cut:]) == 201
         assert kept(receiver) == [large]
@@ -82,7 +55,7 @@ async def test_the_server_may_stop_at_what_could_be_a_boundary(start: Start, lar
     package = bytearray(large)
     at = 200_000
     package[at : at + length] = _MARK[:length]
-    whole = request(bytes(package))
+    whole = written_upload(bytes(package))
     cut = whole.index(package[at - 50 : at]) + 50 + length
     async with start() as receiver:
         assert await status_of(receiver, whole[:cut], whole[cut:]) == 201
@@ -93,7 +66,7 @@ async def test_the_server_may_stop_at_what_could_be_a_boundary(start: Start, lar
 @pytest.mark.parametrize("shift", [1, 7, len(_MARK) - 1])
 async def test_a_boundary_inside_the_package_is_refused(start: Start, large: bytes, where: str, shift: int) -> None:
     """Wherever it stands."""
-    whole = bytearray(request(large))
+    whole = bytearray(written_upload(large))
     first = 200_000  # the server's own parser sees so much, and the first piece begins there
     at = {
         "in a piece": first + PIECE_BYTES // 2,
@@ -109,8 +82,8 @@ async def test_a_boundary_inside_the_package_is_refused(start: Start, large: byt
 async def test_a_sender_that_goes_leaves_nothing(start: Start, large: bytes) -> None:
     """And is counted."""
     async with start() as receiver:
-        async with connected(receiver) as (_, writer):
-            writer.write(request(large)[: 3 * PIECE_BYTES])
+        async with receiver.connected() as (_, writer):
+            writer.write(written_upload(large)[: 3 * PIECE_BYTES])
             await until(lambda: len(receiver.staged()) == 1)
         await until(lambda: receiver.staged() == [])
         assert "uploads_broken_off_total 1" in (await receiver.client.get("/metrics")).text
@@ -118,8 +91,8 @@ async def test_a_sender_that_goes_leaves_nothing(start: Start, large: bytes) -> 
 
 async def test_a_sender_that_resets_the_connection_leaves_nothing(start: Start, large: bytes) -> None:
     """As one that goes."""
-    async with start() as receiver, connected(receiver) as (_, writer):
-        writer.write(request(large)[: 3 * PIECE_BYTES])
+    async with start() as receiver, receiver.connected() as (_, writer):
+        writer.write(written_upload(large)[: 3 * PIECE_BYTES])
         await until(lambda: len(receiver.staged()) == 1)
         sock = writer.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
@@ -130,14 +103,14 @@ async def test_a_sender_that_resets_the_connection_leaves_nothing(start: Start, 
 async def test_a_sender_that_falls_silent_is_told(start: Start, large: bytes) -> None:
     """With 408."""
     async with start(idle_timeout_seconds=0.3) as receiver:
-        assert await status_of(receiver, request(large)[: 3 * PIECE_BYTES]) == 408
+        assert await status_of(receiver, written_upload(large)[: 3 * PIECE_BYTES]) == 408
         assert receiver.staged() == []
 
 
 async def test_the_connection_ends_with_the_answer(start: Start, large: bytes) -> None:
     """The HTTP server has not seen all of the body, and says so."""
-    async with start() as receiver, connected(receiver) as (reader, writer):
-        writer.write(request(large))
+    async with start() as receiver, receiver.connected() as (reader, writer):
+        writer.write(written_upload(large))
         answer = await reader.read()
     assert b"\r\nconnection: close\r\n" in answer
 
@@ -155,7 +128,7 @@ async def connected_after_stop(start: Start, large: bytes) -> AsyncIterator[tupl
     async with start() as receiver:
         url = httpx.URL(receiver.url)
         reader, writer = await asyncio.open_connection(url.host, url.port)
-        writer.write(request(large)[: 3 * PIECE_BYTES])
+        writer.write(written_upload(large)[: 3 * PIECE_BYTES])
         await until(lambda: len(receiver.staged()) == 1)
     yield receiver.store, reader
     writer.close()

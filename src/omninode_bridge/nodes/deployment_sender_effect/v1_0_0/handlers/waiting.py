@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
+from ..clients.ends import ended
+
 __all__ = ["deadline", "to_its_end"]
 
 T = TypeVar("T")
@@ -32,15 +34,10 @@ async def to_its_end(work: Callable[..., T], *args: object, stop: Callable[[], N
         stop: Called at each cancellation.
     """
     running = asyncio.ensure_future(asyncio.to_thread(work, *args))
-    cancelled: asyncio.CancelledError | None = None
-    while not running.done():
-        try:
-            await asyncio.wait({running})
-        except asyncio.CancelledError as exc:
-            cancelled = exc
-            stop()
-    if cancelled is None:
-        return running.result()
-    if not running.cancelled():
-        running.exception()  # heard, so that asyncio does not complain that nobody asked
-    raise cancelled
+    try:
+        await ended({running}, stop)
+    except asyncio.CancelledError:
+        if not running.cancelled():
+            running.exception()  # heard, so that asyncio does not complain that nobody asked
+        raise
+    return running.result()

@@ -45,7 +45,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Let the application find this connection."""
         self._head_is_here()
-        self.scope["extensions"] = {_EXTENSION: {_EXTENSION: self}}
+        self.scope["extensions"] = {_EXTENSION: {"protocol": self}}
         super().on_headers_complete()
 
     def leave_body(self) -> None:
@@ -78,7 +78,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
 def connection_of(scope: Scope) -> BoundedProtocol | None:
     """Answer the connection that a request came on; None with TLS, and with several requests under way."""
-    connection: BoundedProtocol = scope["extensions"][_EXTENSION][_EXTENSION]
+    connection: BoundedProtocol = scope["extensions"][_EXTENSION]["protocol"]
     return connection if connection.scheme == "http" and connection.cycle.scope is scope else None
 
 

@@ -200,7 +200,7 @@ class UploadForm:
 
     def _checked(self, buffer: bytearray, filled: int, keep: Callable[[bytearray, int], None]) -> None:
         size = len(self._delimiter)
-        self._must_be_package(buffer[:size])
+        self._must_be_package(buffer[: min(size, filled)])
         if buffer.find(self._delimiter, 0, filled) >= 0:
             raise _wrong(_BOUNDARY_INSIDE)
         self._last = bytes(self._last + buffer[max(0, filled - size) : filled])[1 - size :]

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
+from ..clients.ends import ended
+
 __all__ = ["Workers", "settled"]
 
 P = ParamSpec("P")
@@ -13,14 +15,7 @@ T = TypeVar("T")
 
 async def settled(work: asyncio.Future[T]) -> T:
     """Await work that cannot be stopped: a cancellation comes out once the work has ended, and not before."""
-    cancelled: asyncio.CancelledError | None = None
-    while not work.done():
-        try:
-            await asyncio.wait([work])
-        except asyncio.CancelledError as exc:
-            cancelled = exc
-    if cancelled is not None:
-        raise cancelled
+    await ended([work])
     return work.result()
 
 
