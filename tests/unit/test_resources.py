@@ -122,3 +122,12 @@ async def test_the_contract_is_read_once(tmp_path: Path) -> None:
     resources = House(tmp_path).resources
 
     assert await resources.contract() is await resources.contract()
+
+
+async def test_the_store_is_one_for_many_callers_at_once(tmp_path: Path) -> None:
+    """So that it sweeps once, before its first package."""
+    resources = House(tmp_path).resources
+
+    stores = await asyncio.gather(*(resources.store() for _ in range(5)))
+
+    assert 1 == len({*map(id, stores), id(await resources.store())})

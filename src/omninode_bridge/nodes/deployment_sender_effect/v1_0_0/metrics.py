@@ -47,7 +47,6 @@ class Metrics:
     (`..._builds_duration_ms`) and of its stages (`..._builds_compress_ms`).
     """
 
-    _KINDS = ("builds", "transfers", "publishes")
     _STAGES = MappingProxyType(
         {
             "builds": ("build", "export_wait", "stream", "compress", "hash", "write", "commit"),
@@ -61,7 +60,7 @@ class Metrics:
         self._counts = dict.fromkeys(self._COUNTERS, 0)
         self._last_ms: dict[str, float] = {}
         self._sum_ms: dict[str, float] = {}
-        for kind in self._KINDS:
+        for kind in self._STAGES:
             self._counts |= {f"{outcome}_{kind}": 0 for outcome in ("total", "successful", "failed", "cancelled")}
 
     def add(self, counter: str, amount: int) -> None:
@@ -98,7 +97,7 @@ class Metrics:
     def snapshot(self) -> dict[str, int | float | None]:
         """Answer a copy of every figure; averages and last durations are None before the first success."""
         figures: dict[str, int | float | None] = dict(self._counts)
-        for kind in self._KINDS:
+        for kind in self._STAGES:
             done = self._counts[f"successful_{kind}"]
             for name in (f"{kind}_duration_ms", *(f"{kind}_{stage}_ms" for stage in self._STAGES[kind])):
                 figures[f"average_{name}"] = self._sum_ms[name] / done if done else None

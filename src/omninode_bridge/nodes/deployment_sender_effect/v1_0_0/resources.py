@@ -115,6 +115,7 @@ class Resources:
         self.settings = settings
         self.metrics = Metrics()
         self._contract: NodeContract | None = None
+        self._store: PackageStore | None = None
         self._closers = AsyncExitStack()
         self._engine = _Lazy("engine", lambda: openers.engine(settings), self._closers)
         self._uploader = _Lazy("uploader", lambda: openers.uploader(settings), self._closers)
@@ -128,10 +129,13 @@ class Resources:
 
     async def store(self) -> "PackageStore":
         """The package store; it makes its folder when the first package begins."""
-        await asyncio.to_thread(import_module, ".store.store", __package__)
+        if self._store is None:
+            await asyncio.to_thread(import_module, ".store.store", __package__)
         from .store.store import PackageStore  # noqa: PLC0415 - loaded where it is used
 
-        return PackageStore(self.settings.package_dir)
+        if self._store is None:  # still: another caller may have been faster
+            self._store = PackageStore(self.settings.package_dir)
+        return self._store
 
     async def engine(self) -> ImageEngine:
         """The Docker Engine. DOCKER_UNAVAILABLE."""
