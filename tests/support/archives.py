@@ -37,7 +37,7 @@ def layer(**files: bytes) -> bytes:
 
 
 def written(members: Mapping[str, bytes], others: Iterable[tuple[tarfile.TarInfo, bytes]] = ()) -> bytes:
-    """Write a tar archive.
+    """Write a tar archive as engines do, with no padding behind its end.
 
     Args:
         members: Content by name; a name that ends in a slash is a folder.
@@ -53,7 +53,8 @@ def written(members: Mapping[str, bytes], others: Iterable[tuple[tarfile.TarInfo
             archive.addfile(info, io.BytesIO(content))
         for info, content in others:
             archive.addfile(info, io.BytesIO(content))
-    return buffer.getvalue()
+        end = archive.offset + 2 * tarfile.BLOCKSIZE
+    return buffer.getvalue()[:end]
 
 
 def config_of(layers: Sequence[bytes], command: Sequence[str] = ("/hello",)) -> bytes:

@@ -33,8 +33,23 @@ def test_one_pass(compression: Compression, size: int) -> None:
     digest.update(sink.getvalue())
     assert b"".join(decompressed([sink.getvalue()], compression, max_bytes=1 << 30)) == _ARCHIVE
     assert (digest.hexdigest(), len(sink.getvalue())) == (packed.checksum, packed.size_bytes)
-    assert packed.exported_bytes == len(_ARCHIVE) == packed.archive.size_bytes
+    assert len(_ARCHIVE) == packed.archive.size_bytes
     assert packed.archive.names("hello:1.0")
+
+
+@pytest.mark.parametrize("size", [1000, 32_768, 3 << 20])
+def test_what_comes_behind_the_archives_end(size: int) -> None:
+    """Padding stays out, and nothing is waited for."""
+
+    def padded() -> Iterator[bytes]:
+        yield from _chunks(_ARCHIVE + bytes(10_240), size)
+        raise AssertionError
+
+    sink = io.BytesIO()
+
+    packed = pack(padded(), sink, compression="none", max_bytes=1 << 30, span=Span())
+
+    assert (_ARCHIVE, len(_ARCHIVE)) == (sink.getvalue(), packed.archive.size_bytes)
 
 
 def test_every_stage_is_timed() -> None:
@@ -52,7 +67,7 @@ def test_limit_is_on_the_package() -> None:
     """The compressed file counts: an archive larger than the limit passes if its package is not."""
     packed = pack(_chunks(_ARCHIVE), io.BytesIO(), compression="gzip", max_bytes=1 << 20, span=Span())
 
-    assert packed.size_bytes < 1 << 20 < packed.exported_bytes
+    assert packed.size_bytes < 1 << 20 < packed.archive.size_bytes
 
 
 def test_stops_at_the_limit() -> None:

@@ -12,7 +12,7 @@ from blake3 import blake3
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.intake import Intake
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.limits import PIECE_BYTES, WRITEBACK_BYTES
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.limits import PIECE_BYTES
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.workers import Workers
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.store.disk import disk_errors
 
@@ -33,7 +33,7 @@ def file(tmp_path: Path) -> Iterator[BinaryIO]:
         yield made
 
 
-@pytest.mark.parametrize("size", [0, 1, PIECE_BYTES - 1, PIECE_BYTES, 3 * PIECE_BYTES + 7, WRITEBACK_BYTES + 1])
+@pytest.mark.parametrize("size", [0, 1, PIECE_BYTES - 1, PIECE_BYTES, 3 * PIECE_BYTES + 7])
 async def test_what_is_fed_is_on_the_disk_and_hashed(file: BinaryIO, workers: Workers, size: int) -> None:
     """Whatever its size, and however it is split."""
     data, told = os.urandom(size), list[int]()

@@ -43,7 +43,7 @@ def export_image(
         DeploymentSenderError: BUILD_FAILED, DOCKER_UNAVAILABLE.
     """
     task = f"The image {reference} could not be exported"
-    with connected(endpoint, call, silence_seconds) as client:
+    with connected(endpoint, call, silence_seconds, without_chunks=True) as client:
         with translated(endpoint.address, task):
             try:
                 response = client.open_export(reference)

@@ -12,7 +12,7 @@ from ..errors import DeploymentSenderError, ErrorCode
 from ..metrics import Span
 from ..models import ModelContainerPackageInput, ModelContainerPackageOutput
 from ..models.fields import Compression
-from ..pipeline.errors import ArchiveError
+from ..pipeline.errors import ArchiveCutShortError, ArchiveError
 from ..ports import BuildRequest, Progress, ProgressCallback
 from ..resources import Resources
 from ..store.paths import check_context
@@ -183,6 +183,10 @@ def _export_into(
                 max_bytes=max_bytes,
                 span=built.span,
             )
+        except ArchiveCutShortError as exc:  # the connection ended, and among zeros the client cannot tell where
+            raise DeploymentSenderError(
+                ErrorCode.DOCKER_UNAVAILABLE, f"the image {built.reference} could not be exported: {exc}"
+            ) from exc
         except ArchiveError as exc:
             raise DeploymentSenderError(
                 ErrorCode.BUILD_FAILED, f"the engine's export is no image archive: {exc}"
@@ -216,7 +220,7 @@ def _manifest(package_id: str, filename: str, built: _Built, packed: "Packed") -
         compression=built.compression,
         filename=filename,
         size_bytes=packed.size_bytes,
-        exported_bytes=packed.exported_bytes,
+        exported_bytes=packed.archive.size_bytes,
         checksum=packed.checksum,
         verify_checksum=built.verify_checksum,
         correlation_id=built.request.correlation_id,

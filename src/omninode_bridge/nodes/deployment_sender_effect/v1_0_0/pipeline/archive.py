@@ -47,7 +47,7 @@ class ImageArchive:
         config_digest: SHA-256 of the image's configuration, `sha256:...`: the image's id in the classic image store.
         manifest_digests: From the archive's OCI layout, outermost first: the image's id in the containerd image store.
         layers: Lowest first.
-        size_bytes: Of the whole archive.
+        size_bytes: Of the whole archive, without the zeros that some programs put behind its end.
     """
 
     references: tuple[str, ...]
@@ -81,14 +81,20 @@ class ArchiveReader:
         self._names_characters = 0
         self._size_bytes = 0
 
-    def feed(self, chunk: bytes | memoryview) -> None:
-        """Take the next bytes.
+    def feed(self, chunk: bytes | memoryview) -> int:
+        """Take the next bytes; answer how many of them the archive has, behind whose end there are zeros at most.
 
         Raises:
             ArchiveError: They break a rule; the reader is of no more use then.
         """
-        self._size_bytes += len(chunk)
-        self._tar.feed(chunk)
+        taken = self._tar.feed(chunk)
+        self._size_bytes += taken
+        return taken
+
+    @property
+    def ended(self) -> bool:
+        """Whether the archive's end has come."""
+        return self._tar.ended
 
     def finish(self) -> ImageArchive:
         """Answer what the archive holds, now that all of it was fed.

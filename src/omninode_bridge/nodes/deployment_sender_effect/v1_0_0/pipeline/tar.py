@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from .errors import ArchiveError
+from .errors import ArchiveCutShortError, ArchiveError
 
 __all__ = ["ArchiveLimits", "Member", "TarReader"]
 
@@ -91,18 +91,18 @@ class TarReader:
         self._zero_blocks = 0
         self._extensions: dict[str, str] = {}
 
-    def feed(self, chunk: bytes | memoryview) -> None:
-        """Take the next bytes.
+    def feed(self, chunk: bytes | memoryview) -> int:
+        """Take the next bytes; answer how many of them the archive has, behind whose end there are zeros at most.
 
         Raises:
             ArchiveError: They break a rule; the reader is of no more use then.
         """
         view = memoryview(chunk)
         while view:
-            if self._zero_blocks == _ZERO_BLOCKS:
+            if self.ended:
                 if bytes(view).strip(b"\0"):
                     raise ArchiveError("something follows the end of the archive")
-                return
+                break
             if self._skip_bytes:
                 step = min(self._skip_bytes, len(view))
                 self._skip_bytes -= step
@@ -113,15 +113,21 @@ class TarReader:
                     held, self._held = bytes(self._held), bytearray()
                     self._then(held)
             view = view[step:]
+        return len(chunk) - len(view)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the archive's end has come."""
+        return self._zero_blocks == _ZERO_BLOCKS
 
     def finish(self) -> None:
         """Say that there are no more bytes.
 
         Raises:
-            ArchiveError: The archive is cut short.
+            ArchiveCutShortError: The end has not come.
         """
-        if self._zero_blocks != _ZERO_BLOCKS:
-            raise ArchiveError("the archive is cut short")
+        if not self.ended:
+            raise ArchiveCutShortError("the archive is cut short")
 
     def _collect(self, size: int, then: Callable[[bytes], None]) -> None:
         """Have `then` called with the next `size` bytes, and a header expected after them."""

@@ -18,7 +18,6 @@ __all__ = [
     "STRAIGHT_MIN_BYTES",
     "STRAIGHT_REST_BYTES",
     "UNPACKED_FACTOR",
-    "WRITEBACK_BYTES",
     "Patience",
 ]
 
@@ -48,8 +47,6 @@ FORM_OVERHEAD_MAX_BYTES = (FIELDS_MAX + 2) * (FIELD_MAX_BYTES + 8 * 4224 + 512)
 
 # A file is hashed and written in pieces of this size; an upload holds two of them.
 PIECE_BYTES = 1 << 20
-# The disk is told to begin writing whenever so much has come; a multiple of the pieces.
-WRITEBACK_BYTES = 16 * PIECE_BYTES
 # From so much on the middle of an upload is read straight from the socket, up to its last bytes, which hold its end.
 STRAIGHT_MIN_BYTES = 2 * PIECE_BYTES
 STRAIGHT_REST_BYTES = 64 << 10
