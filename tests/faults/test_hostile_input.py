@@ -191,8 +191,12 @@ async def test_build_args_that_are_none(builder: Builder, build_args: object, ca
 Tamper = Callable[[Path], object]
 
 
+def _nothing(_: Path) -> None:
+    """Leave it as it is."""
+
+
 class _Uploader(HttpUploader):
-    """The real one; what it was given is tampered with just before it sends."""
+    """The real one; what it was given is tampered with after the check, just before it sends."""
 
     tamper: Tamper
     path: Path
@@ -200,7 +204,10 @@ class _Uploader(HttpUploader):
 
     async def send(self, upload: PackageUpload, on_sent: Callable[[int], None]) -> Receipt:
         self.sends += 1
-        await asyncio.to_thread(self.tamper, self.path)
+        if self.tamper is not _nothing:
+            if upload.check is not None:
+                await asyncio.shield(upload.check)
+            await asyncio.to_thread(self.tamper, self.path)
         return await super().send(upload, on_sent)
 
 
@@ -220,7 +227,7 @@ class Sender:
         self.receiver = receiver
         self._before = set(self._packages())
         self.uploader: _Uploader | None = None
-        self.tamper: Tamper = lambda _: None
+        self.tamper: Tamper = _nothing
         self.node = NodeDeploymentSenderEffect({"package_dir": str(folder)}, openers=Openers(uploader=self._open))
 
     async def _open(self, settings: DeploymentSenderSettings) -> _Uploader:
@@ -349,14 +356,15 @@ DAMAGES: list[Tamper] = [
 ]
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
-async def test_a_damaged_package_never_leaves(sender: Sender, damage: Tamper) -> None:
-    """A bit, a cut, a byte more, no file: nothing is sent; put right, the same node sends it."""
+@pytest.mark.parametrize(("damage", "attempts"), list(zip(DAMAGES, [1, 1, 1, 0, 0, 0, 0], strict=True)))
+async def test_a_damaged_package_never_arrives(sender: Sender, damage: Tamper, attempts: int) -> None:
+    """A bit, a cut, a byte more, no file: it is not sent, or not to its end; put right, the same node sends it."""
     damage(sender.path)
 
     failed = await sender.transfer()
-    assert (False, MISMATCH, 0, 0) == (failed.success, failed.error_code, failed.attempts, failed.bytes_transferred)
-    assert (0, []) == (sender.uploader.sends if sender.uploader else 0, await sender.received())
+    assert (False, MISMATCH, 0) == (failed.success, failed.error_code, failed.bytes_transferred)
+    assert (attempts, attempts) == (failed.attempts, sender.uploader.sends if sender.uploader else 0)
+    assert [] == await sender.received()
 
     sender.path.write_bytes(sender.content)
     assert (await sender.transfer()).success

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 @dataclass
 class FakeUploader:
-    """Reads the whole file of each upload, then gives the next outcome; the last one again and again.
+    """Reads the file of each upload, waits for its check, and gives the next outcome; the last one again and again.
 
     Attributes:
         receipts: Outcomes of `send`: answered, or raised if it is an exception.
@@ -50,7 +50,7 @@ class FakeUploader:
             raise self.refusal
 
     async def send(self, upload: PackageUpload, on_sent: Callable[[int], None]) -> Receipt:
-        """Read the file, tell its size, and give the next outcome."""
+        """Read the file, tell its size, wait for its check, and give the next outcome."""
         self.uploads.append(upload)
         self.sending += 1
         self.most_sending = max(self.most_sending, self.sending)
@@ -59,6 +59,8 @@ class FakeUploader:
             on_sent(0)
             on_sent(upload.size_bytes)
             await asyncio.sleep(self.send_seconds)
+            if upload.check is not None:
+                await asyncio.shield(upload.check)
         finally:
             self.sending -= 1
         return _next(self.receipts)

@@ -1,5 +1,6 @@
 """The multipart body: as others read it, of the announced length, from the start each time."""
 
+import asyncio
 import email.parser
 import email.policy
 import os
@@ -113,3 +114,37 @@ async def test_a_file_that_cannot_be_read_fails_the_transfer(tmp_path: Path) -> 
         with pytest.raises(DeploymentSenderError, match="cannot be read at byte 0") as caught:
             await whole(body)
     assert (ErrorCode.TRANSFER_FAILED, False) == (caught.value.code, caught.value.retry)
+
+
+@pytest.mark.parametrize("size", [0, 1, len(CONTENT)])
+async def test_the_end_waits_for_the_check(path: Path, size: int) -> None:
+    """Until then a receiver has no whole file; a broken-off reading leaves the check to the next one."""
+    check = asyncio.get_running_loop().create_future()
+    with path.open("rb") as file:
+        body = MultipartBody(FIELDS, "package", "image.tar.gz", file, size, check=check)
+        seen: list[bytes] = []
+
+        async def read() -> None:
+            async for chunk in body.chunks(lambda _: None):
+                seen.append(chunk)  # noqa: PERF401 - what came before the end counts
+
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(read(), 0.1)
+        assert len(b"".join(seen)) < body.length - size + max(size - 1, 0)
+        assert not check.done()
+        check.set_result(None)
+
+        assert body.length == len(await whole(body))
+
+
+async def test_what_the_check_has_found_is_raised_at_once(path: Path) -> None:
+    """Not only where the file ends."""
+    check = asyncio.get_running_loop().create_future()
+    check.set_exception(DeploymentSenderError(ErrorCode.CHECKSUM_MISMATCH, "another one"))
+    sent: list[int] = []
+    with path.open("rb") as file:
+        body = MultipartBody(FIELDS, "package", "image.tar.gz", file, len(CONTENT), check=check)
+
+        with pytest.raises(DeploymentSenderError, match="another one"):
+            await whole(body, sent)
+    assert [0] == sent

@@ -4,7 +4,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -267,15 +267,50 @@ async def test_another_announced_checksum_is_a_mismatch(make: MakeSender) -> Non
     assert ErrorCode.CHECKSUM_MISMATCH is output.error_code
 
 
-async def test_a_damaged_package_never_leaves(make: MakeSender) -> None:
-    """One flipped bit is found before a byte is sent."""
+async def test_a_damaged_package_is_not_sent_whole(make: MakeSender) -> None:
+    """One flipped bit is found before its end is sent, and trying again would not help."""
     sender = make()
     sender.path.write_bytes(CONTENT[:-1] + bytes([CONTENT[-1] ^ 1]))
-    output = await failed_before_sending(sender)
+    output = await sender.transfer()
 
-    assert ErrorCode.CHECKSUM_MISMATCH is output.error_code
-    assert output.error_message is not None
-    assert output.error_message.endswith("it was not sent")
+    assert (False, ErrorCode.CHECKSUM_MISMATCH, 1, 0) == (
+        output.success,
+        output.error_code,
+        output.attempts,
+        output.bytes_transferred,
+    )
+    assert str(output.error_message).endswith("it was not sent to its end")
+    assert {"total": 1, "successful": 0, "failed": 1, "cancelled": 0} == sender.counts()
+
+
+async def test_a_damaged_package_is_told_though_the_receiver_has_a_sound_one(make: MakeSender) -> None:
+    """Who has the package already may answer before the check has ended."""
+
+    class Hasty(FakeUploader):
+        async def send(self, upload: PackageUpload, on_sent: Callable[[int], None]) -> Receipt:
+            return await super().send(replace(upload, check=None), on_sent)
+
+    sender = make(Hasty())
+    sender.path.write_bytes(CONTENT[:-1] + bytes([CONTENT[-1] ^ 1]))
+
+    assert ErrorCode.CHECKSUM_MISMATCH is (await sender.transfer()).error_code
+
+
+async def test_a_check_ends_with_a_send_that_fails(make: MakeSender) -> None:
+    """What the send has met is told, and nobody hashes on."""
+    unreachable = DeploymentSenderError(ErrorCode.REMOTE_UNREACHABLE, "nobody there", retry=False)
+
+    class Absent(FakeUploader):
+        async def send(self, upload: PackageUpload, on_sent: Callable[[int], None]) -> Receipt:
+            self.uploads.append(upload)
+            raise unreachable
+
+    uploader = Absent()
+    output = await make(uploader).transfer()
+
+    assert ErrorCode.REMOTE_UNREACHABLE is output.error_code
+    assert uploader.uploads[0].check is not None
+    assert uploader.uploads[0].check.done()
 
 
 async def test_a_truncated_package_never_leaves(make: MakeSender) -> None:
@@ -297,7 +332,7 @@ async def test_who_decides_whether_it_is_hashed(make: MakeSender, kept: bool, gi
     output = await sender.transfer(verify_checksum=given)
 
     assert hashed == (output.error_code is ErrorCode.CHECKSUM_MISMATCH)
-    assert [False] * (not hashed) == [upload.verify_checksum for upload in uploader.uploads]
+    assert [hashed] == [upload.verify_checksum for upload in uploader.uploads]
 
 
 def test_a_disk_that_refuses_fails_the_transfer() -> None:

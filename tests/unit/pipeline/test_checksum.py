@@ -44,6 +44,16 @@ def test_pieces_and_position(tmp_path: Path) -> None:
         assert file.tell() == 17
 
 
+@pytest.mark.parametrize("size", [0, 1, 4 << 20, (4 << 20) + 1])
+def test_so_many_bytes_of_a_file(tmp_path: Path, size: int) -> None:
+    """What stands behind them does not count."""
+    (tmp_path / "file").write_bytes(bytes(5 << 20))
+    digest = hasher()
+    digest.update(bytes(size))
+    with (tmp_path / "file").open("rb") as file:
+        assert digest.hexdigest() == hash_file(file, max_bytes=size)
+
+
 def test_stops_when_told(tmp_path: Path) -> None:
     """Hashing ends between two pieces when the caller says so."""
     (tmp_path / "file").write_bytes(bytes(12 << 20))

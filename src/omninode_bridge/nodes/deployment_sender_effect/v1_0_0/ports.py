@@ -5,6 +5,7 @@ is safe to cancel: the work at the other end is stopped, threads have ended and 
 `CancelledError` comes out.
 """
 
+from asyncio import Future
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -137,6 +138,8 @@ class PackageUpload:
         file: Open for reading in binary; read by position, never closed by the uploader.
         size_bytes: The file's size.
         image_id: The image's config digest, `sha256:...`.
+        check: Ends when the file has turned out to be what `checksum` says, or with the error to raise; its end is not
+            sent before that. None where nobody looks.
     """
 
     receiver_url: str
@@ -151,6 +154,7 @@ class PackageUpload:
     image_id: str
     verify_checksum: bool
     correlation_id: str | None = None
+    check: Future[None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

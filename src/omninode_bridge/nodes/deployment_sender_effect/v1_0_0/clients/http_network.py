@@ -6,7 +6,7 @@ socket: they look for an answer before every write and while they wait for room 
 read what had arrived (on Linux a reset leaves the receive queue as it is). httpcore does the rest: after a
 `WriteError` it goes on to read the response.
 
-The idle time-out counts from the last byte that moved, not from the start of a chunk. The kernel keeps at most half a
+The idle time-out counts from the last byte that moved, not from the start of a chunk. The kernel keeps at most a
 megabyte that is not sent yet (TCP_NOTSENT_LOWAT, tcp(7)): with the usual four, a slow line would still be sending long
 after the last write, and look idle.
 """
@@ -15,20 +15,20 @@ import asyncio
 import re
 import socket
 import ssl
-import threading
 from collections.abc import Iterable, Sequence
-from concurrent.futures import Future
+from functools import partial
 from typing import Any
 
 import httpcore
 
+from .ends import in_own_thread
 from .http_address import Found, ReceiverRules
 
 __all__ = ["ListeningBackend"]
 
-_SLICE_BYTES = 262_144  # what one call may encrypt or copy before the loop gets its turn
+_SLICE_BYTES = 524_288  # what one call may encrypt or copy before the loop gets its turn
 _RECEIVE_BYTES = 65_536
-_UNSENT_BYTES = 524_288
+_UNSENT_BYTES = 1_048_576
 _INFORMATIONAL = re.compile(rb"HTTP/1\.[01] 1", re.ASCII)
 _NOT_YET_READABLE = (BlockingIOError, ssl.SSLWantReadError)
 _NOT_YET_WRITABLE = (BlockingIOError, ssl.SSLWantWriteError)
@@ -81,17 +81,8 @@ async def _resolved(host: str, port: int) -> Sequence[Found]:
 
     Nothing can interrupt it, and `asyncio.run` waits for the threads of the loop's own executor.
     """
-    answer: Future[Sequence[Found]] = Future()
-    answer.set_running_or_notify_cancel()  # from now on only the waiting is cancelled
-
-    def ask() -> None:
-        try:
-            answer.set_result(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-        except Exception as exc:  # noqa: BLE001 - raised where it is waited for
-            answer.set_exception(exc)
-
-    threading.Thread(target=ask, name="receiver-resolver", daemon=True).start()
-    return await asyncio.wrap_future(answer)
+    ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    return await in_own_thread(ask, "receiver-resolver")
 
 
 async def _connect_any(found: Sequence[Found], seconds: float | None) -> "_Stream":

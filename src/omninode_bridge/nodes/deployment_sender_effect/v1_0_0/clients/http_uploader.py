@@ -78,7 +78,9 @@ class HttpUploader:
             compression=upload.compression,
             image_id=upload.image_id,
         )
-        body = MultipartBody(fields.form(), PACKAGE_PART, upload.filename, upload.file, upload.size_bytes)
+        body = MultipartBody(
+            fields.form(), PACKAGE_PART, upload.filename, upload.file, upload.size_bytes, check=upload.check
+        )
         async with contextlib.aclosing(body.chunks(on_sent)) as chunks:
             answer = await client.exchange(
                 "POST",

@@ -26,13 +26,23 @@ class MultipartBody:
         filename: Told to the receiver.
         file: Open for reading; read by position from its start each time, so that a retry begins anew.
         size_bytes: The file's size.
+        check: What must have ended well before the file's last piece is sent; None for nothing.
 
     Attributes:
         content_type: The header's value.
         length: Bytes of the whole body.
     """
 
-    def __init__(self, fields: Mapping[str, str], part: str, filename: str, file: BinaryIO, size_bytes: int) -> None:
+    def __init__(  # noqa: PLR0913 - what a form has, and what its file is
+        self,
+        fields: Mapping[str, str],
+        part: str,
+        filename: str,
+        file: BinaryIO,
+        size_bytes: int,
+        *,
+        check: asyncio.Future[None] | None = None,
+    ) -> None:
         boundary = secrets.token_hex(16)
         head = "".join(
             f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
@@ -46,6 +56,7 @@ class MultipartBody:
         self._tail = f"\r\n--{boundary}--\r\n".encode("ascii")
         self._file = file
         self._size_bytes = size_bytes
+        self._check = check
         self.content_type = f"multipart/form-data; boundary={boundary}"
         self.length = len(self._head) + size_bytes + len(self._tail)
 
@@ -53,7 +64,8 @@ class MultipartBody:
         """Yield the body in pieces of up to 1 MB, telling the bytes of the file that were taken so far, 0 at first.
 
         Raises:
-            DeploymentSenderError: CHECKSUM_MISMATCH when the file ends too early, TRANSFER_FAILED when unreadable.
+            DeploymentSenderError: CHECKSUM_MISMATCH when the file ends too early, TRANSFER_FAILED when unreadable;
+                what the check raises, as soon as it does.
         """
         on_sent(0)
         done = 0
@@ -63,13 +75,20 @@ class MultipartBody:
             while done < self._size_bytes:
                 chunk = await asyncio.shield(ahead)
                 ahead = self._begin(done + len(chunk))
-                yield chunk
                 done += len(chunk)
+                await self._checked(is_last=done == self._size_bytes)
+                yield chunk
                 on_sent(done)
         finally:
             await ended([ahead])  # the file may be closed afterwards
             ahead.cancelled() or ahead.exception()  # nobody else asks
+        await self._checked(is_last=True)
         yield self._tail
+
+    async def _checked(self, *, is_last: bool) -> None:
+        """Wait for the check before the last piece; raise what it has found before any."""
+        if self._check is not None and (is_last or self._check.done()):
+            await asyncio.shield(self._check)
 
     def _begin(self, position: int) -> "asyncio.Future[bytes]":
         return asyncio.ensure_future(self._read(position))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, ClassVar
 
+from ..clients.ends import ended
 from ..errors import DeploymentSenderError, ErrorCode
 from ..metrics import Span
 from ..models import DeploymentStatus, ModelPackageTransferInput, ModelPackageTransferOutput
@@ -24,6 +25,7 @@ from .outcome import failure, settle
 from .waiting import deadline, to_its_end
 
 if TYPE_CHECKING:
+    from ..store.manifest import PackageManifest
     from ..store.store import PackageStore, StoredPackage
 
 __all__ = ["TransferPackageHandler"]
@@ -136,11 +138,17 @@ class TransferPackageHandler:
         return trip.output()
 
     async def _deliver(self, trip: _Trip, package: "StoredPackage") -> Receipt:
-        """Check the package and send it until the receiver has it, or must not be tried again."""
+        """Send the package until the receiver has it, or must not be tried again, and check it meanwhile."""
         manifest, request = package.manifest, trip.request
         verify = manifest.verify_checksum if request.verify_checksum is None else request.verify_checksum
-        with trip.span.stage("check"):
-            await _check_checksum(package, request.package_checksum, verify=verify)
+        _insist_on_checksum(manifest, request.package_checksum)
+        async with _checking(package, trip.span, verify=verify) as check:
+            return await self._send_checked(trip, package, check, verify=verify)
+
+    async def _send_checked(
+        self, trip: _Trip, package: "StoredPackage", check: asyncio.Future[None] | None, *, verify: bool
+    ) -> Receipt:
+        manifest = package.manifest
         upload = PackageUpload(
             receiver_url=trip.receiver_url,
             file=package.file,
@@ -153,7 +161,8 @@ class TransferPackageHandler:
             compression=manifest.compression,
             image_id=manifest.config_digest,
             verify_checksum=verify,
-            correlation_id=request.correlation_id or manifest.correlation_id,
+            correlation_id=trip.request.correlation_id or manifest.correlation_id,
+            check=check,
         )
         sending, seconds = Span(), self._resources.settings.transfer_timeout_seconds
         async with deadline(seconds, lambda: _too_late(seconds)):
@@ -227,30 +236,50 @@ async def _opened(store: "PackageStore", request: ModelPackageTransferInput) -> 
         held.close()
 
 
-async def _check_checksum(package: "StoredPackage", announced: str | None, *, verify: bool) -> None:
-    """Insist that the package is the one that was announced, and its file still what it was."""
-    manifest, stopped = package.manifest, threading.Event()
+def _insist_on_checksum(manifest: "PackageManifest", announced: str | None) -> None:
+    """Insist that the package is the one that was announced."""
     if announced not in {None, manifest.checksum}:
         raise DeploymentSenderError(
             ErrorCode.CHECKSUM_MISMATCH,
             f"package {manifest.package_id} has the checksum {manifest.checksum}, not {announced}",
             recovery="Give the checksum that package_container answered, or the id of the package that is meant.",
         )
+
+
+@asynccontextmanager
+async def _checking(
+    package: "StoredPackage", span: Span, *, verify: bool
+) -> AsyncIterator[asyncio.Future[None] | None]:
+    """Check the package's file beside the body, which ends well only if the check does."""
     if not verify:
+        yield None
         return
-    with _disk_errors_of_a_transfer():
+    check = asyncio.ensure_future(_check_file(package, span))
+    try:
+        yield check
+        await asyncio.shield(check)  # a receiver that has it already may have answered first
+    finally:
+        check.cancel()
+        await ended({check})
+        check.cancelled() or check.exception()  # told by now, or no longer of interest
+
+
+async def _check_file(package: "StoredPackage", span: Span) -> None:
+    """Insist that the package's file is still what it was."""
+    manifest, stopped = package.manifest, threading.Event()
+    with _disk_errors_of_a_transfer(), span.stage("check"):
         found = await to_its_end(_hash, package, stopped.is_set, stop=stopped.set)
     if found != manifest.checksum:
         raise DeploymentSenderError(
             ErrorCode.CHECKSUM_MISMATCH,
             f"the file of package {manifest.package_id} has the checksum {found} and had {manifest.checksum} when it"
-            " was made; it was not sent",
+            " was made; it was not sent to its end",
         )
 
 
 def _hash(package: "StoredPackage", should_stop: Callable[[], bool]) -> str:
     with disk_errors("read", package.path):
-        return hash_file(package.file, should_stop)
+        return hash_file(package.file, should_stop, max_bytes=package.manifest.size_bytes)
 
 
 @contextmanager

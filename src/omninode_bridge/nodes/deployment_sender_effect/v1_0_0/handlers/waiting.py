@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TypeVar
 
-from ..clients.ends import ended
+from ..clients.ends import ended, in_own_thread
 
 __all__ = ["deadline", "to_its_end"]
 
@@ -26,14 +27,14 @@ async def deadline(seconds: float, late: Callable[[], Exception]) -> AsyncIterat
 
 
 async def to_its_end(work: Callable[..., T], *args: object, stop: Callable[[], None] = lambda: None) -> T:
-    """Run blocking work in a thread; if cancelled, tell it to stop, and still wait until it is out of it.
+    """Run blocking work in a thread of its own; if cancelled, tell it to stop, and still wait until it is out of it.
 
     Args:
         work: What to run.
         args: Its arguments.
         stop: Called at each cancellation.
     """
-    running = asyncio.ensure_future(asyncio.to_thread(work, *args))
+    running = in_own_thread(partial(work, *args), "deployment-sender")
     try:
         await ended({running}, stop)
     except asyncio.CancelledError:

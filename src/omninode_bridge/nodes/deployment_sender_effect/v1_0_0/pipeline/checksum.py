@@ -37,12 +37,13 @@ def _never() -> bool:
     return False
 
 
-def hash_file(file: BinaryIO, should_stop: Callable[[], bool] = _never) -> str:
-    """Hash a whole open file, in pieces of 4 MiB, without moving its position.
+def hash_file(file: BinaryIO, should_stop: Callable[[], bool] = _never, *, max_bytes: int | None = None) -> str:
+    """Hash an open file from its start, in pieces of 4 MiB, without moving its position.
 
     Args:
         file: Open for reading, with a descriptor.
         should_stop: Asked before each piece.
+        max_bytes: So many bytes of it at most; all if None.
 
     Returns:
         The BLAKE3, 64 hex digits.
@@ -55,7 +56,8 @@ def hash_file(file: BinaryIO, should_stop: Callable[[], bool] = _never) -> str:
     piece = memoryview(bytearray(_PIECE_BYTES))
     position = 0
     while not should_stop():
-        count = os.preadv(file.fileno(), [piece], position)
+        room = len(piece) if max_bytes is None else min(len(piece), max_bytes - position)
+        count = os.preadv(file.fileno(), [piece[:room]], position)
         if not count:
             return digest.hexdigest()
         digest.update(piece[:count])
