@@ -22,7 +22,7 @@ _READ_THROUGH_MAX_BYTES = 64 << 20
 async def send(
     node: NodeDeploymentSenderEffect, package: Package, url: str
 ) -> tuple[float, ModelPackageTransferOutput]:
-    """Have our node send it; answer the seconds of the whole call, with the check of the file before it is sent."""
+    """Have our node send it; answer the seconds of the whole call, with the check of the file."""
     asked = {"package_id": package.package_id, "remote_receiver_url": url, "wait_for": "received"}
     started = perf_counter()
     output = await node.transfer_package(ModelPackageTransferInput.read(asked))

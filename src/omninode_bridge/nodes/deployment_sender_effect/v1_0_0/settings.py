@@ -130,7 +130,7 @@ class DeploymentSenderSettings(_Settings):
         environment: Told in every event.
         max_package_size_gb: In GB of 1,000,000,000 bytes; an export stops at it.
         compression: `gzip`, `zstd` or `none`.
-        verify_checksums: Hash a package before it is sent.
+        verify_checksums: Hash a package while it is sent, and send its end only if the checksum matches.
         max_concurrent_transfers: Further ones wait.
         transfer_attempts: Uploads tried before a transfer fails.
         build_timeout_seconds: For one build, start to end.
