@@ -52,8 +52,8 @@ class ModelPackageTransferOutput(OutputModel):
         transfer_throughput_mbps: Package bits per microsecond of the attempt that got through (Mbit/s).
         bytes_transferred: Bytes of the package file that the receiver acknowledged.
         attempts: Uploads tried, 1 when the first got through.
-        stages_ms: Where the time went, in milliseconds: `check`, hashing the file, beside the rest; of the attempt that got
-            through `connect`, `send` and `verify`, until the receipt; `load`, until the status that was waited for.
+        stages_ms: Where the time went, in milliseconds: `check`, hashing the file, beside the rest; of the attempt that
+            got through `connect`, `send` and `verify`, until the receipt; `load`, until the status that was waited for.
     """
 
     transfer_success: bool
