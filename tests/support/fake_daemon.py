@@ -26,6 +26,7 @@ class Exchange:
     headers: dict[str, str]
     connection: socket.socket
     reader: BinaryIO
+    version: str = "HTTP/1.1"
     body_read: bytes = b""
     closed: bool = False
     gone: threading.Event = field(default_factory=threading.Event)
@@ -156,7 +157,7 @@ class FakeDaemon:
 
     def _exchanges(self, connection: socket.socket, reader: BinaryIO) -> Iterator[Exchange]:
         while request := reader.readline():
-            method, target, _ = request.decode().split(" ")
+            method, target, version = request.decode().split()
             headers = {}
             while line := reader.readline().strip():
                 name, _, value = line.decode().partition(":")
@@ -164,7 +165,7 @@ class FakeDaemon:
             parts = urlsplit(target)
             query = {name: values[0] for name, values in parse_qs(parts.query).items()}
             path = re.sub(r"^/v[0-9.]+", "", parts.path)
-            exchange = Exchange(method, path, query, headers, connection, reader)
+            exchange = Exchange(method, path, query, headers, connection, reader, version)
             if path != "/_ping":
                 self.exchanges.append(exchange)
             yield exchange

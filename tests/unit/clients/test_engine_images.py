@@ -66,6 +66,17 @@ def test_an_export_is_handed_on_in_large_chunks(daemon: FakeDaemon) -> None:
     assert [1_048_576] * 3 + [100 * 32_768 + 1024 - 3 * 1_048_576] == sizes
 
 
+def test_an_export_is_asked_for_without_chunks(daemon: FakeDaemon) -> None:
+    """By HTTP/1.0, though with the Host that a proxy may want."""
+
+    def plain(exchange: Exchange) -> None:
+        exchange.send(b"HTTP/1.0 200 OK\r\nContent-Type: application/x-tar\r\n\r\n" + b"x" * 3_000_000 + END)
+        exchange.cut()
+
+    assert b"x" * 3_000_000 + END == _export(daemon, plain)
+    assert ("HTTP/1.0", "localhost") == (daemon.exchanges[-1].version, daemon.exchanges[-1].headers["host"])
+
+
 def test_a_consumer_may_stop_early(daemon: FakeDaemon) -> None:
     """The engine stops, too."""
 

@@ -88,6 +88,18 @@ def test_commit(folder: Path) -> None:
     assert _tree(folder) == ["packages/one/image.tar", "packages/one/manifest.json"]
 
 
+@pytest.mark.parametrize("piece_bytes", [300_007, 40 << 20])
+def test_a_large_file(folder: Path, piece_bytes: int) -> None:
+    """The disk begins to write while it comes, and has all of it as it was."""
+    content = os.urandom(40 << 20)
+    with Staging(folder).begin("one", "image.tar") as staged:
+        for start in range(0, len(content), piece_bytes):
+            staged.file.write(content[start : start + piece_bytes])
+        path = staged.commit({})
+
+    assert content == path.read_bytes()
+
+
 def test_for_this_user_only(folder: Path) -> None:
     """Others may read neither folders nor files: an image may hold secrets."""
     with Staging(folder).begin("one", "image.tar") as staged:
