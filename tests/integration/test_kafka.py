@@ -5,7 +5,7 @@ import json
 import signal
 import subprocess
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.models import ModelKa
 from support import publishing
 from support.broker import BrokerRecord, KafkaBroker, running_broker
 from support.disks import small_disk
-from support.kafka_protocol import ScriptedKafka
+from support.kafka_protocol import TOO_LARGE, ScriptedKafka
 
 TOPICS = [topic.name for topic in load_contract().topics.values()]
 
@@ -259,6 +259,27 @@ async def test_a_missing_topic_blocks_its_own_package_only(tmp_path: Path) -> No
     assert [True] * 10 == [other.event_published for other in others]
     assert took < 1.9
     assert (0, 0, None) == (report.waiting, report.failed, report.error)
+
+
+async def test_an_event_that_a_broker_finds_too_large_blocks_its_own_package_only(tmp_path: Path) -> None:
+    """It is set aside and told, and others go; once the broker takes it, what waits behind it goes, too."""
+    package_id = str(uuid4())
+    async with (
+        ScriptedKafka(produce=deque([TOO_LARGE])) as kafka,
+        NodeDeploymentSenderEffect(values(tmp_path, kafka.address)) as node,
+    ):
+        large, behind = [await publish(node, package_id=package_id) for _ in range(2)]
+        other = await publish(node)
+        report = await flush(tmp_path, kafka.address)
+
+    assert [(False, False, ErrorCode.KAFKA_PUBLISH_FAILED), (False, True, ErrorCode.KAFKA_PUBLISH_FAILED)] == [
+        (output.success, output.queued, output.error_code) for output in (large, behind)
+    ]
+    assert "[Error 10]" in str(large.error_message)
+    assert "message.max.bytes" in str(large.recovery)
+    assert str(large.event_id) in str(behind.error_message)
+    assert other.event_published
+    assert (2, 0, 0, None) == (report.sent, report.waiting, report.failed, report.error)
 
 
 async def test_two_processes_publish_side_by_side(tmp_path: Path, broker: KafkaBroker) -> None:
