@@ -40,6 +40,8 @@ def _run(journey: Coroutine[Any, Any, None]) -> None:
     """Run as a program does; see that no thread is left."""
     before = set(threading.enumerate())
     asyncio.run(journey)
+    for thread in set(threading.enumerate()) - before:
+        thread.join(1)  # it has said that its work is over, and takes a moment to go
     assert set() == set(threading.enumerate()) - before
 
 

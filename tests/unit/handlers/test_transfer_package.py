@@ -12,10 +12,7 @@ import pytest
 import stamina
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.handlers.transfer_package import (
-    TransferPackageHandler,
-    _disk_errors_of_a_transfer,
-)
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.handlers.transfer_package import TransferPackageHandler
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.models import (
     ModelPackageTransferInput,
     ModelPackageTransferOutput,
@@ -333,14 +330,6 @@ async def test_who_decides_whether_it_is_hashed(make: MakeSender, kept: bool, gi
 
     assert hashed == (output.error_code is ErrorCode.CHECKSUM_MISMATCH)
     assert [hashed] == [upload.verify_checksum for upload in uploader.uploads]
-
-
-def test_a_disk_that_refuses_fails_the_transfer() -> None:
-    """Reading is no build: the code is the transfer's, the words are the disk's."""
-    with pytest.raises(DeploymentSenderError, match="cannot read") as caught, _disk_errors_of_a_transfer():
-        raise DeploymentSenderError(ErrorCode.BUILD_FAILED, "cannot read it", recovery="Check the disk.")
-
-    assert (ErrorCode.TRANSFER_FAILED, "Check the disk.") == (caught.value.code, caught.value.recovery)
 
 
 @pytest.mark.usefixtures("no_back_off")

@@ -3,30 +3,24 @@
 import asyncio
 import logging
 import random
-import threading
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, ClassVar
 
-from ..clients.ends import ended
 from ..errors import DeploymentSenderError, ErrorCode
 from ..metrics import Span
 from ..models import DeploymentStatus, ModelPackageTransferInput, ModelPackageTransferOutput
-from ..pipeline.checksum import hash_file
 from ..ports import PackageUpload, PackageUploader, Progress, ProgressCallback, Receipt
 from ..resources import Resources
-from ..store.disk import disk_errors
-from ..store.paths import check_package_path
 from .attempt import Attempt
 from .follow import Follower
 from .outcome import failure, settle
-from .waiting import deadline, to_its_end
+from .sent_package import checking, insist_on_checksum, opened
+from .waiting import deadline
 
 if TYPE_CHECKING:
-    from ..store.manifest import PackageManifest
-    from ..store.store import PackageStore, StoredPackage
+    from ..store.store import StoredPackage
 
 __all__ = ["TransferPackageHandler"]
 
@@ -121,7 +115,7 @@ class TransferPackageHandler:
         await (await self._resources.uploader()).check(trip.receiver_url)
         async with AsyncExitStack() as held:
             try:
-                package = await held.enter_async_context(_opened(await self._resources.store(), trip.request))
+                package = await held.enter_async_context(opened(await self._resources.store(), trip.request))
             except DeploymentSenderError as error:
                 if error.code is ErrorCode.VALIDATION_ERROR:
                     raise
@@ -141,8 +135,8 @@ class TransferPackageHandler:
         """Send the package until the receiver has it, or must not be tried again, and check it meanwhile."""
         manifest, request = package.manifest, trip.request
         verify = manifest.verify_checksum if request.verify_checksum is None else request.verify_checksum
-        _insist_on_checksum(manifest, request.package_checksum)
-        async with _checking(package, trip.span, verify=verify) as check:
+        insist_on_checksum(manifest, request.package_checksum)
+        async with checking(package, trip.span, verify=verify) as check:
             return await self._send_checked(trip, package, check, verify=verify)
 
     async def _send_checked(
@@ -212,84 +206,3 @@ def _too_late(seconds: float) -> DeploymentSenderError:
         f"the receiver did not have the package after {seconds:g} s",
         recovery="Look for what slows the way to the receiver, or raise transfer_timeout_seconds; then transfer again.",
     )
-
-
-@asynccontextmanager
-async def _opened(store: "PackageStore", request: ModelPackageTransferInput) -> AsyncIterator["StoredPackage"]:
-    """Open the package that a request means, and insist that it means what it says."""
-    held = ExitStack()
-    try:
-        with _disk_errors_of_a_transfer():
-            package = await to_its_end(lambda: held.enter_context(store.open(request.package_id)))
-        if request.package_path is not None:
-            await asyncio.to_thread(check_package_path, request.package_path, package.path)
-        for name in ("container_name", "image_tag"):
-            given, kept = getattr(request, name), getattr(package.manifest, name)
-            if given not in {None, kept}:
-                raise DeploymentSenderError(
-                    ErrorCode.VALIDATION_ERROR,
-                    f"package {request.package_id} has the {name} {kept!r}, not {given!r}",
-                    recovery=f"Leave {name} out, or give the id of the package that is meant.",
-                )
-        yield package
-    finally:
-        held.close()
-
-
-def _insist_on_checksum(manifest: "PackageManifest", announced: str | None) -> None:
-    """Insist that the package is the one that was announced."""
-    if announced not in {None, manifest.checksum}:
-        raise DeploymentSenderError(
-            ErrorCode.CHECKSUM_MISMATCH,
-            f"package {manifest.package_id} has the checksum {manifest.checksum}, not {announced}",
-            recovery="Give the checksum that package_container answered, or the id of the package that is meant.",
-        )
-
-
-@asynccontextmanager
-async def _checking(
-    package: "StoredPackage", span: Span, *, verify: bool
-) -> AsyncIterator[asyncio.Future[None] | None]:
-    """Check the package's file beside the body, which ends well only if the check does."""
-    if not verify:
-        yield None
-        return
-    check = asyncio.ensure_future(_check_file(package, span))
-    try:
-        yield check
-        await asyncio.shield(check)  # a receiver that has it already may have answered first
-    finally:
-        check.cancel()
-        await ended({check})
-        check.cancelled() or check.exception()  # told by now, or no longer of interest
-
-
-async def _check_file(package: "StoredPackage", span: Span) -> None:
-    """Insist that the package's file is still what it was."""
-    manifest, stopped = package.manifest, threading.Event()
-    with _disk_errors_of_a_transfer(), span.stage("check"):
-        found = await to_its_end(_hash, package, stopped.is_set, stop=stopped.set)
-    if found != manifest.checksum:
-        raise DeploymentSenderError(
-            ErrorCode.CHECKSUM_MISMATCH,
-            f"the file of package {manifest.package_id} has the checksum {found} and had {manifest.checksum} when it"
-            " was made; it was not sent to its end",
-        )
-
-
-def _hash(package: "StoredPackage", should_stop: Callable[[], bool]) -> str:
-    with disk_errors("read", package.path):
-        return hash_file(package.file, should_stop, max_bytes=package.manifest.size_bytes)
-
-
-@contextmanager
-def _disk_errors_of_a_transfer() -> Iterator[None]:
-    """Give a disk's refusal the code of what it made fail."""
-    try:
-        yield
-    except DeploymentSenderError as error:
-        if error.code is not ErrorCode.BUILD_FAILED:
-            raise
-        raise DeploymentSenderError(
-            ErrorCode.TRANSFER_FAILED, error.message, recovery=error.recovery, retry=False
-        ) from error
