@@ -28,6 +28,7 @@ from support.archives import config_of, image_archive, sha256
 from support.engine import FakeEngine
 from support.packaging import eventually
 from support.receiver_process import ReceiverProcess
+from support.scripted_receiver import ScriptedReceiver, receipt
 from support.stored import keep_package
 
 SECRET = "s3cret-of-a-build"
@@ -369,6 +370,20 @@ async def test_a_damaged_package_never_arrives(sender: Sender, damage: Tamper, a
     sender.path.write_bytes(sender.content)
     assert (await sender.transfer()).success
     assert [sender.content] == await sender.received()
+
+
+@pytest.mark.parametrize("damage", DAMAGES[:3])
+async def test_a_receiver_that_checks_nothing_has_no_damaged_package_either(sender: Sender, damage: Tamper) -> None:
+    """The last piece of the file is not sent."""
+    damage(sender.path)
+
+    async with ScriptedReceiver(receipt()) as careless:
+        failed = await sender.transfer(remote_receiver_url=careless.url)
+        assert await eventually(lambda: careless.idle)
+        sent = [len(heard.body) for heard in careless.heard]
+
+    assert (False, MISMATCH) == (failed.success, failed.error_code)
+    assert all(size < len(sender.content) for size in sent)
 
 
 @pytest.mark.parametrize("damage", DAMAGES[:3])

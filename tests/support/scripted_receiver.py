@@ -120,6 +120,11 @@ class ScriptedReceiver:
         """Where it answers."""
         return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
 
+    @property
+    def idle(self) -> bool:
+        """Whether every connection has ended."""
+        return not self._tasks
+
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._tls)
         return self
