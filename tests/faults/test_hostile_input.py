@@ -192,20 +192,16 @@ async def test_build_args_that_are_none(builder: Builder, build_args: object, ca
 Tamper = Callable[[Path], object]
 
 
-def _nothing(_: Path) -> None:
-    """Leave it as it is."""
-
-
 class _Uploader(HttpUploader):
     """The real one; what it was given is tampered with after the check, just before it sends."""
 
-    tamper: Tamper
+    tamper: Tamper | None
     path: Path
     sends = 0
 
     async def send(self, upload: PackageUpload, on_sent: Callable[[int], None]) -> Receipt:
         self.sends += 1
-        if self.tamper is not _nothing:
+        if self.tamper is not None:
             if upload.check is not None:
                 await asyncio.shield(upload.check)
             await asyncio.to_thread(self.tamper, self.path)
@@ -228,7 +224,7 @@ class Sender:
         self.receiver = receiver
         self._before = set(self._packages())
         self.uploader: _Uploader | None = None
-        self.tamper: Tamper = _nothing
+        self.tamper: Tamper | None = None
         self.node = NodeDeploymentSenderEffect({"package_dir": str(folder)}, openers=Openers(uploader=self._open))
 
     async def _open(self, settings: DeploymentSenderSettings) -> _Uploader:

@@ -14,9 +14,9 @@ FILE_MODE = 0o600
 _FOLDER_MODE = 0o700
 
 _BUSY_TIMEOUT_SECONDS = 3.0  # how long another process may hold the file's write lock; a commit holds it for a few ms
-# While the write-ahead log grows, a commit takes 0.3 ms, as its size must be durable, too; once it writes over an older
-# one, 0.15. With three pages for an event that is from the 32nd on, with SQLite's own 1,000 pages from the 320th. Every
-# 32nd takes 0.5 ms, for the copying.
+# While the write-ahead log grows, a commit takes 0.25 ms, as its size must be durable, too; once it writes over an
+# older one, 0.15. With three pages for an event that is from the 32nd on, with SQLite's own 1,000 pages from the 320th.
+# Every 32nd takes 0.5 ms, for the copying.
 _CHECKPOINT_PAGES = 100
 _SCHEMA_VERSION = 1
 _SCHEMA = f"""
