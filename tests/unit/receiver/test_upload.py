@@ -4,10 +4,11 @@ import asyncio
 import gzip
 import json
 import os
+import re
 import resource
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from uuid import uuid4
 
@@ -68,11 +69,16 @@ class Slow:
         return await self.answer()
 
     async def answer(self) -> tuple[int, dict[str, Any]]:
-        """Read the answer to its end."""
-        status = int((await self.head()).split()[1])
-        body = json.loads(await self._reader.read())
-        await self.close()
-        return status, body
+        """Read the answer, and wait until the connection has ended."""
+        head = await self.head()
+        length = re.search(rb"(?i)content-length: (\d+)", head)
+        assert length is not None
+        body = json.loads(await self._reader.readexactly(int(length[1])))
+        with suppress(ConnectionResetError):  # a byte that comes just as it is closed resets it
+            assert not await self._reader.read()
+        with suppress(ConnectionResetError):
+            await self.close()
+        return int(head.split()[1]), body
 
     async def close(self) -> None:
         """Hang up."""
