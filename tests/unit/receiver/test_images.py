@@ -20,8 +20,9 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import Deploym
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import ImageEngine, ImageFacts
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.upload import UploadFields
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments import Deployment, Deployments
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.images import ImageLoader, container_name
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.images import ImageLoader
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.packages import Packages
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.services import container_name
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.shared import Shared
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.workers import Workers
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.settings import ReceiverSettings

@@ -54,7 +54,7 @@ async def open_engine(**options: Unpack[EngineOptions]) -> "DockerEngine":
 
 
 class DockerEngine:
-    """Implements `ImageEngine` (ports.py). Making one touches nothing.
+    """Implements `ImageEngine` (`ports/`). Making one touches nothing.
 
     Each call has connections of its own, so that breaking it off disturbs no other; each begins with a question that
     the engine must answer within `connect_timeout_seconds`, and speaks the API version that the engine names.

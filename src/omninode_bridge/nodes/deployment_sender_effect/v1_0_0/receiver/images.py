@@ -1,11 +1,8 @@
 """Loads the images of stored packages in the background, one of each name at a time, and starts their containers."""
 
 import asyncio
-import hashlib
 import logging
-import re
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import closing
 from weakref import WeakValueDictionary
 
 from ..errors import DeploymentSenderError, ErrorCode
@@ -13,26 +10,17 @@ from ..pipeline.archive import ImageArchive
 from ..ports import ImageEngine
 from .deployments import Deployment
 from .limits import LOADS_AT_ONCE
+from .loading import Loading
 from .packages import Packages
+from .services import Services
 from .shared import Shared
 
-__all__ = ["LABEL_PREFIX", "ImageLoader", "container_name"]
+__all__ = ["ImageLoader"]
 
 _log = logging.getLogger(__name__)
 
-LABEL_PREFIX = "omninode.deployment"
-# github.com/moby/moby, daemon/names/names.go: RestrictedNamePattern.
-_CONTAINER_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+", re.ASCII)
 # How long to wait for an engine that does not answer, each time anew: a minute in all, enough for its restart.
 _PATIENCE_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
-
-
-def container_name(image_name: str) -> str:
-    """Name the container of an image: the same name where Docker takes it, else one that no other image gets."""
-    if _CONTAINER_NAME.fullmatch(image_name):
-        return image_name
-    digest = hashlib.sha256(image_name.encode()).hexdigest()[:12]
-    return f"{re.sub('[^a-zA-Z0-9_.-]', '-', image_name).lstrip('-')}-{digest}"
 
 
 class ImageLoader:
@@ -54,6 +42,8 @@ class ImageLoader:
     ) -> None:
         self._settings = shared.settings
         self._packages = packages
+        self._loading = Loading(shared.deployments, packages)
+        self._services = Services()
         self._deployments = shared.deployments
         self._counters = shared.counters
         self._open_engine = open_engine
@@ -111,32 +101,14 @@ class ImageLoader:
         self._tell(await self._deployments.change(deployment.deployment_id, status="loading"))
         path = self._deployments.package_file(deployment)
         archive = checked or await self._packages.check(path, deployment)
-        image_id = await self._patiently(lambda engine: self._feed(engine, deployment, archive))
+        image_id = await self._patiently(lambda engine: self._loading.load(engine, deployment, archive))
         self._counters.add("loads_succeeded_total")
         self._tell(await self._deployments.change(deployment.deployment_id, status="loaded", image_id=image_id))
         if deployment.will_run:
-            container_id = await self._patiently(lambda engine: self._run(engine, deployment))
+            container_id = await self._patiently(lambda engine: self._services.start(engine, deployment))
             self._counters.add("containers_started_total")
             changes = {"status": "running", "container_id": container_id}
             self._tell(await self._deployments.change(deployment.deployment_id, **changes))
-
-    async def _feed(self, engine: ImageEngine, deployment: Deployment, archive: ImageArchive) -> str:
-        path = self._deployments.package_file(deployment)
-        with closing(self._packages.unpacked(path, deployment)) as pieces:
-            await engine.load(pieces)
-        facts = await engine.inspect(deployment.reference)
-        if facts is None or facts.diff_ids != tuple(layer.diff_id for layer in archive.layers):
-            raise DeploymentSenderError(
-                ErrorCode.VALIDATION_ERROR, f"after loading, the engine's {deployment.reference} is another image"
-            )
-        return facts.image_id
-
-    async def _run(self, engine: ImageEngine, deployment: Deployment) -> str:
-        labels = {
-            f"{LABEL_PREFIX}.id": deployment.deployment_id,
-            f"{LABEL_PREFIX}.package": deployment.package_id,
-        }
-        return await engine.run(deployment.reference, container_name(deployment.container_name), labels)
 
     async def _patiently(self, work: Callable[[ImageEngine], Awaitable[str]]) -> str:
         for seconds in self._patience_seconds:

@@ -1,0 +1,26 @@
+"""What handlers and the receiver ask of the outside world, without knowing a vendor.
+
+Every method raises `DeploymentSenderError` with the code named here, and nothing of its vendor's. Every awaitable
+is safe to cancel: the work at the other end is stopped, threads have ended and sockets are closed when
+`CancelledError` comes out.
+"""
+
+from .events import Delivery, EventPublisher
+from .image import BuildRequest, EngineInfo, ImageEngine, ImageFacts
+from .progress import Progress, ProgressCallback
+from .target import DeploymentState, PackageUpload, PackageUploader, Receipt
+
+__all__ = [
+    "BuildRequest",
+    "Delivery",
+    "DeploymentState",
+    "EngineInfo",
+    "EventPublisher",
+    "ImageEngine",
+    "ImageFacts",
+    "PackageUpload",
+    "PackageUploader",
+    "Progress",
+    "ProgressCallback",
+    "Receipt",
+]

@@ -1,0 +1,88 @@
+"""What is asked of a container engine."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+__all__ = ["BuildRequest", "EngineInfo", "ImageEngine", "ImageFacts"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class BuildRequest:
+    """What an engine shall build.
+
+    Attributes:
+        context: The context's folder, resolved.
+        dockerfile: The Dockerfile inside it, relative, with forward slashes.
+        reference: `name:tag` for the image.
+        build_args: Their values are secrets: they must not appear in an error or a line.
+    """
+
+    context: Path
+    dockerfile: str
+    reference: str
+    build_args: Mapping[str, str] = field(default_factory=dict, repr=False)
+    target: str | None = None
+    platform: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    no_cache: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """The engine that answers: its version, image store driver and data folder, as `docker info` tells."""
+
+    version: str
+    storage_driver: str
+    data_folder: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """An image as its engine knows it.
+
+    Attributes:
+        image_id: The engine's own id; differs between image stores for the same image.
+        diff_ids: SHA-256 of each uncompressed layer, lowest first; the same on every engine.
+    """
+
+    image_id: str
+    diff_ids: tuple[str, ...]
+
+
+class ImageEngine(Protocol):
+    """A Docker Engine. DOCKER_UNAVAILABLE when it does not answer or goes away."""
+
+    async def info(self) -> EngineInfo:
+        """Tell which engine answers."""
+        ...
+
+    async def build(self, request: BuildRequest, on_line: Callable[[str], None]) -> str:
+        """Build and tag an image, telling each scrubbed log line; answer the engine's image id. BUILD_FAILED."""
+        ...
+
+    async def export(self, reference: str, consume: Callable[[Iterator[bytes]], T]) -> T:
+        """Run `consume` in a worker thread over the chunks of `docker save reference`; answer what it answers.
+
+        Chunks have up to a few MB. What `consume` raises passes through. BUILD_FAILED when there is no such image.
+        """
+        ...
+
+    async def load(self, chunks: Iterator[bytes]) -> None:
+        """Feed an uncompressed image archive to `docker load`; `chunks` is read in a worker thread. BUILD_FAILED."""
+        ...
+
+    async def inspect(self, reference: str) -> ImageFacts | None:
+        """Tell what the engine knows of an image; None if it has none of that name or id."""
+        ...
+
+    async def run(self, reference: str, name: str, labels: Mapping[str, str]) -> str:
+        """Start a container with fixed safe options, replacing one of the same name; answer its id. BUILD_FAILED."""
+        ...
+
+    async def close(self) -> None:
+        """Close every connection and end every thread; twice is safe."""
+        ...
