@@ -41,8 +41,8 @@ def test_a_shipment_is_package_and_transfer(cli: "CommandLine") -> None:
 
     assert 0 == printed.code
     names = [line.split()[0] for line in printed.out.splitlines()]
-    assert ["package", "image", "file", "size", "BLAKE3", "build", "export"] == names[:7]
-    assert ["deployment", "status", "BLAKE3", "transfer", "events", "total"] == names[7:]
+    assert ["package", "image", "platform", "file", "size", "BLAKE3", "build", "export"] == names[:8]
+    assert ["deployment", "status", "BLAKE3", "transfer", "events", "total"] == names[8:]
 
 
 def test_each_step_is_an_event(cli: "CommandLine") -> None:

@@ -82,6 +82,6 @@ def test_a_wrong_line_is_named(content: str, said: str) -> None:
         ("a/b", "a", False),
     ],
 )
-def test_an_ignored_folder_is_looked_into_only_for_an_exception(exception: str, folder: str, may: bool) -> None:  # noqa: FBT001 - a column of the table
+def test_an_ignored_folder_is_looked_into_only_for_an_exception(exception: str, folder: str, may: bool) -> None:
     """One that is spelled as leading into it."""
     assert may == IgnoreRules(f"*\n{exception}".encode()).may_let_in(folder)
