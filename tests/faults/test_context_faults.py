@@ -26,7 +26,7 @@ def _layers_hold(package: Path) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     with tarfile.open(package) as image:
         for member in image:
-            if member.name.endswith("layer.tar") or member.name.startswith("blobs/"):
+            if member.isfile() and (member.name.endswith("layer.tar") or member.name.startswith("blobs/")):
                 content = image.extractfile(member)
                 assert content is not None
                 try:

@@ -159,8 +159,7 @@ async def _platform(engine: ImageEngine, image_id: str, reference: str, asked: s
             ErrorCode.BUILD_FAILED,
             f"{reference} was to be built for {asked}, and the image that came out is for {found}",
             recovery="Package again with no_cache: the engine's build cache may hold steps of the other platform. If it"
-            f" stays so, see that each FROM names an image for {asked} (FROM scratch is always for the engine's own"
-            " platform), or build on an engine of that platform.",
+            f" stays so, see that each FROM names an image for {asked}.",
         )
     return found
 
