@@ -61,6 +61,7 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(lines=st.lists(_lines, max_size=6))
 @example(lines=["!"])
+@example(lines=["**/a/**/b*/**/*", "!*/*/*/a", "!**/b/**/d*1*"])
 @example(lines=["**/secrets", "!secrets/public"])
 @example(lines=["*", "!**/key.pem", "!a/secrets"])
 def test_what_is_packed_is_what_docker_sends(client: DockerClient, context: Path, lines: list[str]) -> None:
