@@ -60,8 +60,14 @@ def test_words_may_be_a_json_array() -> None:
     assert (["a b", "c"], ["a", "b"], ['["a",', "b]"]) == (json.words(), plain.words(), broken.words())
 
 
+def test_a_long_one_is_read_quickly() -> None:
+    """However often the end of a here-document has to be looked for, and however many flags there are."""
+    assert 10_000 == len(_read("RUN <<A\nRUN <<-B\n" * 5_000))
+    assert 50_000 == len(_read("RUN " + "--a " * 50_000)[0].flags)
+
+
 @pytest.mark.parametrize(
-    "content", [b"", b"\xff\xfe", b"ONBUILD", b"ONBUILD ONBUILD ONBUILD", b"\\", b"RUN [[[[", b"--"]
+    "content", [b"", b"\xff\xfe", b"ONBUILD", b"# syntax= ", b"ONBUILD ONBUILD ONBUILD", b"\\", b"RUN [[[[", b"--"]
 )
 def test_whatever_it_is_it_can_be_read(content: bytes) -> None:
     """Saying what is wrong with it is the engine's business."""

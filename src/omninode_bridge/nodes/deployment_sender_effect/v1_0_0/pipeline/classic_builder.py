@@ -127,7 +127,7 @@ def _in_directives(directives: tuple[Directive, ...]) -> Iterator[Unsupported]:
     checked = False
     for one in directives:
         written = f"# {one.name}={one.value}"
-        if one.name == "syntax" and not _OWN_SYNTAX.fullmatch(one.value.split()[0]):
+        if one.name == "syntax" and not _OWN_SYNTAX.fullmatch(one.value.strip().partition(" ")[0]):
             yield Unsupported(one.line, written, "write the file in the language of docker/dockerfile")
         if one.name == "check" and _CHECK_FAILS.fullmatch(one.value):
             yield Unsupported(one.line, written, "leave error=true out, and check with `docker build --check`")

@@ -77,6 +77,10 @@ class Dockerfile:
         self._escape = "`" if escapes[:1] == ["`"] else "\\"
         mark = re.escape(self._escape)
         self._continued = re.compile(rf"(?<!{mark}){mark}[ \t]*\Z")
+        # Where a text is last found, so that nobody looks for an end that is not there.
+        self._last = {
+            tabs: {self._end(n, without_tabs=tabs): n for n in range(len(self._lines))} for tabs in (True, False)
+        }
         self.instructions = tuple(self._read())
 
     def _read(self) -> Iterator[Instruction]:
@@ -116,14 +120,17 @@ class Dockerfile:
     def _end_of(self, heredocs: tuple[tuple[str, bool], ...], position: int) -> int | None:
         """Return the position behind the here-documents that begin there; None when one has no end."""
         for name, without_tabs in heredocs:
-            while True:
-                if position == len(self._lines):
-                    return None
-                line = self._lines[position]
+            if self._last[without_tabs].get(name, -1) < position:
+                return None
+            while self._end(position, without_tabs=without_tabs) != name:
                 position += 1
-                if (line.lstrip("\t") if without_tabs else line) == name:
-                    break
+            position += 1
         return position
+
+    def _end(self, position: int, *, without_tabs: bool) -> str:
+        """Return a line as it is compared with the name of a here-document."""
+        line = self._lines[position]
+        return line.lstrip("\t") if without_tabs else line
 
     def _instruction(self, text: str, line: int) -> Instruction:
         keyword, _, rest = _SPACE.sub(" ", text.strip(), count=1).partition(" ")
@@ -135,30 +142,35 @@ class Dockerfile:
     def _flags(self, rest: str) -> tuple[tuple[str, ...], str]:
         """Split what begins with `--` from what comes after it."""
         flags: list[str] = []
-        rest = rest.strip()
-        while rest.startswith("--"):
-            word, rest = self._flag(rest)
+        position = 0
+        while rest.startswith("--", position):
+            word, position = self._flag(rest, position)
             if word == "--":
                 break
             flags.append(word)
-        return tuple(flags), rest.strip()
+        return tuple(flags), rest[position:].strip()
 
-    def _flag(self, rest: str) -> tuple[str, str]:
-        word, quote, position = "", "", 0
+    def _flag(self, rest: str, position: int) -> tuple[str, int]:
+        """Return the word that begins at a position, without quotes and escapes, and where the next one begins."""
+        word, quote = [], ""
         while position < len(rest):
             character = rest[position]
             position += 1
             if character == self._escape:
-                word += rest[position : position + 1]
+                word.append(rest[position : position + 1])
                 position += 1
-            elif quote or character in "'\"":
-                word += "" if character == quote or not quote else character
-                quote = ("" if character == quote else quote) if quote else character
+            elif quote:
+                word.append("" if character == quote else character)
+                quote = "" if character == quote else quote
+            elif character in "'\"":
+                quote = character
             elif character.isspace():
                 break
             else:
-                word += character
-        return word, rest[position:].lstrip()
+                word.append(character)
+        while position < len(rest) and rest[position].isspace():
+            position += 1
+        return "".join(word), position
 
 
 def _directives(lines: list[str]) -> Iterator[Directive]:
