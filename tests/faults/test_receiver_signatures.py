@@ -24,7 +24,13 @@ from support.wire import END, Reply, ask, field, package, request
 PACKAGE = gzip.compress(image_archive("legacy"), mtime=0)
 IMAGE_ID = f"sha256:{sha256(config_of([layer()]))}"
 LEAST = form(PACKAGE)
-OPTIONAL = {"verify_checksum": "true", "correlation_id": "deploy-001", "compression": "gzip", "image_id": IMAGE_ID}
+OPTIONAL = {
+    "verify_checksum": "true",
+    "correlation_id": "deploy-001",
+    "compression": "gzip",
+    "image_id": IMAGE_ID,
+    "platform": "linux/amd64",
+}
 OLD, NEW = f"old:{'o' * 32}", f"new:{'n' * 32}"
 HOST = "receiver.example:8001"
 REFUSED = (401, "TRANSFER_FAILED")
@@ -113,6 +119,7 @@ OTHER = {
     "image_id": f"sha256:{'0' * 64}",
     "verify_checksum": "false",
     "correlation_id": "deploy-002",
+    "platform": "linux/s390x",
 }
 
 

@@ -44,8 +44,15 @@ def _facts(archive: bytes) -> tuple[ImageFacts, list[str]]:
 
         (entry,) = json.loads(content("manifest.json"))
         config = content(entry["Config"])
-    diff_ids = tuple(json.loads(config)["rootfs"]["diff_ids"])
-    return ImageFacts(f"sha256:{hashlib.sha256(config).hexdigest()}", diff_ids), entry["RepoTags"] or []
+    document = json.loads(config)
+    facts = ImageFacts(
+        f"sha256:{hashlib.sha256(config).hexdigest()}",
+        tuple(document["rootfs"]["diff_ids"]),
+        os=document.get("os", ""),
+        architecture=document.get("architecture", ""),
+        variant=document.get("variant", ""),
+    )
+    return facts, entry["RepoTags"] or []
 
 
 class FakeEngine:
@@ -79,6 +86,7 @@ class FakeEngine:
         self.hold = asyncio.Event()
         self.hold.set()
         self.calls: list[str] = []
+        self._built: dict[str, ImageFacts] = {}
         self._lines = lines
         self._archive = archive
         self._chunk_bytes = chunk_bytes
@@ -98,7 +106,9 @@ class FakeEngine:
             on_line(line)
         await self._called("build")
         self.images[request.reference] = self._archive(request.reference)
-        return (await asyncio.to_thread(_facts, self.images[request.reference]))[0].image_id
+        facts, _ = await asyncio.to_thread(_facts, self.images[request.reference])
+        self._built[facts.image_id] = facts
+        return facts.image_id
 
     async def export(self, reference: str, consume: Callable[[Iterator[bytes]], T]) -> T:
         await self._called("export")
@@ -120,7 +130,7 @@ class FakeEngine:
     async def inspect(self, reference: str) -> ImageFacts | None:
         await self._called("inspect")
         archive = self.images.get(reference)
-        return None if archive is None else (await asyncio.to_thread(_facts, archive))[0]
+        return self._built.get(reference) if archive is None else (await asyncio.to_thread(_facts, archive))[0]
 
     async def run(self, reference: str, name: str, labels: Mapping[str, str]) -> str:
         await self._called("run")

@@ -1,6 +1,7 @@
 """Builds, against an engine that says what the test wants."""
 
 import io
+import json
 import tarfile
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -270,3 +271,57 @@ def test_the_packed_context_does_not_stay(
         _error(daemon, context)
 
     assert ([], []) == (list(folder.iterdir()), _open_in(folder))
+
+
+def test_what_needs_buildkit_is_refused_before_anything_is_sent(daemon: FakeDaemon, context: Path) -> None:
+    """With the lines, and with what to do; the engine would build something else, and call it a success."""
+    (context / "Dockerfile").write_text("FROM scratch\nRUN <<EOF\ntouch /made\nEOF\nCOPY --exclude=*.key . /\n")
+    error = _error(daemon, context)
+
+    assert (ErrorCode.BUILD_FAILED, []) == (error.code, [one for one in daemon.exchanges if one.path == "/build"])
+    assert "line 2: RUN <<EOF (a here-document); line 5: COPY --exclude" in error.message
+    assert "COPY --exclude: name the files in .dockerignore" in str(error.recovery)
+
+
+def test_of_much_that_needs_buildkit_some_is_listed(daemon: FakeDaemon, context: Path) -> None:
+    """And how much more there is."""
+    (context / "Dockerfile").write_text("FROM scratch\n" + "COPY --link a /\n" * 8)
+
+    assert _error(daemon, context).message.endswith("line 6: COPY --link; and 3 more")
+
+
+def test_a_stage_behind_the_target_may_need_buildkit(daemon: FakeDaemon, context: Path) -> None:
+    """It is not built."""
+    _says(daemon, *DONE)
+    (context / "Dockerfile").write_text("FROM scratch AS base\nFROM base\nCOPY --link a /\n")
+
+    assert IMAGE_ID == _build(daemon, context, target="base")[0]
+
+
+@pytest.mark.parametrize(
+    ("platform", "given", "sent"),
+    [
+        (None, {}, {"TARGETARCH": "amd64", "TARGETPLATFORM": "linux/amd64", "BUILDARCH": "amd64", "TARGETVARIANT": ""}),
+        (
+            "linux/arm/v7",
+            {},
+            {"TARGETARCH": "arm", "TARGETPLATFORM": "linux/arm/v7", "BUILDARCH": "amd64", "TARGETVARIANT": "v7"},
+        ),
+        (
+            "arm64",
+            {"TARGETARCH": "mine"},
+            {"TARGETARCH": "mine", "TARGETPLATFORM": "linux/arm64", "BUILDARCH": "amd64", "TARGETVARIANT": ""},
+        ),
+    ],
+)
+def test_arguments_about_the_platform_are_set(
+    daemon: FakeDaemon, context: Path, platform: str | None, given: dict[str, str], sent: dict[str, str]
+) -> None:
+    """Those that the Dockerfile declares, as BuildKit would; what the caller gives goes before."""
+    _says(daemon, *DONE)
+    daemon.on("GET", "/version", lambda exchange: exchange.answer({"Os": "linux", "Arch": "amd64"}))
+    names = " ".join(sent)
+    (context / "Dockerfile").write_text(f"FROM scratch\nARG {names} OTHER TARGETOS=linux\n")
+    _build(daemon, context, platform=platform, build_args=given)
+
+    assert sent == json.loads(daemon.exchanges[-1].query["buildargs"])

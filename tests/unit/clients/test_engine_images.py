@@ -295,6 +295,25 @@ def test_inspect_tells_id_and_layers(daemon: FakeDaemon, call: Call, answer: Any
     assert ImageFacts("sha256:1", expected) == inspect_image(_at(daemon), call, "a/b:1.0")
 
 
+@pytest.mark.parametrize(
+    ("told", "platform"),
+    [
+        ({"Os": "linux", "Architecture": "arm64", "Variant": "v8"}, "linux/arm64"),
+        ({"Os": "linux", "Architecture": "arm", "Variant": "v7"}, "linux/arm/v7"),
+        ({"Os": "linux", "Architecture": "amd64"}, "linux/amd64"),
+        ({"Os": "", "Architecture": None}, None),
+        ({}, None),
+    ],
+)
+def test_inspect_tells_the_platform(daemon: FakeDaemon, call: Call, told: Any, platform: str | None) -> None:
+    """In its one form, where the image has one."""
+    daemon.on("GET", "/images/x/json", lambda exchange: exchange.answer({"Id": "sha256:1", "RootFS": {}, **told}))
+    facts = inspect_image(_at(daemon), call, "x")
+
+    assert facts is not None
+    assert platform == facts.platform
+
+
 def test_inspect_knows_no_such_image(daemon: FakeDaemon, call: Call) -> None:
     """None."""
     daemon.on("GET", "/images/.*", lambda exchange: exchange.answer({"message": "No such image: x"}, 404))

@@ -96,7 +96,7 @@ def told(response: httpx.Response) -> tuple[int, str, str]:
 async def test_a_package_is_verified_stored_and_loaded(start: Start, package: bytes) -> None:
     """The receipt says so, and the state what follows."""
     async with start() as receiver:
-        response = await receiver.upload(package, correlation_id="deploy-001")
+        response = await receiver.upload(package, correlation_id="deploy-001", platform="linux/amd64")
         receipt = response.json()
         state = await receiver.finished(receipt["deployment_id"])
         (name,) = receiver.packages()
@@ -108,9 +108,11 @@ async def test_a_package_is_verified_stored_and_loaded(start: Start, package: by
         "checksum": blake3(package).hexdigest(),
         "status": "received",
         "status_url": f"deployments/{name}",
+        "platform": "linux/amd64",
     }
     assert stored == package
     assert (state["status"], state["correlation_id"], state["will_run"]) == ("loaded", "deploy-001", False)
+    assert "linux/amd64" == state["platform"]
 
 
 async def test_a_web_page_cannot_deploy(start: Start, package: bytes) -> None:

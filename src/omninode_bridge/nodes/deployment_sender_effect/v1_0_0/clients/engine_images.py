@@ -144,7 +144,13 @@ def inspect_image(endpoint: Endpoint, call: Call, reference: str) -> ImageFacts 
         except NotFound:
             return None
         layers = member(answer, "RootFS").get("Layers") or ()  # none: FROM scratch with nothing added
-        return ImageFacts(image_id=str(member(answer, "Id")), diff_ids=tuple(layers))
+        return ImageFacts(
+            image_id=str(member(answer, "Id")),
+            diff_ids=tuple(layers),
+            os=str(answer.get("Os") or ""),
+            architecture=str(answer.get("Architecture") or ""),
+            variant=str(answer.get("Variant") or ""),
+        )
 
 
 def engine_info(endpoint: Endpoint, call: Call) -> EngineInfo:

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from ..models.platform import Platform
+
 __all__ = ["BuildRequest", "EngineInfo", "ImageEngine", "ImageFacts"]
 
 T = TypeVar("T")
@@ -47,10 +49,19 @@ class ImageFacts:
     Attributes:
         image_id: The engine's own id; differs between image stores for the same image.
         diff_ids: SHA-256 of each uncompressed layer, lowest first; the same on every engine.
+        os: By the image's configuration, as `architecture` and `variant`; empty where it says none.
     """
 
     image_id: str
     diff_ids: tuple[str, ...]
+    os: str = ""
+    architecture: str = ""
+    variant: str = ""
+
+    @property
+    def platform(self) -> str | None:
+        """`os/architecture[/variant]` in its one form; None where the configuration leaves it open."""
+        return str(Platform.of(self.os, self.architecture, self.variant)) if self.os and self.architecture else None
 
 
 class ImageEngine(Protocol):

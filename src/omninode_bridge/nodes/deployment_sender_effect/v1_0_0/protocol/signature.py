@@ -69,6 +69,7 @@ class SignedRequest:
     image_id: str = ""
     verify_checksum: str = ""
     correlation_id: str = ""
+    platform: str = ""
 
     @classmethod
     def for_upload(cls, host: str, path: str, form: UploadFields, size_bytes: int) -> Self:

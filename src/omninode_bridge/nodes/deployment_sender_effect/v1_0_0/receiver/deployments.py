@@ -38,6 +38,7 @@ class Deployment(BaseModel):
         status: `received` -> `loading` -> `loaded` -> `running`, or `failed`.
         will_run: Whether the container is to be started.
         announced_image_id: The config digest that the sender named.
+        platform: What the sender says that the image is for.
         image_id: The engine's own id of the loaded image.
         received_at: RFC 3339, UTC, with microseconds, so that texts sort as times; `updated_at` too.
     """
@@ -53,6 +54,7 @@ class Deployment(BaseModel):
     compression: Compression | None
     announced_image_id: str | None
     correlation_id: str | None
+    platform: str | None = None
     will_run: bool
     received_at: str
     updated_at: str

@@ -216,6 +216,7 @@ def _receipt(deployment: Deployment) -> ReceiptBody:
         checksum=deployment.checksum,
         status=deployment.status,
         status_url=f"deployments/{deployment.deployment_id}",  # relative, so that a path before /deploy is kept
+        platform=deployment.platform,
     )
 
 
