@@ -14,6 +14,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker_engine
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import BuildRequest
 from support.engine import RealEngine
+from support.processes import children
 from support.ssh_server import SshServer, ssh_server
 
 __all__ = ["ssh_server"]
@@ -49,20 +50,6 @@ def _digest(chunks: Iterator[bytes]) -> str:
     for chunk in chunks:
         digest.update(chunk)
     return digest.hexdigest()
-
-
-def _ssh_children() -> list[int]:
-    """Find the ssh programs that this process has started and that have not ended."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            name, _, rest = stat.read_text().partition("(")[2].rpartition(")")
-        except OSError:  # it has ended
-            continue
-        state, parent = rest.split()[:2]
-        if name == "ssh" and int(parent) == os.getpid() and state != "Z":
-            found.append(int(stat.parent.name))
-    return found
 
 
 def _until_no_container(real_engine: RealEngine, image: str) -> None:
@@ -142,7 +129,7 @@ async def test_a_machine_that_says_nothing_has_a_deadline(ssh_server: SshServer)
     error = await _refused("ssh://silent", 0.3)
 
     assert "The Docker Engine at ssh://silent " in error.message
-    assert [] == await asyncio.to_thread(_ssh_children)
+    assert [] == await asyncio.to_thread(children, "ssh")
 
 
 async def test_a_connection_that_breaks_is_the_engines_absence(
@@ -151,7 +138,7 @@ async def test_a_connection_that_breaks_is_the_engines_absence(
     """Its ssh is killed in the middle of an export."""
 
     def kill(chunks: Iterator[bytes]) -> None:
-        for pid in _ssh_children():
+        for pid in children("ssh"):
             os.kill(pid, signal.SIGKILL)
         for _ in chunks:
             pass
@@ -179,7 +166,7 @@ async def test_cancelling_ends_the_work_there_and_the_program_here(
     with pytest.raises(asyncio.CancelledError):
         await building
 
-    assert [] == await asyncio.to_thread(_ssh_children)
+    assert [] == await asyncio.to_thread(children, "ssh")
     await asyncio.to_thread(_until_no_container, real_engine, reference)
 
 
@@ -188,7 +175,7 @@ async def test_no_call_leaves_a_program(engine: DockerEngine, real_engine: RealE
     await engine.info()
     await engine.inspect(real_engine.base_image)
 
-    assert [] == await asyncio.to_thread(_ssh_children)
+    assert [] == await asyncio.to_thread(children, "ssh")
 
 
 async def test_a_machine_without_ssh_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -93,7 +93,7 @@ def test_its_end_is_explained(call: Call, ssh: Callable[[str], None], script: st
     """In its own last words, without what would play with a terminal."""
     ssh(script)
     link = open_ssh(call, SshAddress("edge", "me", 22), 10)
-    failure = link.failure(RemoteDisconnected())
+    failure = link.failure(RemoteDisconnected(""))
     link.sock.close()
 
     assert isinstance(failure, TunnelError)
@@ -104,7 +104,7 @@ def test_what_is_not_its_fault_stays_what_it_is(call: Call, ssh: Callable[[str],
     """The engine may close a connection, too."""
     ssh("exit 0")
     link = open_ssh(call, SshAddress("edge"), 10)
-    reason = RemoteDisconnected()
+    reason = RemoteDisconnected("")
     link.sock.close()
 
     assert reason is link.failure(reason)

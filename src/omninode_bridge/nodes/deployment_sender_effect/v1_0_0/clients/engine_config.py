@@ -45,7 +45,7 @@ class DockerConfig:
 
     def proxies_for(self, docker_host: str | None) -> Mapping[str, str]:
         """Return the proxies for an engine, by the names that the file gives them."""
-        return self.proxies.get(docker_host or "") or self.proxies.get("default") or {}
+        return self.proxies.get(docker_host or "", self.proxies.get("default", {}))
 
     def proxy_args(self, docker_host: str | None) -> dict[str, str]:
         """Return the build arguments that the proxies for an engine make, in upper and in lower case."""

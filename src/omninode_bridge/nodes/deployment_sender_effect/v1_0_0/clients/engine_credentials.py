@@ -144,6 +144,7 @@ def _run(call: Call, program: str, registry: str, seconds: float) -> tuple[int, 
         until = time.monotonic() + seconds
         text = _output(call, output.fileno(), until)
         code = None if text is None else child.ended(max(0.0, until - time.monotonic()))
+        call.check()  # it may have been ended with the call
         if text is None or code is None:
             child.shutdown()
             raise _CredentialsError(f"{program} has not answered within {seconds:g} s")

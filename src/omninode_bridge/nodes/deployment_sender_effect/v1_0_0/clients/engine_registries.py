@@ -83,9 +83,9 @@ def _instructions(dockerfile: str) -> Iterator[tuple[str, str]]:
         if text.endswith(escape):
             held += text[:-1] + " "
             continue
-        name, _, rest = (held + text).strip().partition(" ")
+        name, *rest = (held + text).split(None, 1)
         held = ""
-        yield name.upper(), rest.replace("\t", " ").strip()
+        yield name.upper(), "".join(rest)
 
 
 def _escape(dockerfile: str) -> str:
