@@ -7,10 +7,10 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.engine_child 
 from support.processes import until_group_ends
 
 
-def _shell(script: str) -> tuple[Child, int]:
+def _shell(script: str, first: str = ":") -> tuple[Child, int]:
     """Start a script; return it, and its group once it has begun."""
     reading, writing = os.pipe()
-    child = Child(["sh", "-c", f"echo $$; {script}"], stdout=writing, stdin=subprocess.DEVNULL)
+    child = Child(["sh", "-c", f"{first}; echo $$; {script}"], stdout=writing, stdin=subprocess.DEVNULL)
     os.close(writing)
     with open(reading) as said:  # noqa: PTH123
         return child, int(said.readline())
@@ -40,7 +40,7 @@ def test_what_it_has_started_ends_with_it() -> None:
 
 def test_one_that_does_not_listen_is_killed() -> None:
     """After a moment."""
-    child, _ = _shell("trap '' TERM; echo ready; while :; do sleep 600; done")
+    child, _ = _shell("while :; do sleep 600; done", "trap '' TERM")
 
     assert -9 == _closed(child)
 
