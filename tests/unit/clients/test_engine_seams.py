@@ -9,6 +9,11 @@ from docker import APIClient
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.engine_connection import EngineClient
 
+_USED = [
+    *("_url", "_get", "_post", "_delete", "_post_json", "_result", "_raise_for_status", "build", "load_image", "info"),
+    *("inspect_image", "create_container", "inspect_container", "start", "stop", "rename", "remove_container", "logs"),
+]
+
 
 def _code(owner: type[Any], method: str) -> CodeType:
     """Find the code of a method, below what decorates it."""
@@ -51,8 +56,7 @@ def test_what_we_set_is_still_read(owner: type[Any], method: str, name: str) -> 
 
 @pytest.mark.parametrize(
     "method",
-    ["_url", "_get", "_post", "_delete", "_post_json", "_result", "_raise_for_status", "build", "load_image", "info"]
-    + ["inspect_image", "create_container", "inspect_container", "start", "stop", "rename", "remove_container", "logs"],
+    _USED,
 )
 def test_docker_py_needs_nothing_more_than_we_set(method: str) -> None:
     """Its constructor is not called, so what that makes and a method reads must be made by ours."""

@@ -47,9 +47,9 @@ def build_image(endpoint: Endpoint, call: Call, request: BuildRequest, tell: Cal
         build_args = client.proxy_args() | dict(request.build_args)
         scrub = Scrubber(build_args.values())
         try:
-            dockerfile = read_dockerfile(request.context / request.dockerfile)
-            registries = registries_in(dockerfile, build_args)
-            client.sign_in(credentials_for(call, client.config, registries, endpoint.helper_timeout_seconds, tell))
+            registries = registries_in(read_dockerfile(request.context / request.dockerfile), build_args)
+            seconds = endpoint.helper_timeout_seconds
+            client.sign_in(credentials_for(call, client.config, registries, seconds, lambda it: tell(f"Warning: {it}")))
             return _build(client, call, request, build_args, lambda: BuildLog(scrub, tell))
         except DeploymentSenderError as exc:
             message, code, recovery = exc.message, exc.code, exc.recovery

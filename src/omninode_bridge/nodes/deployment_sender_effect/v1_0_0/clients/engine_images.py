@@ -108,7 +108,7 @@ def load_image(endpoint: Endpoint, call: Call, chunks: Iterator[bytes]) -> None:
 
 
 class _SourceError(Exception):
-    """The chunks could not be read. An OSError would pass for the connection's, and be half swallowed by urllib3."""
+    """The chunks could not be read. An OSError would pass for the connection's."""
 
 
 class _Source:
