@@ -85,7 +85,9 @@ async def test_every_call_works(
 
 async def test_the_address_may_name_user_port_and_socket(ssh_server: SshServer, real_engine: RealEngine) -> None:
     """They win over what is configured, here and there."""
-    path = (real_engine.docker_host or "unix:///var/run/docker.sock").removeprefix("unix://")
+    scheme, _, path = (real_engine.docker_host or "unix:///var/run/docker.sock").partition("://")
+    if scheme != "unix":
+        pytest.skip("the engine of the tests has no socket on this machine")
     port = ssh_server.ports["dead"]
     engine = await open_engine(docker_host=f"ssh://{ssh_server.user}@dead:{port}{path}")
     info = await engine.info()
