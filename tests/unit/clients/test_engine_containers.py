@@ -67,7 +67,6 @@ class Engine:
         self.created = json.loads(exchange.body())
         container_id = self.add(exchange.query["name"])
         self.containers[exchange.query["name"]]["Config"] = {"Labels": self.created["Labels"]}
-        exchange.closed = True
         exchange.send(_json(201, {"Id": container_id}))
 
     def _inspect(self, exchange: Exchange) -> None:
@@ -120,7 +119,7 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
 @pytest.fixture(autouse=True)
 def no_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The developer's ~/.docker/config.json does not matter."""
-    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
 
 
 def _endpoint(engine: Engine) -> Endpoint:

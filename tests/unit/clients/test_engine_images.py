@@ -255,7 +255,7 @@ def test_a_refusal_is_heard_before_all_is_sent(daemon: FakeDaemon, call: Call) -
 
 @pytest.mark.parametrize("failure", [KeyError("mine"), BrokenPipeError("mine"), TimeoutError("mine")])
 def test_what_the_chunks_raise_passes_through(daemon: FakeDaemon, call: Call, failure: Exception) -> None:
-    """Also what urllib3 would take for the connection's; the engine gets no end of the archive."""
+    """Also what would pass for the connection's; the engine gets no end of the archive."""
 
     def chunks() -> Iterator[bytes]:
         yield b"ab"

@@ -13,10 +13,12 @@ from ..ports import BuildRequest
 from .engine_call import Call
 from .engine_connection import EngineClient, connected, member
 from .engine_context import opened_spool, pack_context
+from .engine_credentials import credentials_for
 from .engine_endpoint import Endpoint
 from .engine_errors import translated
 from .engine_log import BuildLog
 from .engine_refusals import refused
+from .engine_registries import read_dockerfile, registries_in
 from .engine_scrub import Scrubber
 
 __all__ = ["build_image"]
@@ -49,6 +51,9 @@ def build_image(endpoint: Endpoint, call: Call, request: BuildRequest, tell: Cal
         build_args = client.proxy_args() | dict(request.build_args)
         scrub = Scrubber(build_args.values())
         try:
+            registries = registries_in(read_dockerfile(request.context / request.dockerfile), build_args)
+            seconds = endpoint.helper_timeout_seconds
+            client.sign_in(credentials_for(call, client.config, registries, seconds, lambda it: tell(f"Warning: {it}")))
             return _build(client, call, request, build_args, lambda: BuildLog(scrub, tell))
         except DeploymentSenderError as exc:
             message, code, recovery = exc.message, exc.code, exc.recovery
@@ -72,7 +77,7 @@ def _build(
             log.feed({"status": _AGAIN})
             attempts, log = attempts + 1, _feed(new_log(), client, request, build_args, context)
     if log.error is not None:
-        raise refused(client.address, task, log.error)
+        raise refused(client.engine, task, log.error)
     if not log.finished:
         raise DeploymentSenderError(ErrorCode.BUILD_FAILED, f"{task}: the engine's log ends without an image")
     return log.image_id or _image_id(client, request.reference, task)
@@ -123,7 +128,7 @@ def _feed(
     context.seek(0)
     with (
         open(os.dup(context.fileno()), "rb", buffering=0) as body,  # noqa: PTH123 - docker-py closes what it has sent
-        translated(client.address, f"The image {request.reference} could not be built"),
+        translated(client.engine, f"The image {request.reference} could not be built"),
     ):
         for record in client.build(
             fileobj=body,
@@ -146,5 +151,5 @@ def _feed(
 
 
 def _image_id(client: EngineClient, reference: str, task: str) -> str:
-    with translated(client.address, task):
+    with translated(client.engine, task):
         return str(member(client.inspect_image(reference), "Id"))  # type: ignore[no-untyped-call]

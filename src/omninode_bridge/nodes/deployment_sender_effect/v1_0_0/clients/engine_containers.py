@@ -56,7 +56,7 @@ def run_container(endpoint: Endpoint, call: Call, reference: str, name: str, lab
         DeploymentSenderError: BUILD_FAILED, DOCKER_UNAVAILABLE.
     """
     task = f"The container {name} could not be started"
-    with connected(endpoint, call) as client, translated(endpoint.address, task):
+    with connected(endpoint, call) as client, translated(endpoint.engine, task):
         _settle(client, name)
         replaces = _is_ours(client, name)
         if replaces is False:
@@ -86,7 +86,7 @@ def settle_container(endpoint: Endpoint, call: Call, name: str) -> None:
     Raises:
         DeploymentSenderError: BUILD_FAILED, DOCKER_UNAVAILABLE.
     """
-    with connected(endpoint, call) as client, translated(endpoint.address, f"The container {name} could not be undone"):
+    with connected(endpoint, call) as client, translated(endpoint.engine, f"The container {name} could not be undone"):
         _settle(client, name)
 
 

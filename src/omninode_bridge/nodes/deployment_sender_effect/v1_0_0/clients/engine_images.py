@@ -44,29 +44,29 @@ def export_image(
     """
     task = f"The image {reference} could not be exported"
     with connected(endpoint, call, silence_seconds, without_chunks=True) as client:
-        with translated(endpoint.address, task):
+        with translated(endpoint.engine, task):
             try:
                 response = client.open_export(reference)
             except NotFound as exc:
                 raise DeploymentSenderError(ErrorCode.BUILD_FAILED, f"{task}: no such image") from exc
-        return consume(_chunks(endpoint.address, task, response.raw))
+        return consume(_chunks(endpoint.engine, task, response.raw))
 
 
-def _chunks(address: str, task: str, stream: Any) -> Iterator[bytes]:
+def _chunks(engine: str, task: str, stream: Any) -> Iterator[bytes]:
     """Read to the end, and see that it is one."""
     tail = b""
     while True:
-        with translated(address, task):
+        with translated(engine, task):
             chunk = stream.read(_CHUNK_BYTES)
         if not chunk:
             break
         tail = (tail + chunk if len(chunk) < _TAIL_BYTES else chunk)[-_TAIL_BYTES:]
         yield chunk
     if not tail.endswith(_END_OF_ARCHIVE):
-        raise _cut_short(address, task, tail)
+        raise _cut_short(engine, task, tail)
 
 
-def _cut_short(address: str, task: str, tail: bytes) -> DeploymentSenderError:
+def _cut_short(engine: str, task: str, tail: bytes) -> DeploymentSenderError:
     """Tell why a stream that ended in good order is no whole archive.
 
     An engine that fails after the first byte appends its error to the archive and ends the answer as if all were
@@ -78,10 +78,8 @@ def _cut_short(address: str, task: str, tail: bytes) -> DeploymentSenderError:
     except ValueError:
         error = None
     if error is not None:
-        return refused(address, task, error)
-    return DeploymentSenderError(
-        ErrorCode.DOCKER_UNAVAILABLE, f"{task}: the archive from the Docker Engine at {address} ends too early"
-    )
+        return refused(engine, task, error)
+    return DeploymentSenderError(ErrorCode.DOCKER_UNAVAILABLE, f"{task}: the archive from the {engine} ends too early")
 
 
 def load_image(endpoint: Endpoint, call: Call, chunks: Iterator[bytes]) -> None:
@@ -99,18 +97,18 @@ def load_image(endpoint: Endpoint, call: Call, chunks: Iterator[bytes]) -> None:
     source = _Source(call, chunks)
     with connected(endpoint, call) as client:
         try:
-            with translated(endpoint.address, task):
+            with translated(endpoint.engine, task):
                 # Quiet: nobody reads the answer before all is sent, and a long one would block both sides.
                 errors = [error_in(record) for record in client.load_image(source, quiet=True)]  # type: ignore[no-untyped-call]
         except _SourceError:
             assert source.failure is not None  # noqa: S101 - it is what was raised
             raise source.failure from None
     if error := next(filter(None, errors), None):
-        raise refused(endpoint.address, task, error)
+        raise refused(endpoint.engine, task, error)
 
 
 class _SourceError(Exception):
-    """The chunks could not be read. An OSError would pass for the connection's, and be half swallowed by urllib3."""
+    """The chunks could not be read. An OSError would pass for the connection's."""
 
 
 class _Source:
@@ -137,8 +135,8 @@ def inspect_image(endpoint: Endpoint, call: Call, reference: str) -> ImageFacts 
     Raises:
         DeploymentSenderError: DOCKER_UNAVAILABLE.
     """
-    task = f"The Docker Engine at {endpoint.address} does not tell about {reference}"
-    with connected(endpoint, call) as client, translated(endpoint.address, task, ErrorCode.DOCKER_UNAVAILABLE):
+    task = f"The {endpoint.engine} does not tell about {reference}"
+    with connected(endpoint, call) as client, translated(endpoint.engine, task, ErrorCode.DOCKER_UNAVAILABLE):
         try:
             answer = client.inspect_image(reference)  # type: ignore[no-untyped-call]
         except NotFound:
@@ -159,11 +157,12 @@ def engine_info(endpoint: Endpoint, call: Call) -> EngineInfo:
     Raises:
         DeploymentSenderError: DOCKER_UNAVAILABLE.
     """
-    task = f"The Docker Engine at {endpoint.address} does not tell about itself"
-    with connected(endpoint, call) as client, translated(endpoint.address, task, ErrorCode.DOCKER_UNAVAILABLE):
+    task = f"The {endpoint.engine} does not tell about itself"
+    with connected(endpoint, call) as client, translated(endpoint.engine, task, ErrorCode.DOCKER_UNAVAILABLE):
         answer = client.info()
         return EngineInfo(
             version=str(member(answer, "ServerVersion")),
             storage_driver=str(member(answer, "Driver")),
             data_folder=str(member(answer, "DockerRootDir")),
+            name=endpoint.name,
         )

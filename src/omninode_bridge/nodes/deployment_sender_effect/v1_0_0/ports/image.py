@@ -35,11 +35,16 @@ class BuildRequest:
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """The engine that answers: its version, image store driver and data folder, as `docker info` tells."""
+    """The engine that answers: its version, image store driver and data folder, as `docker info` tells.
+
+    Attributes:
+        name: What answers: `Docker Engine` or `Podman Engine`.
+    """
 
     version: str
     storage_driver: str
     data_folder: str
+    name: str = "Docker Engine"
 
 
 @dataclass(frozen=True, slots=True)

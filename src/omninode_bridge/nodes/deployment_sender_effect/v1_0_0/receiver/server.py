@@ -196,5 +196,6 @@ async def _open_engine(settings: ReceiverSettings) -> ImageEngine:
         docker_host=settings.docker_host,
         tls_verify=settings.docker_tls_verify,
         cert_path=settings.docker_cert_path,
+        config_path=settings.docker_config,
         load_timeout_seconds=settings.load_timeout_seconds,
     )

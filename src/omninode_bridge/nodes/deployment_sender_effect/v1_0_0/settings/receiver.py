@@ -33,11 +33,12 @@ class ReceiverSettings(Settings):
         docker_host: As for the sender.
         docker_tls_verify: As for the sender.
         docker_cert_path: As for the sender.
+        docker_config: As for the sender.
     """
 
     env_prefix: ClassVar[str] = "DEPLOYMENT_RECEIVER_"
     env_names: ClassVar[Mapping[str, str]] = {
-        name: name.upper() for name in ("docker_host", "docker_tls_verify", "docker_cert_path")
+        name: name.upper() for name in ("docker_host", "docker_tls_verify", "docker_cert_path", "docker_config")
     }
 
     host: str = "127.0.0.1"
@@ -56,6 +57,7 @@ class ReceiverSettings(Settings):
     docker_host: str | None = None
     docker_tls_verify: bool = False
     docker_cert_path: Path | None = None
+    docker_config: Path | None = None
 
     @field_validator("tls_key", "tls_client_ca")
     @classmethod
