@@ -1,15 +1,9 @@
 """Which registries a Dockerfile names."""
 
-import os
-from pathlib import Path
-
 import pytest
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.engine_registries import (
-    DOCKER_HUB,
-    read_dockerfile,
-    registries_in,
-)
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.engine_registries import DOCKER_HUB, registries_in
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.pipeline.dockerfile import Dockerfile
 
 
 @pytest.mark.parametrize(
@@ -44,7 +38,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.engine_regist
 )
 def test_images_name_registries(dockerfile: str, expected: list[str]) -> None:
     """By the rules of distribution/reference; a stage is no image."""
-    assert expected == registries_in(dockerfile, {})
+    assert expected == registries_in(Dockerfile(dockerfile.encode()), {})
 
 
 @pytest.mark.parametrize(
@@ -64,18 +58,4 @@ def test_images_name_registries(dockerfile: str, expected: list[str]) -> None:
 )
 def test_arguments_stand_for_their_values(dockerfile: str, expected: str) -> None:
     """Those before the first FROM; a build argument wins over a default."""
-    assert [expected] == registries_in(dockerfile, {"TOLD": "told.example"})
-
-
-def test_a_dockerfile_is_read_as_text(tmp_path: Path) -> None:
-    """Without the mark that some editors put first."""
-    (tmp_path / "Dockerfile").write_bytes(b"\xef\xbb\xbfFROM x\n\xff")
-
-    assert "FROM x\n\ufffd" == read_dockerfile(tmp_path / "Dockerfile")
-
-
-def test_what_is_no_file_has_no_text(tmp_path: Path) -> None:
-    """Packing the context says what is wrong; a FIFO holds nobody up."""
-    os.mkfifo(tmp_path / "fifo")
-
-    assert ["", "", ""] == [read_dockerfile(tmp_path / name) for name in ("nothing", "fifo", ".")]
+    assert [expected] == registries_in(Dockerfile(dockerfile.encode()), {"TOLD": "told.example"})

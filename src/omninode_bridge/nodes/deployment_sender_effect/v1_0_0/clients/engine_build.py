@@ -18,7 +18,7 @@ from .engine_endpoint import Endpoint
 from .engine_errors import translated
 from .engine_log import BuildLog
 from .engine_refusals import refused
-from .engine_registries import read_dockerfile, registries_in
+from .engine_registries import registries_in
 from .engine_scrub import Scrubber
 
 __all__ = ["build_image"]
@@ -51,10 +51,15 @@ def build_image(endpoint: Endpoint, call: Call, request: BuildRequest, tell: Cal
         build_args = client.proxy_args() | dict(request.build_args)
         scrub = Scrubber(build_args.values())
         try:
-            registries = registries_in(read_dockerfile(request.context / request.dockerfile), build_args)
-            seconds = endpoint.helper_timeout_seconds
-            client.sign_in(credentials_for(call, client.config, registries, seconds, lambda it: tell(f"Warning: {it}")))
-            return _build(client, call, request, build_args, lambda: BuildLog(scrub, tell))
+            with opened_spool() as context:
+                dockerfile = Dockerfile(pack_context(call, request.context, request.dockerfile, context))
+                _insist_on_features(dockerfile, request)
+                registries, seconds = registries_in(dockerfile, build_args), endpoint.helper_timeout_seconds
+                client.sign_in(
+                    credentials_for(call, client.config, registries, seconds, lambda it: tell(f"Warning: {it}"))
+                )
+                build_args = _platform_arguments(client, dockerfile, request) | build_args
+                return _build(client, request, build_args, context, lambda: BuildLog(scrub, tell))
         except DeploymentSenderError as exc:
             message, code, recovery = exc.message, exc.code, exc.recovery
     raise DeploymentSenderError(code, scrub(message), recovery=recovery)
@@ -62,20 +67,16 @@ def build_image(endpoint: Endpoint, call: Call, request: BuildRequest, tell: Cal
 
 def _build(
     client: EngineClient,
-    call: Call,
     request: BuildRequest,
     build_args: Mapping[str, str],
+    context: BinaryIO,
     new_log: Callable[[], BuildLog],
 ) -> str:
     task = f"The image {request.reference} could not be built"
-    with opened_spool() as context:
-        dockerfile = Dockerfile(pack_context(call, request.context, request.dockerfile, context))
-        _insist_on_features(dockerfile, request)
-        build_args = _platform_arguments(client, dockerfile, request) | dict(build_args)
-        attempts, log = 1, _feed(new_log(), client, request, build_args, context)
-        while attempts < _ATTEMPTS and log.error is not None and _OVERTAKEN.fullmatch(log.error):
-            log.feed({"status": _AGAIN})
-            attempts, log = attempts + 1, _feed(new_log(), client, request, build_args, context)
+    attempts, log = 1, _feed(new_log(), client, request, build_args, context)
+    while attempts < _ATTEMPTS and log.error is not None and _OVERTAKEN.fullmatch(log.error):
+        log.feed({"status": _AGAIN})
+        attempts, log = attempts + 1, _feed(new_log(), client, request, build_args, context)
     if log.error is not None:
         raise refused(client.engine, task, log.error)
     if not log.finished:
@@ -103,7 +104,7 @@ def _platform_arguments(client: EngineClient, dockerfile: Dockerfile, request: B
     names = platform_arguments(dockerfile)
     if not names:
         return {}
-    with translated(client.address, f"The image {request.reference} could not be built"):
+    with translated(client.engine, f"The image {request.reference} could not be built"):
         version = client.version()
         own = Platform.of(str(member(version, "Os")), str(member(version, "Arch")))
     asked = Platform.parse(request.platform or "")
