@@ -136,7 +136,10 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Wait for the client to read the response, for the rest of its request, and for the next head."""
         super().on_response_complete()
-        self._wait()
+        if self._is_over and not self.transport.is_closing():
+            self._close()
+        else:
+            self._wait()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - as its parent's
         """Refuse what is no HTTP; what came too early ends the connection, after the response that is under way."""
@@ -144,7 +147,6 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse(HTTPStatus.BAD_REQUEST, "the request is no HTTP/1.1 request for a server (RFC 9112)")
         elif self._is_serving():
             self._is_over = True
-            self.cycle.keep_alive = False
         else:
             self._close()
 

@@ -49,7 +49,7 @@ CONNECTIONS_MAX = 128
 HEAD_MAX_BYTES = 64 << 10
 
 # A connection that ends is read on for so long, so that its client comes to read why.
-LINGERING_MAX_BYTES = 1 << 20
+LINGERING_MAX_BYTES = 8 << 20
 LINGERING_SECONDS = 1
 
 FIELDS_MAX = 32
