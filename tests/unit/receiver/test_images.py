@@ -85,7 +85,7 @@ def make(tmp_path: Path, workers: Workers) -> Make:
 
         deployments = Deployments(tmp_path, workers)
         await deployments.open()
-        shared = Shared(await asyncio.to_thread(ReceiverSettings, **settings), workers, deployments)
+        shared = Shared(await asyncio.to_thread(ReceiverSettings, store=tmp_path, **settings), workers, deployments)
         loader = ImageLoader(shared, Packages(shared), open_engine, patience_seconds=(0.01, 0.01))
         yield Loading(loader, shared, used)
         await loader.close()
@@ -175,15 +175,16 @@ async def test_an_engine_that_never_ends_is_given_up(make: Make) -> None:
     assert (state.error_code, state.error_message) == ("DOCKER_UNAVAILABLE", "not loaded within 0.1 s")
 
 
-async def test_a_package_that_cannot_be_read_is_told(make: Make) -> None:
-    """Whatever the disk says."""
+async def test_a_package_that_cannot_be_read_is_told(make: Make, tmp_path: Path) -> None:
+    """Whatever the disk says, without where the store is."""
     async with make() as loading:
         deployment = await loading.keep(image_archive())
         loading.shared.deployments.package_file(deployment).unlink()
         loading.loader.submit(deployment)
         state = await loading.reached(deployment, "failed")
     assert state.error_code == "TRANSFER_FAILED"
-    assert "No such file or directory" in str(state.error_message)
+    assert "No such file or directory: 'STORE/packages/" in str(state.error_message)
+    assert str(tmp_path) not in str(state.error_message)
 
 
 async def test_the_unexpected_does_not_leave_a_deployment_hanging(make: Make, caplog: pytest.LogCaptureFixture) -> None:

@@ -471,7 +471,7 @@ async def test_a_store_that_cannot_be_written_is_told(start: Start, package: byt
     """With 500."""
     async with start() as receiver:
         (receiver.store / "staging").write_text("in the way")
-        expected = (500, "TRANSFER_FAILED", "the receiver cannot store the package; its log tells why")
+        expected = (500, "TRANSFER_FAILED", "the receiver cannot use its store; its log tells why")
         assert expected == told(await receiver.upload(package))
         assert "uploads_failed_total 1" in (await receiver.client.get("/metrics")).text
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import os
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -16,7 +15,8 @@ from ..models import DeploymentStatus
 from ..models.fields import Compression
 from ..protocol.upload import StateBody, UploadFields
 from ..store.disk import disk_errors
-from ..store.staging import Staged, Staging, sync_folder
+from ..store.documents import write_document
+from ..store.staging import Staged, Staging
 from .workers import Workers
 
 __all__ = ["Deployment", "Deployments"]
@@ -200,11 +200,4 @@ class Deployments:
 
     def _write(self, deployment: Deployment) -> None:
         path = self._staging.final / deployment.deployment_id / _DOCUMENT
-        draft = path.with_suffix(".new")
-        with disk_errors("write", path):
-            with draft.open("wb") as file:
-                file.write(deployment.model_dump_json().encode())
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(path)
-            sync_folder(path.parent)
+        write_document(path, deployment.model_dump_json().encode())

@@ -129,7 +129,8 @@ class ImageLoader:
 
     async def _fail(self, deployment: Deployment, code: ErrorCode, message: str) -> None:
         self._counters.add("loads_failed_total")
-        changes = {"status": "failed", "error_code": code.value, "error_message": message}
+        told = message.replace(str(self._settings.store), "STORE")  # whoever asks need not know where that is
+        changes = {"status": "failed", "error_code": code.value, "error_message": told}
         self._tell(await self._deployments.change(deployment.deployment_id, **changes))
 
     @staticmethod

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from ..models.fields import HostName
+from ..models.fields import HostName, ReceiverUrl
 from .base import BYTES_PER_GB, AbsolutePath, Seconds, Settings, Several, SigningKey, together
 
 __all__ = ["ReceiverSettings"]
@@ -21,8 +21,10 @@ class ReceiverSettings(Settings):
         tls_cert: Certificate in PEM form, with its chain; speak TLS only.
         tls_key: Its private key in PEM form, without a password; in `tls_cert` if not given.
         tls_client_ca: Certificates in PEM form; only senders with a certificate by one of them are let in.
-        host_names: Its own names, each with or without a port; a request that was signed for another `Host` is refused.
-            Any `Host` will do if not given.
+        host_names: Its own names, each with or without a port; a request for another `Host` is refused. If not given,
+            any `Host` will do with a signing key, and loopback names only without one.
+        public_url: Its URL as senders write it, where a proxy before it changes the `Host` or the path: what they sign
+            is checked against that.
         store: Folder for packages and deployments.
         run: Start the container of each deployment.
         signing_keys: Accepted keys, each `ID:SECRET`, in the environment separated by commas or blanks.
@@ -47,6 +49,7 @@ class ReceiverSettings(Settings):
     tls_key: AbsolutePath | None = None
     tls_client_ca: AbsolutePath | None = None
     host_names: Annotated[tuple[HostName, ...], Several] = ()
+    public_url: ReceiverUrl | None = None
     store: AbsolutePath = Path("~/.local/share/deployment-receiver")
     run: bool = False
     signing_keys: Annotated[tuple[SigningKey, ...], Several] = ()
