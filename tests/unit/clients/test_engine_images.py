@@ -325,7 +325,7 @@ def test_a_name_that_is_refused(daemon: FakeDaemon, call: Call) -> None:
 @pytest.mark.parametrize("status", [200, 404])
 def test_a_name_is_removed_without_pruning(daemon: FakeDaemon, call: Call, status: int) -> None:
     """One that is not there is fine."""
-    daemon.on("DELETE", "/images/hello:1.0", lambda exchange: exchange.answer([] if status == 200 else {}, status))
+    daemon.on("DELETE", "/images/hello:1.0", lambda exchange: exchange.answer({"message": "No such image"}, status))
     untag_image(_at(daemon), call, "hello:1.0")
 
     assert "True" == daemon.exchanges[-1].query["noprune"]

@@ -232,3 +232,29 @@ async def test_a_name_that_cannot_be_removed_fails_nothing(shared: Shared, caplo
 
     assert sha256(layer()) == (await house.layers())["hello:1.0"]
     assert "is left for the next load: in use" in caplog.text
+
+
+async def test_an_engine_that_cannot_list_its_images(shared: Shared, caplog: pytest.LogCaptureFixture) -> None:
+    """What other loads have left is for a later one; this one goes on."""
+    engine = FakeEngine()
+    house = House(shared, engine)
+    engine.fail("references", ErrorCode.DOCKER_UNAVAILABLE, "an image of somebody else cannot be read")
+    await house.load()
+
+    assert {"hello:1.0": sha256(layer())} == await house.layers()
+    assert "an image of somebody else cannot be read" in caplog.text
+
+
+async def test_an_image_that_was_not_unpacked(shared: Shared) -> None:
+    """The containerd image store reports success then, and knows no layers."""
+
+    class Broken(FakeEngine):
+        async def inspect(self, reference: str) -> ImageFacts | None:
+            facts = await super().inspect(reference)
+            return ImageFacts(facts.image_id, ()) if facts and reference.startswith(INCOMING) else facts
+
+    house = House(shared, Broken())
+    error = await house.refused()
+
+    assert error.message.endswith("without the layers that it names")
+    assert _UNCHANGED == await house.layers()

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from .configuration import check_configuration
 from .contents import Contents, StoredLayer
 from .documents import Documents, field
 from .errors import ArchiveError
@@ -181,7 +182,9 @@ class ArchiveReader:
         return self._file(path).name
 
     def _diff_ids(self, config_name: str) -> tuple[str, ...]:
-        rootfs = field(self._documents.parsed(config_name), "rootfs", dict, config_name)
+        config = self._documents.parsed(config_name)
+        check_configuration(config)
+        rootfs = field(config, "rootfs", dict, config_name)
         diff_ids = _texts(field(rootfs or {}, "diff_ids", list, config_name), "diff_ids")
         if not all(_DIGEST.fullmatch(diff_id) for diff_id in diff_ids):
             raise ArchiveError(f"{config_name!r} holds a diff id that is no SHA-256")
