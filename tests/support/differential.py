@@ -20,7 +20,7 @@ from blake3 import blake3
 from docker.errors import APIError
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker_engine import DockerEngine, open_engine
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.pipeline.archive import ImageArchive
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.pipeline.engine_archive import EngineArchive
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.pipeline.references import normalized
@@ -193,7 +193,8 @@ class Differential:
             self.report.loaded[engine.host] += 1
         except DeploymentSenderError as exc:
             self.report.declined[engine.host] += 1
-            if "another image" in exc.message:  # that was noticed, and should not have come so far
+            gone = exc.code is ErrorCode.DOCKER_UNAVAILABLE
+            if gone or "another image" in exc.message:  # that was noticed, and should not have come so far
                 self.report.faults.append(f"{label}: {engine.host}: {exc.message}")
         for change in await asyncio.to_thread(engine.changes, image, loaded):
             self.report.faults.append(f"{label}: {engine.host}: {change}")
