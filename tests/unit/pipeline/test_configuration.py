@@ -45,6 +45,7 @@ def test_what_engines_write() -> None:
         ({"parent": {}}, "'parent' in the configuration is not a text"),
         ({"PARENT": 7}, "'PARENT' in the configuration is not a text"),
         ({"os": "linux", "OS": "linux"}, "the configuration spells 'OS' in two ways"),
+        ({"os": "other"}, "'os' in the configuration is 'other', and engines load images for linux"),
         ({"created": "yesterday"}, "'created' in the configuration is not a time"),
         ({"created": "2022-02-30T00:00:00Z"}, "'created' in the configuration is not a time"),
         ({"created": "2022-12-26T11:11:00"}, "'created' in the configuration is not a time"),

@@ -15,6 +15,8 @@ from .errors import ArchiveError
 
 __all__ = ["check_configuration"]
 
+# For another one Docker 20.10 breaks off the request; one for windows it refuses in its own words, and none is linux.
+_SYSTEMS = {"linux", "windows", ""}
 # Told a value that is not null and the way to it.
 _Check: TypeAlias = Callable[[Any, str], None]
 
@@ -58,6 +60,12 @@ def _time(value: Any, where: str) -> None:
         datetime.strptime(f"{parts and parts[1]}+0000", "%Y-%m-%dT%H:%M:%S%z")
     except ValueError:
         raise ArchiveError(f"{where} is not a time") from None
+
+
+def _os(value: Any, where: str) -> None:
+    _TEXT(value, where)
+    if value not in _SYSTEMS:
+        raise ArchiveError(f"{where} is {value[:40]!r}, and engines load images for linux")
 
 
 def _each(check: _Check) -> _Check:
@@ -122,7 +130,7 @@ _HISTORY = _object(
 )
 _IMAGE = _object(
     dict.fromkeys(("id", "parent", "comment", "container", "docker_version", "author", "architecture"), _TEXT)
-    | dict.fromkeys(("variant", "os", "os.version"), _TEXT)
-    | {"os.features": _TEXTS, "created": _time, "Size": _int64, "history": _each(_HISTORY)}
+    | dict.fromkeys(("variant", "os.version"), _TEXT)
+    | {"os": _os, "os.features": _TEXTS, "created": _time, "Size": _int64, "history": _each(_HISTORY)}
     | {"config": _CONTAINER, "container_config": _CONTAINER, "rootfs": _object({"type": _TEXT, "diff_ids": _TEXTS})}
 )
