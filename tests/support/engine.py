@@ -132,6 +132,22 @@ class FakeEngine:
         archive = self.images.get(reference)
         return self._built.get(reference) if archive is None else (await asyncio.to_thread(_facts, archive))[0]
 
+    async def tag(self, image_id: str, reference: str) -> None:
+        await self._called("tag")
+        for archive in list(self.images.values()):
+            if (await asyncio.to_thread(_facts, archive))[0].image_id == image_id:
+                self.images[reference] = archive
+                return
+        raise DeploymentSenderError(ErrorCode.BUILD_FAILED, f"no such image: {image_id}")
+
+    async def untag(self, reference: str) -> None:
+        await self._called("untag")
+        self.images.pop(reference, None)
+
+    async def references(self, repository: str) -> tuple[str, ...]:
+        await self._called("references")
+        return tuple(name for name in self.images if name.rpartition(":")[0] == repository)
+
     async def run(self, reference: str, name: str, labels: Mapping[str, str]) -> str:
         await self._called("run")
         if reference not in self.images:

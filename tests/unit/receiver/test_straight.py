@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.limits import PIECE_BYTES, STRAIGHT_REST_BYTES
-from support.archives import image_archive, layer
+from support.archives import image_members, written
 from support.raw_http import BOUNDARY, written_upload
 from support.receiver import Running, Start, until
 
@@ -21,7 +21,7 @@ _MARK = b"\r\n--" + BOUNDARY
 @pytest.fixture(scope="module")
 def large() -> bytes:
     """A package of five pieces and some bytes."""
-    return image_archive(layers=[layer(noise=os.urandom(5 * PIECE_BYTES + 12_345))])
+    return written({"noise": os.urandom(5 * PIECE_BYTES + 12_345)} | image_members())
 
 
 async def status_of(receiver: Running, *pieces: bytes) -> int:

@@ -202,6 +202,36 @@ class DockerEngine:
 
         return await self._run(work, self._answer_seconds)
 
+    async def tag(self, image_id: str, reference: str) -> None:
+        """Give an image a further `name:tag`, also if another image had it. BUILD_FAILED, DOCKER_UNAVAILABLE."""
+
+        def work(call: Call) -> None:
+            from .engine_images import tag_image  # noqa: PLC0415
+
+            tag_image(self._endpoint, call, image_id, reference)
+
+        await self._run(work, self._answer_seconds)
+
+    async def untag(self, reference: str) -> None:
+        """Take a `name:tag` from its image, which goes with its last name. BUILD_FAILED, DOCKER_UNAVAILABLE."""
+
+        def work(call: Call) -> None:
+            from .engine_images import untag_image  # noqa: PLC0415
+
+            untag_image(self._endpoint, call, reference)
+
+        await self._run(work, self._answer_seconds)
+
+    async def references(self, repository: str) -> tuple[str, ...]:
+        """List every `name:tag` whose name is `repository`. DOCKER_UNAVAILABLE."""
+
+        def work(call: Call) -> tuple[str, ...]:
+            from .engine_images import image_references  # noqa: PLC0415
+
+            return image_references(self._endpoint, call, repository)
+
+        return await self._run(work, self._answer_seconds)
+
     async def run(self, reference: str, name: str, labels: Mapping[str, str]) -> str:
         """Start a container with fixed safe options (engine_containers.py).
 

@@ -1,10 +1,11 @@
-"""Images in and out of an engine: `docker save`, `docker load`, `docker image inspect`."""
+"""Images in and out of an engine, and their names: `docker save`, `load`, `image inspect`, `tag`, `rmi --no-prune`."""
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any, TypeVar
 
-from docker.errors import NotFound
+from docker.errors import DockerException, NotFound
 
 from ..errors import DeploymentSenderError, ErrorCode
 from ..ports import EngineInfo, ImageFacts
@@ -15,7 +16,7 @@ from .engine_errors import translated
 from .engine_log import error_in
 from .engine_refusals import refused
 
-__all__ = ["engine_info", "export_image", "inspect_image", "load_image"]
+__all__ = ["engine_info", "export_image", "image_references", "inspect_image", "load_image", "tag_image", "untag_image"]
 
 T = TypeVar("T")
 
@@ -149,6 +150,45 @@ def inspect_image(endpoint: Endpoint, call: Call, reference: str) -> ImageFacts 
             architecture=str(answer.get("Architecture") or ""),
             variant=str(answer.get("Variant") or ""),
         )
+
+
+def tag_image(endpoint: Endpoint, call: Call, image_id: str, reference: str) -> None:
+    """Give an image a further `name:tag`, in a worker's thread.
+
+    Raises:
+        DeploymentSenderError: BUILD_FAILED, DOCKER_UNAVAILABLE.
+    """
+    task = f"The image {image_id} could not be named {reference}"
+    repository, _, tag = reference.rpartition(":")
+    with connected(endpoint, call) as client, translated(endpoint.address, task):
+        client.tag(image_id, repository, tag)
+
+
+def untag_image(endpoint: Endpoint, call: Call, reference: str) -> None:
+    """Take a `name:tag` from its image, in a worker's thread; it is fine if there is none.
+
+    Raises:
+        DeploymentSenderError: BUILD_FAILED, DOCKER_UNAVAILABLE.
+    """
+    task = f"The name {reference} could not be removed"
+    with connected(endpoint, call) as client, translated(endpoint.address, task), suppress(NotFound):
+        # Without pruning: the untagged images that it was built from are somebody's cache.
+        client.remove_image(reference, noprune=True)
+
+
+def image_references(endpoint: Endpoint, call: Call, repository: str) -> tuple[str, ...]:
+    """List every `name:tag` of a repository, in a worker's thread.
+
+    Raises:
+        DeploymentSenderError: DOCKER_UNAVAILABLE.
+    """
+    task = f"The Docker Engine at {endpoint.address} does not list its images"
+    with connected(endpoint, call) as client, translated(endpoint.address, task, ErrorCode.DOCKER_UNAVAILABLE):
+        images = client.images(filters={"reference": repository})
+        if not isinstance(images, list):
+            raise DockerException("its answer is no list of images")
+        names = [name for image in images for name in member(image, "RepoTags") or ()]
+    return tuple(name for name in names if str(name).rpartition(":")[0] == repository)
 
 
 def engine_info(endpoint: Endpoint, call: Call) -> EngineInfo:

@@ -95,6 +95,18 @@ class ImageEngine(Protocol):
         """Tell what the engine knows of an image; None if it has none of that name or id."""
         ...
 
+    async def tag(self, image_id: str, reference: str) -> None:
+        """Give an image a further `name:tag`, which leads to no other image from then on. BUILD_FAILED."""
+        ...
+
+    async def untag(self, reference: str) -> None:
+        """Take a `name:tag` from its image, which goes with its last name; fine if there is none. BUILD_FAILED."""
+        ...
+
+    async def references(self, repository: str) -> tuple[str, ...]:
+        """List every `name:tag` whose name is `repository`."""
+        ...
+
     async def run(self, reference: str, name: str, labels: Mapping[str, str]) -> str:
         """Start a container with fixed safe options, replacing one of the same name; answer its id. BUILD_FAILED."""
         ...
