@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from .runtime import ContainerRuntime
+
 __all__ = ["BuildRequest", "EngineInfo", "ImageEngine", "ImageFacts"]
 
 T = TypeVar("T")
@@ -56,6 +58,11 @@ class ImageFacts:
 class ImageEngine(Protocol):
     """A Docker Engine. DOCKER_UNAVAILABLE when it does not answer or goes away."""
 
+    @property
+    def runtime(self) -> ContainerRuntime:
+        """Its containers."""
+        ...
+
     async def info(self) -> EngineInfo:
         """Tell which engine answers."""
         ...
@@ -77,10 +84,6 @@ class ImageEngine(Protocol):
 
     async def inspect(self, reference: str) -> ImageFacts | None:
         """Tell what the engine knows of an image; None if it has none of that name or id."""
-        ...
-
-    async def run(self, reference: str, name: str, labels: Mapping[str, str]) -> str:
-        """Start a container with fixed safe options, replacing one of the same name; answer its id. BUILD_FAILED."""
         ...
 
     async def close(self) -> None:
