@@ -1,10 +1,8 @@
 """Services of the receiver in a real engine."""
 
 import asyncio
-import io
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
@@ -12,63 +10,16 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker_engine
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments import Deployment
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.settling import TOKEN_LABEL
 from support.engine import RealEngine
+from support.machine import UP, Machine
 from support.receiver import until
 from support.services import Serving, serving_from
-
-_UP = "trap 'exit 0' TERM; while :; do sleep 60 & wait $!; done"
-
-
-class Machine:
-    """The engine, images that are built in it, and what is in it of the test's services."""
-
-    def __init__(self, engine: RealEngine) -> None:
-        self.engine = engine
-        self.api = engine.api
-        self.name = engine.new_container()
-
-    def image(self, script: str = _UP, *lines: str) -> str:
-        """Build an image that runs a script; return its id."""
-        reference = self.engine.new_image()
-        body = "".join(f"{line}\n" for line in lines)
-        dockerfile = f'FROM {self.engine.base_image}\n{body}LABEL made={uuid4()}\nCMD ["sh", "-c", {_json(script)}]\n'
-        for line in self.api.build(fileobj=io.BytesIO(dockerfile.encode()), tag=reference, rm=True, decode=True):
-            assert "error" not in line, line
-        return str(self.api.inspect_image(reference)["Id"])  # type: ignore[no-untyped-call]
-
-    def containers(self) -> dict[str, str]:
-        """Return the status of each container of the test's name, by its name."""
-        found = self.api.containers(all=True, filters={"name": self.name})
-        return {one["Names"][0].removeprefix("/"): one["State"] for one in found}
-
-    def run(self, container_id: str, script: str) -> str:
-        """Run a command in a container."""
-        made = self.api.exec_create(container_id, ["sh", "-c", script])
-        return str(self.api.exec_start(made["Id"]).decode())
-
-    def volumes(self, container_id: str) -> dict[str, str]:
-        """Return the names of a container's volumes, by path."""
-        mounts = self.api.inspect_container(container_id)["Mounts"]
-        return {mount["Destination"]: mount["Name"] for mount in mounts}
-
-    def all_volumes(self) -> set[str]:
-        """Return the name of every volume of the engine."""
-        return {volume["Name"] for volume in self.api.volumes()["Volumes"] or ()}
-
-
-def _json(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 @pytest.fixture
 def machine(real_engine: RealEngine) -> Iterator[Machine]:
     """The engine; volumes that the test has left are gone after it."""
-    made = Machine(real_engine)
-    before = made.all_volumes()
-    yield made
-    for container in made.api.containers(all=True, filters={"name": made.name}):
-        made.api.remove_container(container["Id"], force=True, v=True)
-    for name in made.all_volumes() - before:
-        made.api.remove_volume(name)
+    with Machine(real_engine) as made:
+        yield made
 
 
 @pytest.fixture
@@ -82,7 +33,7 @@ async def docker_engine(real_engine: RealEngine) -> AsyncIterator[DockerEngine]:
 @pytest.fixture
 async def serving(tmp_path: Path, docker_engine: DockerEngine) -> AsyncIterator[Serving]:
     """Services over an empty store."""
-    async with serving_from(tmp_path / "store", docker_engine, start_watch_seconds=0.4) as made:
+    async with serving_from(tmp_path / "store", docker_engine, start_watch_seconds=0.2) as made:
         yield made
 
 
@@ -136,36 +87,28 @@ async def test_one_container_replaces_the_other(machine: Machine, serving: Servi
     assert () == second.warnings
 
 
-@pytest.mark.parametrize(
-    ("script", "lines", "words"),
-    [
-        ("echo no config >&2; exit 4", (), "it ended with exit code 4; the container before it goes on"),
-        ("echo done; exit 0", (), "it ended with exit code 0; what a receiver starts must stay up"),
-        (
-            _UP,
-            ("HEALTHCHECK --interval=100ms --retries=1 CMD echo no database; exit 1",),
-            "the container before it goes on\nIts health check said:\nno database",
-        ),
-    ],
-)
-async def test_a_bad_version_leaves_the_good_one_running(
-    machine: Machine, serving: Serving, script: str, lines: tuple[str, ...], words: str
-) -> None:
+async def test_a_bad_version_leaves_the_good_one_running(machine: Machine, serving: Serving) -> None:
     """Whether it crashes, ends well or is unhealthy; the message says what it was."""
     good = await serving.deploy(machine.name, await asyncio.to_thread(machine.image), "1.0")
-    bad = await serving.deploy(machine.name, await asyncio.to_thread(machine.image, script, *lines), "2.0")
-
-    assert ("failed", "BUILD_FAILED") == (bad.status, bad.error_code)
-    assert words in str(bad.error_message)
-    assert {machine.name: "running"} == machine.containers()
-    assert _container(good) == machine.api.inspect_container(machine.name)["Id"]
+    unhealthy = "HEALTHCHECK --interval=100ms --retries=1 CMD echo no database; exit 1"
+    kept = "the container before it goes on"
+    for image, words in (
+        (("echo no config >&2; exit 4",), f"it ended with exit code 4; {kept}\nThe end of its log:\nno config"),
+        (("echo done; exit 0",), "it ended with exit code 0; what a receiver starts must stay up"),
+        ((UP, unhealthy), f"unhealthy by its own health check; {kept}\nIts health check said:\nno database"),
+    ):
+        bad = await serving.deploy(machine.name, await asyncio.to_thread(machine.image, *image), "2.0")
+        assert ("failed", "BUILD_FAILED") == (bad.status, bad.error_code)
+        assert words in str(bad.error_message)
+        assert {machine.name: "running"} == machine.containers()
+        assert _container(good) == machine.api.inspect_container(machine.name)["Id"]
 
 
 async def test_a_healthy_container_need_not_stay_up_any_longer(
     machine: Machine, tmp_path: Path, docker_engine: DockerEngine
 ) -> None:
     """Its own health check is the better proof."""
-    image_id = await asyncio.to_thread(machine.image, _UP, "HEALTHCHECK --interval=100ms CMD true")
+    image_id = await asyncio.to_thread(machine.image, UP, "HEALTHCHECK --interval=100ms CMD true")
     async with serving_from(tmp_path / "store", docker_engine, start_watch_seconds=3600) as serving:
         # With so long a watch it would look once an hour, but for the setting's upper bound.
         deployment = await serving.deploy(machine.name, image_id)
@@ -178,7 +121,7 @@ async def test_data_in_a_volume_outlives_the_container(machine: Machine, serving
     before = machine.all_volumes()
     containers = []
     for number in range(3):
-        image_id = await asyncio.to_thread(machine.image, _UP, "VOLUME /data")
+        image_id = await asyncio.to_thread(machine.image, UP, "VOLUME /data")
         containers.append(_container(await serving.deploy(machine.name, image_id, str(number))))
         machine.run(containers[-1], f"echo version {number} >>/data/log")
 
@@ -188,8 +131,8 @@ async def test_data_in_a_volume_outlives_the_container(machine: Machine, serving
 
 async def test_a_volume_that_is_no_longer_asked_for_is_kept_and_told(machine: Machine, serving: Serving) -> None:
     """It comes back with an image that asks for it again."""
-    with_data = await asyncio.to_thread(machine.image, _UP, "VOLUME /data")
-    elsewhere = await asyncio.to_thread(machine.image, _UP, "VOLUME /var/data")
+    with_data = await asyncio.to_thread(machine.image, UP, "VOLUME /data")
+    elsewhere = await asyncio.to_thread(machine.image, UP, "VOLUME /var/data")
     first = await serving.deploy(machine.name, with_data, "1.0")
     machine.run(_container(first), "echo precious >/data/file")
     volume = machine.volumes(_container(first))["/data"]
@@ -204,7 +147,7 @@ async def test_a_volume_that_is_no_longer_asked_for_is_kept_and_told(machine: Ma
 
 async def test_a_version_that_fails_leaves_no_volume_and_takes_none(machine: Machine, serving: Serving) -> None:
     """The old container is stopped while the new one has its data, and started again."""
-    good = await serving.deploy(machine.name, await asyncio.to_thread(machine.image, _UP, "VOLUME /data"), "1.0")
+    good = await serving.deploy(machine.name, await asyncio.to_thread(machine.image, UP, "VOLUME /data"), "1.0")
     machine.run(_container(good), "echo precious >/data/file")
     before = machine.all_volumes()
     broken = await asyncio.to_thread(machine.image, "cat /data/file; exit 1", "VOLUME /data", "VOLUME /more")
@@ -218,7 +161,7 @@ async def test_a_version_that_fails_leaves_no_volume_and_takes_none(machine: Mac
 async def test_an_image_that_claims_to_be_ours_makes_nothing_ours(machine: Machine, serving: Serving) -> None:
     """Labels are the image's word; the container of somebody else stays as it is."""
     labels = ["LABEL omninode.deployment.managed=true", f"LABEL {TOKEN_LABEL}=x", "LABEL omninode.deployment.id=x"]
-    image_id = await asyncio.to_thread(machine.image, _UP, *labels)
+    image_id = await asyncio.to_thread(machine.image, UP, *labels)
     foreign = machine.api.create_container(image_id, name=machine.name)["Id"]
     machine.api.start(foreign)
     failed = await serving.deploy(machine.name, image_id)
@@ -283,9 +226,10 @@ async def test_a_container_that_is_killed_for_memory_is_told_with_its_limit(
     async with serving_from(tmp_path / "store", docker_engine, **limits) as serving:
         failed = await serving.deploy(machine.name, image_id)
 
-    assert (5, True) == (failed.exit_code, failed.oom_killed)
+    # Which of its processes the kernel kills is the kernel's choice.
+    assert (True, True) == (failed.exit_code in {5, 137}, failed.oom_killed)
     assert (
-        "it ended with exit code 5, after a process of it was killed for memory: its limit is 20 MB"
+        f"it ended with exit code {failed.exit_code}, after a process of it was killed for memory: its limit is 20 MB"
         " (container_memory_mb, DEPLOYMENT_RECEIVER_CONTAINER_MEMORY_MB)" in str(failed.error_message)
     )
 
@@ -331,7 +275,7 @@ async def test_cancelling_a_start_leaves_what_was_there(
     machine: Machine, tmp_path: Path, docker_engine: DockerEngine
 ) -> None:
     """The new container goes, the old one goes on."""
-    first, second = [await asyncio.to_thread(machine.image, _UP, "VOLUME /data") for _ in range(2)]
+    first, second = [await asyncio.to_thread(machine.image, UP, "VOLUME /data") for _ in range(2)]
     async with serving_from(tmp_path / "store", docker_engine) as serving:
         old = await serving.deploy(machine.name, first, "1.0")
     async with serving_from(tmp_path / "store", docker_engine, start_watch_seconds=60) as serving:
@@ -347,7 +291,7 @@ async def test_cancelling_a_start_leaves_what_was_there(
 
 async def test_a_command_that_is_not_there_is_an_error(machine: Machine, serving: Serving) -> None:
     """And leaves no container."""
-    image_id = await asyncio.to_thread(machine.image, _UP, 'ENTRYPOINT ["/not/there"]')
+    image_id = await asyncio.to_thread(machine.image, UP, 'ENTRYPOINT ["/not/there"]')
     failed = await serving.deploy(machine.name, image_id)
 
     assert "/not/there" in str(failed.error_message)

@@ -252,6 +252,7 @@ def _root_filesystem() -> bytes:
         tar.add(busybox, "bin/busybox")
         for applet in (
             "cat",
+            "chown",
             "dd",
             "echo",
             "false",
@@ -261,7 +262,9 @@ def _root_filesystem() -> bytes:
             "printf",
             "sh",
             "sleep",
+            "tail",
             "test",
+            "touch",
             "true",
             "yes",
         ):

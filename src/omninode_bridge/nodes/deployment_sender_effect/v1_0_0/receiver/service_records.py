@@ -64,11 +64,6 @@ class ServiceRecord(BaseModel):
     volumes: dict[str, str] = {}
 
     @property
-    def settled(self) -> bool:
-        """Whether nothing is left to be put in order."""
-        return self.next is None and self.previous is None
-
-    @property
     def container_ids(self) -> set[str]:
         """Every container that is known to be this receiver's."""
         return {one.container_id for one in (self.current, self.next, self.previous) if one and one.container_id}

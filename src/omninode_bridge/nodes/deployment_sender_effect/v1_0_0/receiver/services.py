@@ -16,7 +16,7 @@ from .service_records import ServiceRecord, ServiceRecords, Start
 from .settling import TOKEN_LABEL, Settling
 from .shared import Shared
 
-__all__ = ["LABEL_PREFIX", "Services", "container_name"]
+__all__ = ["LABEL_PREFIX", "Services"]
 
 _log = logging.getLogger(__name__)
 
@@ -35,13 +35,14 @@ class Services:
 
     Attributes:
         records: Of each service.
+        limits: Of each container.
     """
 
     def __init__(self, shared: Shared) -> None:
         self.records = ServiceRecords(shared.settings.store, shared.workers)
         self._settings = shared.settings
         self._deployments = shared.deployments
-        self._limits = _limits(shared.settings)
+        self.limits = _limits(shared.settings)
         self._proving = Proving(shared.settings)
         self._settling = Settling(self.records, shared.settings)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -82,11 +83,20 @@ class Services:
                 await self._note(deployment, current, await self._tidied(runtime, name, warnings))
             return current.container_id
 
+    async def runs(self, engine: ImageEngine, deployment: Deployment) -> bool | None:
+        """Return whether the container that was started for a deployment runs; None if it is gone.
+
+        Raises:
+            DeploymentSenderError: What the engine raises.
+        """
+        facts = None if deployment.container_id is None else await engine.runtime.inspect(deployment.container_id)
+        return None if facts is None else facts.running
+
     def _serves(self, start: Start | None, facts: ContainerFacts, deployment: Deployment, image_id: str) -> bool:
         return (
             start is not None
             and (start.deployment_id, start.image_id) == (deployment.deployment_id, image_id)
-            and start.limits == repr(self._limits)
+            and start.limits == repr(self.limits)
             and facts.running
             and facts.restart_count == 0
             and facts.health != "unhealthy"
@@ -111,11 +121,11 @@ class Services:
             deployment_id=deployment.deployment_id,
             image_id=image_id,
             name=new_name,
-            limits=repr(self._limits),
+            limits=repr(self.limits),
             stops_current=stops,
         )
         record = await self.records.write(record.model_copy(update={"next": start}))
-        spec = ContainerSpec(image_id, new_name, self._labels(deployment, start.token), self._limits, volumes)
+        spec = ContainerSpec(image_id, new_name, self._labels(deployment, start.token), self.limits, volumes)
         start = start.model_copy(update={"container_id": await runtime.create(spec)})
         record = await self.records.write(record.model_copy(update={"next": start}))
         assert start.container_id is not None  # noqa: S101 - the engine has answered
