@@ -12,7 +12,7 @@ import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker_engine import DockerEngine, open_engine
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import BuildRequest
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import BuildRequest, ContainerLimits, ContainerSpec
 from support.engine import RealEngine
 from support.processes import children
 from support.ssh_server import SshServer, ssh_server
@@ -72,11 +72,13 @@ async def test_every_call_works(
     gone = await engine.inspect(reference)
     await engine.load(iter(archive))
     facts = await engine.inspect(reference)
-    container = await engine.run(reference, name, {})
+    assert facts is not None
+    limits = ContainerLimits(memory_bytes=64_000_000, cpus=None, pids=64, log_file_bytes=1_000_000, log_files=1)
+    container = await engine.runtime.create(ContainerSpec(facts.image_id, name, {}, limits))
+    await engine.runtime.start(container)
 
     assert any(line.startswith("Successfully built") for line in lines)
     assert (expected, None) == (_digest(iter(archive)), gone)
-    assert facts is not None
     assert image_id == facts.image_id
     assert container == (await asyncio.to_thread(real_engine.api.inspect_container, name))["Id"]
     jumped = f"on 127.0.0.1 port {ssh_server.ports['jump']}"

@@ -11,7 +11,7 @@ import os
 import tarfile
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,6 +23,7 @@ from docker.errors import APIError, DockerException, NotFound
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import BuildRequest, EngineInfo, ImageFacts
 from support.archives import image_archive
+from support.runtime import FakeRuntime
 
 __all__ = ["FakeEngine", "RealEngine", "base_image", "real_engine"]
 
@@ -66,7 +67,7 @@ class FakeEngine:
     Attributes:
         images: Archives by `name:tag`; put some there, or find what was built and loaded.
         requests: What was built.
-        containers: What was run: the image and the labels, by the container's name.
+        runtime: Its containers; creating one is the call `run`.
         cut_after_bytes: Where exports break off with DOCKER_UNAVAILABLE, if not None.
         hold: Clear it, and every call waits there until it is set.
         calls: The name of each method that was called.
@@ -81,7 +82,7 @@ class FakeEngine:
     ) -> None:
         self.images: dict[str, bytes] = {}
         self.requests: list[BuildRequest] = []
-        self.containers: dict[str, tuple[str, dict[str, str]]] = {}
+        self.runtime = FakeRuntime(before=self._before, after=self._after)
         self.cut_after_bytes: int | None = None
         self.hold = asyncio.Event()
         self.hold.set()
@@ -148,15 +149,21 @@ class FakeEngine:
         await self._called("references")
         return tuple(name for name in self.images if name.rpartition(":")[0] == repository)
 
-    async def run(self, reference: str, name: str, labels: Mapping[str, str]) -> str:
-        await self._called("run")
-        if reference not in self.images:
-            raise DeploymentSenderError(ErrorCode.BUILD_FAILED, f"no such image: {reference}")
-        self.containers[name] = (reference, dict(labels))
-        return hashlib.sha256(name.encode()).hexdigest()
+    @property
+    def containers(self) -> dict[str, tuple[str, dict[str, str]]]:
+        """What was run: the image's id and the labels, by the container's name."""
+        specs = [one.spec for one in self.runtime.containers.values()]
+        return {spec.name: (spec.image_id, dict(spec.labels)) for spec in specs if spec is not None}
 
     async def close(self) -> None:
         self.calls.append("close")
+
+    async def _before(self, method: str) -> None:
+        if method == "create":
+            await self._called("run")
+
+    async def _after(self, method: str) -> None:
+        pass
 
     async def _called(self, method: str) -> None:
         self.calls.append(method)
@@ -271,6 +278,7 @@ def _root_filesystem() -> bytes:
         tar.add(busybox, "bin/busybox")
         for applet in (
             "cat",
+            "chown",
             "dd",
             "echo",
             "false",
@@ -280,7 +288,9 @@ def _root_filesystem() -> bytes:
             "printf",
             "sh",
             "sleep",
+            "tail",
             "test",
+            "touch",
             "true",
             "yes",
         ):

@@ -22,7 +22,6 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.upload impor
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments import Deployment, Deployments
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.images import ImageLoader
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.packages import Packages
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.services import container_name
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.shared import Shared
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.workers import Workers
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.settings import ReceiverSettings
@@ -85,7 +84,8 @@ def make(tmp_path: Path, workers: Workers) -> Make:
 
         deployments = Deployments(tmp_path, workers)
         await deployments.open()
-        shared = Shared(await asyncio.to_thread(ReceiverSettings, store=tmp_path, **settings), workers, deployments)
+        made = {"store": tmp_path, "start_watch_seconds": 0.01} | settings
+        shared = Shared(await asyncio.to_thread(ReceiverSettings, **made), workers, deployments)
         loader = ImageLoader(shared, Packages(shared), open_engine, patience_seconds=(0.01, 0.01))
         yield Loading(loader, shared, used)
         await loader.close()
@@ -110,8 +110,12 @@ async def test_a_container_is_started_where_that_is_wanted(make: Make) -> None:
         state = await loading.ended(image_archive(), will_run=True)
     assert state.status == "running"
     assert state.container_id is not None
-    labels = {"omninode.deployment.id": state.deployment_id, "omninode.deployment.package": state.package_id}
-    assert loading.engine.containers == {"hello": ("hello:1.0", labels)}
+    image_id, labels = loading.engine.containers["hello"]
+    assert image_id == state.image_id
+    assert (state.deployment_id, state.package_id) == (
+        labels["omninode.deployment.id"],
+        labels["omninode.deployment.package"],
+    )
 
 
 async def test_an_archive_that_may_not_be_loaded_never_meets_the_engine(make: Make) -> None:
@@ -289,24 +293,9 @@ async def test_an_engine_that_could_not_be_opened_is_opened_again(tmp_path: Path
 
     deployments = Deployments(tmp_path, workers)
     await deployments.open()
-    shared = Shared(await asyncio.to_thread(ReceiverSettings), workers, deployments)
+    settings = await asyncio.to_thread(ReceiverSettings, store=tmp_path, start_watch_seconds=0.01)
+    shared = Shared(settings, workers, deployments)
     loading = Loading(ImageLoader(shared, Packages(shared), open_engine, patience_seconds=(0.01,)), shared, engine)
     assert (await loading.ended(image_archive(), will_run=True)).status == "running"
     await loading.loader.close()
     assert opened == 2
-
-
-@pytest.mark.parametrize(
-    ("image", "container"),
-    [
-        ("hello", "hello"),
-        ("a.b_c-d", "a.b_c-d"),
-        ("team/hello", "team-hello-12fea21ecba9"),
-        ("localhost:5000/hello", "localhost-5000-hello-0e8946b486dc"),
-        ("a", "a-ca978112ca1b"),
-        ("[::1]:5000/a", "1--5000-a-e1ee19a6ade6"),
-    ],
-)
-def test_a_container_is_named_after_its_image(image: str, container: str) -> None:
-    """In a name that Docker takes and that no other image's container gets."""
-    assert container_name(image) == container

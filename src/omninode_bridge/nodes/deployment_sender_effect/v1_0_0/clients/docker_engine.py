@@ -4,14 +4,14 @@ Nothing of docker-py is imported before the first call, and then in a worker's t
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TypedDict, TypeVar, Unpack
 
 from ..errors import DeploymentSenderError, ErrorCode
 from ..ports import BuildRequest, EngineInfo, ImageFacts
+from .docker_runtime import DockerRuntime
 from .engine_call import Call, Workers
 from .engine_endpoint import Endpoint
 from .engine_pump import LinePump
@@ -69,13 +69,16 @@ class DockerEngine:
         config_path: Folder of the docker command's `config.json`, with credentials for registries and with proxies;
             `~/.docker` if None.
         connect_timeout_seconds: For a connection and its first answer.
-        answer_timeout_seconds: For `info`, `inspect` and `run`.
+        answer_timeout_seconds: For `info`, `inspect` and each call about containers.
         build_timeout_seconds: For a whole build.
         export_silence_timeout_seconds: How long an export may say nothing: `docker save` of 1.5 GB was silent for 10 s
             before its first byte (Docker 20.10).
         load_timeout_seconds: For a whole load.
         helper_timeout_seconds: For a credential helper of the docker command to answer. One may have to ask somebody
             for a token, which takes some seconds; one that asks a person must not hold a build for ever.
+
+    Attributes:
+        runtime: Its containers.
     """
 
     def __init__(  # noqa: PLR0913 - one for each thing that can be too slow, by keyword only
@@ -100,6 +103,7 @@ class DockerEngine:
         self._silence_seconds = export_silence_timeout_seconds
         self._load_seconds = load_timeout_seconds
         self._workers = Workers()
+        self.runtime = DockerRuntime(self._endpoint, self._run, answer_timeout_seconds)
 
     async def ping(self) -> None:
         """See that the engine answers. DOCKER_UNAVAILABLE."""
@@ -232,48 +236,9 @@ class DockerEngine:
 
         return await self._run(work, self._answer_seconds)
 
-    async def run(self, reference: str, name: str, labels: Mapping[str, str]) -> str:
-        """Start a container with fixed safe options (engine_containers.py).
-
-        One of the same name that this engine has started before is replaced as soon as the new one has stayed up for
-        a second; when that fails, or is broken off, the old one goes on.
-
-        Args:
-            reference: The image.
-            name: The container's.
-            labels: Added to it.
-
-        Returns:
-            The engine's id of the container.
-
-        Raises:
-            DeploymentSenderError: BUILD_FAILED, also when the name is taken by a container that is not ours;
-                DOCKER_UNAVAILABLE.
-        """
-
-        def work(call: Call) -> str:
-            from .engine_containers import run_container  # noqa: PLC0415
-
-            return run_container(self._endpoint, call, reference, name, labels)
-
-        try:
-            return await self._run(work, self._answer_seconds)
-        except (asyncio.CancelledError, DeploymentSenderError):
-            await self._settle(name)
-            raise
-
     async def close(self) -> None:
         """Break off what runs, close every connection and end every thread; twice is safe."""
         await self._workers.close()
-
-    async def _settle(self, name: str) -> None:
-        def work(call: Call) -> None:
-            from .engine_containers import settle_container  # noqa: PLC0415
-
-            settle_container(self._endpoint, call, name)
-
-        with suppress(DeploymentSenderError):  # the first error tells more; the next start of that name settles it
-            await self._run(work, self._endpoint.connect_timeout_seconds)
 
     async def _run(
         self,

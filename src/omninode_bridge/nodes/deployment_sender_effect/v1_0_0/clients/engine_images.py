@@ -160,7 +160,7 @@ def tag_image(endpoint: Endpoint, call: Call, image_id: str, reference: str) -> 
     """
     task = f"The image {image_id} could not be named {reference}"
     repository, _, tag = reference.rpartition(":")
-    with connected(endpoint, call) as client, translated(endpoint.address, task):
+    with connected(endpoint, call) as client, translated(endpoint.engine, task):
         client.tag(image_id, repository, tag)
 
 
@@ -171,7 +171,7 @@ def untag_image(endpoint: Endpoint, call: Call, reference: str) -> None:
         DeploymentSenderError: BUILD_FAILED, DOCKER_UNAVAILABLE.
     """
     task = f"The name {reference} could not be removed"
-    with connected(endpoint, call) as client, translated(endpoint.address, task), suppress(NotFound):
+    with connected(endpoint, call) as client, translated(endpoint.engine, task), suppress(NotFound):
         # Without pruning: the untagged images that it was built from are somebody's cache.
         client.remove_image(reference, noprune=True)
 
@@ -182,8 +182,8 @@ def image_references(endpoint: Endpoint, call: Call, repository: str) -> tuple[s
     Raises:
         DeploymentSenderError: DOCKER_UNAVAILABLE.
     """
-    task = f"The Docker Engine at {endpoint.address} does not list its images"
-    with connected(endpoint, call) as client, translated(endpoint.address, task, ErrorCode.DOCKER_UNAVAILABLE):
+    task = f"The {endpoint.engine} does not list its images"
+    with connected(endpoint, call) as client, translated(endpoint.engine, task, ErrorCode.DOCKER_UNAVAILABLE):
         images = client.images(filters={"reference": repository})
         if not isinstance(images, list):
             raise DockerException("its answer is no list of images")

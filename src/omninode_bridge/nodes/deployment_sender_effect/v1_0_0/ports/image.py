@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from ..models.platform import Platform
+from .runtime import ContainerRuntime
 
 __all__ = ["BuildRequest", "EngineInfo", "ImageEngine", "ImageFacts"]
 
@@ -72,6 +73,11 @@ class ImageFacts:
 class ImageEngine(Protocol):
     """A Docker Engine. DOCKER_UNAVAILABLE when it does not answer or goes away."""
 
+    @property
+    def runtime(self) -> ContainerRuntime:
+        """Its containers."""
+        ...
+
     async def info(self) -> EngineInfo:
         """Tell which engine answers."""
         ...
@@ -105,10 +111,6 @@ class ImageEngine(Protocol):
 
     async def references(self, repository: str) -> tuple[str, ...]:
         """List every `name:tag` whose name is `repository`."""
-        ...
-
-    async def run(self, reference: str, name: str, labels: Mapping[str, str]) -> str:
-        """Start a container with fixed safe options, replacing one of the same name; answer its id. BUILD_FAILED."""
         ...
 
     async def close(self) -> None:

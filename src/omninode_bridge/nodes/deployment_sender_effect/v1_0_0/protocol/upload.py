@@ -68,6 +68,12 @@ class StateBody(BaseModel):
         will_run: Whether this receiver starts the container after loading.
         platform: What the sender says that the image is for.
         container_id: The started container.
+        container_status: What its engine says of it: `running`, `restarting`, `exited`, `paused`, `dead` or `removed`.
+        exit_code: Of its process, when it ended last.
+        oom_killed: Whether a process of it was killed for memory when it ended last.
+        restart_count: How often the engine has started it again.
+        health: By its own health check: `starting`, `healthy` or `unhealthy`.
+        warnings: What a person should know of a start that went well.
         received_at: When the package was verified and stored, RFC 3339 in UTC.
     """
 
@@ -84,6 +90,12 @@ class StateBody(BaseModel):
     platform: str | None = None
     image_id: str | None = None
     container_id: str | None = None
+    container_status: str | None = None
+    exit_code: int | None = None
+    oom_killed: bool | None = None
+    restart_count: int | None = None
+    health: str | None = None
+    warnings: tuple[str, ...] = ()
     correlation_id: str | None = None
     received_at: str | None = None
     updated_at: str | None = None

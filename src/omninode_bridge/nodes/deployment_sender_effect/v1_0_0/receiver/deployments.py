@@ -40,6 +40,7 @@ class Deployment(BaseModel):
         announced_image_id: The config digest that the sender named.
         platform: What the sender says that the image is for.
         image_id: The engine's own id of the loaded image.
+        container_status: What the receiver has seen of the container, with the next four fields (protocol/upload.py).
         received_at: RFC 3339, UTC, with microseconds, so that texts sort as times; `updated_at` too.
     """
 
@@ -61,6 +62,12 @@ class Deployment(BaseModel):
     status: DeploymentStatus = "received"
     image_id: str | None = None
     container_id: str | None = None
+    container_status: str | None = None
+    exit_code: int | None = None
+    oom_killed: bool | None = None
+    restart_count: int | None = None
+    health: str | None = None
+    warnings: tuple[str, ...] = ()
     error_code: str | None = None
     error_message: str | None = None
 
@@ -139,7 +146,7 @@ class Deployments:
         await self._workers.run(staged.commit, {_DOCUMENT: deployment.model_dump_json().encode()})
         self._remember(deployment)
 
-    async def change(self, deployment_id: str, **changes: str | None) -> Deployment:
+    async def change(self, deployment_id: str, **changes: object) -> Deployment:
         """Change a deployment; if the disk refuses, the change is kept in memory and with the next one."""
         deployment = self._by_id[deployment_id].model_copy(update={**changes, "updated_at": _now()})
         self._remember(deployment)

@@ -11,6 +11,11 @@ from .base import BYTES_PER_GB, AbsolutePath, Seconds, Settings, Several, Signin
 
 __all__ = ["ReceiverSettings"]
 
+# github.com/moby/moby, daemon/daemon_unix.go: linuxMinMemory is 6 MiB, and the least share of a CPU 0.01.
+_ENGINE_MIN_MEMORY_MB = 6.3
+_ENGINE_MIN_CPUS = 0.01
+_MIN_LOG_MB = 0.01
+
 
 class ReceiverSettings(Settings):
     """The reference receiver's settings.
@@ -27,6 +32,15 @@ class ReceiverSettings(Settings):
             is checked against that.
         store: Folder for packages and deployments.
         run: Start the container of each deployment.
+        container_memory_mb: Limit on a container's memory, and none of it is swap.
+        container_cpus: Limit on a container's cores, such as 0.5; all of them if not given.
+        container_pids: Limit on a container's processes and threads.
+        container_log_max_mb: Limit on one log file of a container.
+        container_log_files: How many of them are kept.
+        container_stop_seconds: For a container to end when it is asked to, before it is killed.
+        start_watch_seconds: How long a new container must stay up before it replaces the old one.
+        health_timeout_seconds: How long a new container's own health check may take at most.
+        watch_interval_seconds: How often the receiver looks at what really runs.
         signing_keys: Accepted keys, each `ID:SECRET`, in the environment separated by commas or blanks.
         max_package_size_gb: Limit on a package, and on what it unpacks to ten times that.
         max_concurrent_uploads: Further ones are asked to come again (429).
@@ -52,6 +66,15 @@ class ReceiverSettings(Settings):
     public_url: ReceiverUrl | None = None
     store: AbsolutePath = Path("~/.local/share/deployment-receiver")
     run: bool = False
+    container_memory_mb: float = Field(default=512, ge=_ENGINE_MIN_MEMORY_MB, allow_inf_nan=False)
+    container_cpus: float | None = Field(default=None, ge=_ENGINE_MIN_CPUS, allow_inf_nan=False)
+    container_pids: int = Field(default=512, ge=1)
+    container_log_max_mb: float = Field(default=10, ge=_MIN_LOG_MB, allow_inf_nan=False)
+    container_log_files: int = Field(default=3, ge=1)
+    container_stop_seconds: Seconds = 10
+    start_watch_seconds: Seconds = 10
+    health_timeout_seconds: Seconds = 300
+    watch_interval_seconds: Seconds = 5
     signing_keys: Annotated[tuple[SigningKey, ...], Several] = ()
     max_package_size_gb: float = Field(default=5, gt=0, allow_inf_nan=False)
     max_concurrent_uploads: int = Field(default=16, ge=1)
