@@ -59,10 +59,12 @@ class FakeEngine:
     Attributes:
         images: Archives by `name:tag`; put some there, or find what was built and loaded.
         requests: What was built.
-        containers: What was run: the image and the labels, by the container's name.
+        containers: What was run: the image's id and the labels, by the container's name.
+        container_ids: The id of each of them, by its name.
+        stopped: The ids of containers that are there, but do not run.
         cut_after_bytes: Where exports break off with DOCKER_UNAVAILABLE, if not None.
-        hold: Clear it, and every call waits there until it is set.
-        calls: The name of each method that was called.
+        hold: Clear it, and every call that is noted in `calls` waits there until it is set.
+        calls: The name of each method that was called, but for the questions `ping` and `container_runs`.
     """
 
     def __init__(
@@ -75,6 +77,8 @@ class FakeEngine:
         self.images: dict[str, bytes] = {}
         self.requests: list[BuildRequest] = []
         self.containers: dict[str, tuple[str, dict[str, str]]] = {}
+        self.container_ids: dict[str, str] = {}
+        self.stopped: set[str] = set()
         self.cut_after_bytes: int | None = None
         self.hold = asyncio.Event()
         self.hold.set()
@@ -82,15 +86,25 @@ class FakeEngine:
         self._lines = lines
         self._archive = archive
         self._chunk_bytes = chunk_bytes
+        self._ever_loaded: list[bytes] = []  # an image that has lost its name is still there under its id
         self._failures: dict[str, list[DeploymentSenderError]] = {}
 
     def fail(self, method: str, code: ErrorCode, message: str = "as the test wants it", times: int = 1) -> None:
         """Make the next calls of a method fail."""
         self._failures.setdefault(method, []).extend(DeploymentSenderError(code, message) for _ in range(times))
 
+    async def ping(self) -> None:
+        await self._called("ping", noted=False)
+
     async def info(self) -> EngineInfo:
         await self._called("info")
-        return EngineInfo(version="0.0.0-fake", storage_driver="memory", data_folder="/nowhere")
+        return EngineInfo(
+            version="0.0.0-fake",
+            storage_driver="memory",
+            data_folder="/nowhere",
+            os="linux",
+            architecture="amd64",
+        )
 
     async def build(self, request: BuildRequest, on_line: Callable[[str], None]) -> str:
         self.requests.append(request)
@@ -116,6 +130,7 @@ class FakeEngine:
         except (tarfile.TarError, KeyError, ValueError) as exc:
             raise DeploymentSenderError(ErrorCode.BUILD_FAILED, f"The image could not be loaded: {exc}") from exc
         self.images |= dict.fromkeys(names, archive)
+        self._ever_loaded.append(archive)
 
     async def inspect(self, reference: str) -> ImageFacts | None:
         await self._called("inspect")
@@ -124,17 +139,24 @@ class FakeEngine:
 
     async def run(self, reference: str, name: str, labels: Mapping[str, str]) -> str:
         await self._called("run")
-        if reference not in self.images:
+        ids = {(await asyncio.to_thread(_facts, archive))[0].image_id for archive in self._ever_loaded}
+        if reference not in self.images and reference not in ids:
             raise DeploymentSenderError(ErrorCode.BUILD_FAILED, f"no such image: {reference}")
         self.containers[name] = (reference, dict(labels))
-        return hashlib.sha256(name.encode()).hexdigest()
+        self.container_ids[name] = hashlib.sha256(uuid.uuid4().bytes).hexdigest()
+        return self.container_ids[name]
+
+    async def container_runs(self, container_id: str) -> bool | None:
+        await self._called("container_runs", noted=False)
+        return container_id not in self.stopped if container_id in self.container_ids.values() else None
 
     async def close(self) -> None:
         self.calls.append("close")
 
-    async def _called(self, method: str) -> None:
-        self.calls.append(method)
-        await self.hold.wait()
+    async def _called(self, method: str, *, noted: bool = True) -> None:
+        if noted:
+            self.calls.append(method)
+            await self.hold.wait()
         if failures := self._failures.get(method):
             raise failures.pop(0)
 

@@ -225,21 +225,6 @@ async def test_a_package_that_the_disk_has_damaged_is_kept_anew_when_it_arrives_
         assert (again.status_code, again.json()["deployment_id"]) == (200, anew.json()["deployment_id"])
 
 
-async def test_an_older_package_is_loaded_again_when_it_arrives_again(start: Start, package: bytes) -> None:
-    """That is how one goes back to it."""
-    package_id = str(uuid4())
-    newer = image_archive("legacy")
-    async with start() as receiver:
-        first = (await receiver.upload(package, package_id=package_id)).json()
-        await receiver.finished(first["deployment_id"])
-        await receiver.finished((await receiver.upload(newer)).json()["deployment_id"])
-        assert receiver.engine.images["hello:1.0"] == newer
-        again = await receiver.upload(package, package_id=package_id)
-        assert (again.status_code, again.json()["status"]) == (200, "received")
-        await receiver.finished(first["deployment_id"])
-        assert receiver.engine.images["hello:1.0"] == package
-
-
 async def test_two_uploads_of_one_package_at_once_are_one_deployment(start: Start, package: bytes) -> None:
     """Whichever is first; the other hears the same."""
     package_id = str(uuid4())

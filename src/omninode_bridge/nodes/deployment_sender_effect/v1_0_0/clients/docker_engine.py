@@ -222,6 +222,16 @@ class DockerEngine:
             await self._settle(name)
             raise
 
+    async def container_runs(self, container_id: str) -> bool | None:
+        """Return whether a container runs; None if there is none of that id. DOCKER_UNAVAILABLE."""
+
+        def work(call: Call) -> bool | None:
+            from .engine_containers import container_runs  # noqa: PLC0415
+
+            return container_runs(self._endpoint, call, container_id)
+
+        return await self._run(work, self._answer_seconds)
+
     async def close(self) -> None:
         """Break off what runs, close every connection and end every thread; twice is safe."""
         await self._workers.close()

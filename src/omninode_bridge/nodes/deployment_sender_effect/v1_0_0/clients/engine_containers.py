@@ -13,7 +13,7 @@ from .engine_endpoint import Endpoint
 from .engine_errors import translated
 from .engine_scrub import LINE_BREAK, plain
 
-__all__ = ["OURS", "run_container", "settle_container"]
+__all__ = ["OURS", "container_runs", "run_container", "settle_container"]
 
 # Marks what we may stop and remove.
 OURS = "omninode.deployment.managed"
@@ -88,6 +88,20 @@ def settle_container(endpoint: Endpoint, call: Call, name: str) -> None:
     """
     with connected(endpoint, call) as client, translated(endpoint.address, f"The container {name} could not be undone"):
         _settle(client, name)
+
+
+def container_runs(endpoint: Endpoint, call: Call, container_id: str) -> bool | None:
+    """Return whether a container runs, in a worker's thread; None if there is none of that id.
+
+    Raises:
+        DeploymentSenderError: DOCKER_UNAVAILABLE.
+    """
+    task = f"The Docker Engine at {endpoint.address} does not describe the container {container_id}"
+    with connected(endpoint, call) as client, translated(endpoint.address, task, ErrorCode.DOCKER_UNAVAILABLE):
+        try:
+            return bool(member(client.inspect_container(container_id), "State").get("Running"))
+        except NotFound:
+            return None
 
 
 def _next(name: str) -> str:

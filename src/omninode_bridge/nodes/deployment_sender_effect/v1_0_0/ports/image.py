@@ -33,11 +33,24 @@ class BuildRequest:
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """The engine that answers: its version, image store driver and data folder, as `docker info` tells."""
+    """The engine that answers: its version, image store driver and data folder, as `docker info` tells.
+
+    Attributes:
+        name: What answers: `Docker Engine` or `Podman Engine`.
+        image_store: The plug-in of containerd that keeps the images; empty where the storage driver does.
+        os: What its images are for, as OCI images name it: `linux`; empty where it does not say, as the next one.
+        architecture: As OCI images name it: `amd64`, `arm64`, `arm`, ...
+        variant: Of the architecture: `v7`, ...; None where there is none.
+    """
 
     version: str
     storage_driver: str
     data_folder: str
+    name: str = "Docker Engine"
+    image_store: str = ""
+    os: str = ""
+    architecture: str = ""
+    variant: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +68,10 @@ class ImageFacts:
 
 class ImageEngine(Protocol):
     """A Docker Engine. DOCKER_UNAVAILABLE when it does not answer or goes away."""
+
+    async def ping(self) -> None:
+        """See that it answers."""
+        ...
 
     async def info(self) -> EngineInfo:
         """Tell which engine answers."""
@@ -81,6 +98,10 @@ class ImageEngine(Protocol):
 
     async def run(self, reference: str, name: str, labels: Mapping[str, str]) -> str:
         """Start a container with fixed safe options, replacing one of the same name; answer its id. BUILD_FAILED."""
+        ...
+
+    async def container_runs(self, container_id: str) -> bool | None:
+        """Return whether a container runs; None if there is none of that id."""
         ...
 
     async def close(self) -> None:

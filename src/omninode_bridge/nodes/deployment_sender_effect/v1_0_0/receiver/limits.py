@@ -5,6 +5,7 @@ from dataclasses import dataclass
 __all__ = [
     "CHECKED_FIRST_MAX_BYTES",
     "CHECKS_AT_ONCE",
+    "ENGINE_SECONDS",
     "FIELDS_MAX",
     "FIELD_MAX_BYTES",
     "FORM_OVERHEAD_MAX_BYTES",
@@ -12,6 +13,7 @@ __all__ = [
     "LIST_DEFAULT",
     "LIST_MAX",
     "LOADS_AT_ONCE",
+    "LOOK_EVERY_SECONDS",
     "PATIENCE_WITH_THE_REFUSED",
     "PIECE_BYTES",
     "SHUTDOWN_SECONDS",
@@ -64,6 +66,11 @@ PATIENCE_WITH_THE_REFUSED = Patience(max_bytes=1 << 30, max_seconds=10, idle_sec
 
 # Uploads under way may go on for this long when the receiver stops.
 SHUTDOWN_SECONDS = 5
+
+# How long a request waits for the engine, when its response should say what the engine says.
+ENGINE_SECONDS = 5
+# How often the records of what was loaded and started are compared with what the engine has.
+LOOK_EVERY_SECONDS = 60
 
 LIST_DEFAULT = 100
 LIST_MAX = 1000

@@ -20,13 +20,17 @@ from ..protocol.tls import server_context
 from ..settings import ReceiverSettings
 from ..store.disk import disk_errors
 from ..store.staging import make_folder
+from .about import About
 from .app import make_app
 from .auth import Gate
 from .connection import bounded_protocol
 from .deployments import Deployments
+from .engine import Engine
 from .images import ImageLoader
 from .limits import CHECKS_AT_ONCE, LOADS_AT_ONCE, SHUTDOWN_SECONDS
 from .packages import Packages
+from .reconciling import Reconciler
+from .repeats import Repeats
 from .shared import Shared
 from .upload import Uploads
 from .workers import Workers
@@ -134,10 +138,16 @@ async def _receiver(
         stack.push_async_callback(gate.close)
         shared = Shared(settings, workers, deployments)
         packages = Packages(shared)
-        images = ImageLoader(shared, packages, open_engine)
+        engine = Engine(open_engine)
+        stack.push_async_callback(engine.close)
+        images = ImageLoader(shared, packages, engine)
         stack.push_async_callback(images.close)
         images.start()
-        yield make_app(shared, gate, Uploads(shared, gate, packages, images))
+        reconciler = Reconciler(shared, images.services, engine)
+        stack.push_async_callback(reconciler.close)
+        reconciler.start()
+        uploads = Uploads(shared, gate, packages, images, Repeats(shared, images, reconciler))
+        yield make_app(shared, gate, uploads, await About.read(shared, engine))
 
 
 def _lock(store: Path) -> int:

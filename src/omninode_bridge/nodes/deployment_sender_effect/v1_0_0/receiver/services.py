@@ -24,8 +24,16 @@ def container_name(image_name: str) -> str:
 class Services:
     """Runs one container for each image name."""
 
-    async def start(self, engine: ImageEngine, deployment: Deployment) -> str:
-        """Start the container of a loaded image, replacing the one before it; answer its id.
+    async def runs(self, engine: ImageEngine, deployment: Deployment) -> bool | None:
+        """Return whether the container that was started for a deployment runs; None if it is gone.
+
+        Raises:
+            DeploymentSenderError: `DOCKER_UNAVAILABLE`.
+        """
+        return None if deployment.container_id is None else await engine.container_runs(deployment.container_id)
+
+    async def start(self, engine: ImageEngine, deployment: Deployment, image_id: str) -> str:
+        """Start the container of a loaded image by the image's id, replacing the one before it; answer its id.
 
         Raises:
             DeploymentSenderError: `BUILD_FAILED`, `DOCKER_UNAVAILABLE`.
@@ -34,4 +42,4 @@ class Services:
             f"{LABEL_PREFIX}.id": deployment.deployment_id,
             f"{LABEL_PREFIX}.package": deployment.package_id,
         }
-        return await engine.run(deployment.reference, container_name(deployment.container_name), labels)
+        return await engine.run(image_id, container_name(deployment.container_name), labels)
