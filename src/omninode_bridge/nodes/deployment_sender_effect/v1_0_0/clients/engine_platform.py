@@ -54,6 +54,8 @@ def image_store(info: Mapping[str, Any]) -> str:
     Args:
         info: Its answer to `GET /info`.
     """
-    status = info.get("DriverStatus")
-    pairs = [pair for pair in status if isinstance(pair, list)] if isinstance(status, list) else []
-    return next((str(value) for name, value in (pair for pair in pairs if len(pair) == 2) if name == _STORE), "")
+    for entry in info.get("DriverStatus") or ():
+        match entry:
+            case [name, value] if name == _STORE:
+                return str(value)
+    return ""
