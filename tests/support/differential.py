@@ -165,7 +165,7 @@ class Differential:
         staged = await self._deployments.begin(str(uuid4()))
         await asyncio.to_thread(staged.file.write, package)
         await asyncio.to_thread(staged.file.flush)
-        deployment = Deployment.new(staged.entry_id, fields, size_bytes=len(package), will_run=False)
+        deployment = Deployment.new(staged.entry_id, fields, size_bytes=len(package))
         try:
             image = await self._packages.check(staged.path, deployment)
         except DeploymentSenderError as exc:

@@ -9,7 +9,7 @@ from .fields import Checksum, ContainerName, CorrelationId, ImageTag, PackageId,
 
 __all__ = ["DeploymentStatus", "ModelPackageTransferInput", "ModelPackageTransferOutput"]
 
-DeploymentStatus = Literal["received", "loading", "loaded", "running", "failed"]
+DeploymentStatus = Literal["received", "loading", "loaded", "running", "replaced", "failed"]
 
 
 class ModelPackageTransferInput(InputModel):
