@@ -98,6 +98,10 @@ class FakeEngine:
         """Make the next calls of a method fail."""
         self._failures.setdefault(method, []).extend(DeploymentSenderError(code, message) for _ in range(times))
 
+    def heal(self, method: str) -> None:
+        """Let the calls of a method succeed again."""
+        self._failures.pop(method, None)
+
     async def ping(self) -> None:
         await self._called("ping", noted=False)
 

@@ -76,15 +76,33 @@ async def test_it_is_waited_for_and_each_time_it_is_said_why() -> None:
     await engine.close()
 
 
-async def test_what_waiting_does_not_help_is_raised() -> None:
-    """Such as an address that is none."""
-    engine = Engine(Opening(DeploymentSenderError(ErrorCode.VALIDATION_ERROR, "no address")))
+async def test_it_is_logged_once_why_it_cannot_be_used(caplog: pytest.LogCaptureFixture) -> None:
+    """And again when it answered meanwhile."""
+    opening = Opening(away(), away())
+    engine = Engine(opening, pauses_seconds=(0.001,))
 
     async def hear(_: DeploymentSenderError) -> None:
-        pytest.fail("nothing to wait for")
+        pass
 
-    with pytest.raises(DeploymentSenderError, match="no address"):
-        await engine.awaited(hear)
+    await engine.awaited(hear)
+    assert ["the engine cannot be used for now: not there"] == caplog.messages
+    opening.engine.fail("ping", ErrorCode.DOCKER_UNAVAILABLE, "not there", times=3)
+    await engine.awaited(hear)
+    assert ["the engine cannot be used for now: not there"] * 2 == caplog.messages
+    await engine.close()
+
+
+async def test_one_that_cannot_be_opened_at_all_is_waited_for() -> None:
+    """Nothing is lost by a typing error in a setting: another start may know better."""
+    wrong = DeploymentSenderError(ErrorCode.VALIDATION_ERROR, "no address")
+    opening, heard = Opening(wrong), list[ErrorCode]()
+    engine = Engine(opening, pauses_seconds=(0.001,))
+
+    async def hear(error: DeploymentSenderError) -> None:
+        heard.append(error.code)
+
+    await engine.awaited(hear)
+    assert [ErrorCode.VALIDATION_ERROR] == heard
     await engine.close()
 
 

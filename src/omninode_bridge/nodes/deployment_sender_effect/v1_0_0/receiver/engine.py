@@ -1,13 +1,16 @@
 """The receiver's engine: opened when it is first needed, and waited for as long as it does not answer."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 
-from ..errors import DeploymentSenderError, ErrorCode
+from ..errors import DeploymentSenderError
 from ..ports import ImageEngine
 from .deployments import Deployment
 
 __all__ = ["PAUSES_SECONDS", "Engine", "has_image"]
+
+_log = logging.getLogger(__name__)
 
 # Between two questions to an engine that does not answer; the last one again and again.
 PAUSES_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
@@ -29,6 +32,7 @@ class Engine:
         self._engine: ImageEngine | None = None
         self._lock = asyncio.Lock()
         self._question: asyncio.Task[ImageEngine] | None = None
+        self._trouble: str | None = None
 
     async def opened(self) -> ImageEngine:
         """Return the engine, which has answered at least once. What opening it raises."""
@@ -51,19 +55,16 @@ class Engine:
     async def awaited(self, on_absent: Callable[[DeploymentSenderError], Awaitable[None]]) -> ImageEngine:
         """Return the engine as soon as it answers, however long that takes.
 
+        An engine that cannot be opened as things are is waited for, too: the next start may be told another one.
+
         Args:
             on_absent: Told why it does not answer, each time that it was asked.
-
-        Raises:
-            DeploymentSenderError: What will not pass by waiting.
         """
         asked = 0
         while True:
             try:
                 return await self.answering()
             except DeploymentSenderError as exc:
-                if exc.code is not ErrorCode.DOCKER_UNAVAILABLE:
-                    raise
                 await on_absent(exc)
             await asyncio.sleep(self.pauses_seconds[min(asked, len(self.pauses_seconds) - 1)])
             asked += 1
@@ -77,8 +78,15 @@ class Engine:
             await self._engine.close()
 
     async def _ask(self) -> ImageEngine:
-        engine = await self.opened()
-        await engine.ping()
+        try:
+            engine = await self.opened()
+            await engine.ping()
+        except DeploymentSenderError as exc:
+            if self._trouble != exc.message:
+                _log.warning("the engine cannot be used for now: %s", exc.message)
+            self._trouble = exc.message
+            raise
+        self._trouble = None
         return engine
 
 

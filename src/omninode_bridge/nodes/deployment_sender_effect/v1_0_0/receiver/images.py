@@ -116,12 +116,21 @@ class ImageLoader:
             image_id = now.image_id
             if image_id is None or not await has_image(engine, now):
                 await self._deployments.change(now.deployment_id, status="loading", **NO_ERROR)
-                async with asyncio.timeout(self._settings.load_timeout_seconds):
-                    archive = checked or await self._packages.check(self._deployments.package_file(now), now)
-                    image_id = await self._loading.load(engine, now, archive)
-                self._counters.add("loads_succeeded_total")
+                image_id = await self._loaded(now, checked, engine)
             changes = {"image_id": image_id, "start_pending": self._settings.run}
             await self._arrive(now, status="loaded", **changes)
+
+    async def _loaded(self, deployment: Deployment, checked: ImageArchive | None, engine: ImageEngine) -> str:
+        try:
+            async with asyncio.timeout(self._settings.load_timeout_seconds):
+                path = self._deployments.package_file(deployment)
+                archive = checked or await self._packages.check(path, deployment)
+                image_id = await self._loading.load(engine, deployment, archive)
+        except TimeoutError:
+            await self._engine.answering()  # one that hangs as a whole is waited for
+            raise
+        self._counters.add("loads_succeeded_total")
+        return image_id
 
     async def _start(self, deployment: Deployment, engine: ImageEngine) -> None:
         async with self._containers.of(deployment.container_name):

@@ -102,7 +102,8 @@ class Reconciler:
 
         while True:
             try:
-                await self.look(await self._engine.awaited(wait))
+                if self._deployments.ended_as("loaded") or self._deployments.ended_as("running"):
+                    await self.look(await self._engine.awaited(wait))
             except DeploymentSenderError as exc:
                 _log.warning("the records could not be compared with the engine: %s", exc.message)
             except Exception:  # noqa: BLE001 - one thing that nobody has thought of must not end the looking
