@@ -182,3 +182,24 @@ def test_what_no_host_header_says_is_no_name(name: str) -> None:
     """A receiver that refuses everybody would be no help."""
     with pytest.raises(DeploymentSenderError, match=r"settings: host_names\.0: a host name is NAME or NAME:PORT"):
         ReceiverSettings.load({"host_names": [name]}, {})
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("container_memory_mb", "6"),
+        ("container_memory_mb", "inf"),
+        ("container_cpus", "0"),
+        ("container_pids", "0"),
+        ("container_log_max_mb", "0"),
+        ("container_log_files", "0"),
+        ("container_stop_seconds", "0"),
+        ("start_watch_seconds", "-1"),
+        ("health_timeout_seconds", "nan"),
+        ("watch_interval_seconds", "0"),
+    ],
+)
+def test_a_limit_that_an_engine_would_refuse_is_refused_at_the_start(field: str, value: str) -> None:
+    """Not by each deployment."""
+    with pytest.raises(DeploymentSenderError, match=f"settings: {field}: "):
+        ReceiverSettings.load({}, {ReceiverSettings.env_name(field): value})
