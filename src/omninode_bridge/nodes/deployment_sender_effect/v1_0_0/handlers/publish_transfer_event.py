@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, ClassVar
 
-from ..errors import DeploymentSenderError
+from ..errors import DeploymentSenderError, ErrorCode
 from ..metrics import Span
 from ..models import ModelKafkaPublishInput, ModelKafkaPublishOutput
 from ..resources import Resources
@@ -34,7 +34,8 @@ class PublishTransferEventHandler:
             broker is set, and KAFKA_PUBLISH_FAILED where one is.
 
         Raises:
-            DeploymentSenderError: VALIDATION_ERROR when the payload does not fit into an event.
+            DeploymentSenderError: VALIDATION_ERROR when the payload does not fit into an event, or there is no
+                folder for the outbox.
         """
         called = Span()
         topic = (await self._resources.contract()).topics[request.event_type]
@@ -49,6 +50,8 @@ class PublishTransferEventHandler:
                 if outcome.error is not None:
                     raise outcome.error
         except DeploymentSenderError as exc:
+            if exc.code is ErrorCode.VALIDATION_ERROR:
+                raise
             error = exc
         delivery = outcome.delivery if outcome else None
         return ModelKafkaPublishOutput(

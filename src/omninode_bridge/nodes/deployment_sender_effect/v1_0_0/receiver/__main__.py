@@ -81,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="a name of this receiver, NAME or NAME:PORT: refuse what was signed for another; may be repeated",
     )
-    store = str(default.store).replace(str(Path.home()), "~")
+    store = default.default_folders["store"]
     serve.add_argument("--store", type=Path, metavar="DIR", help=f"folder for packages ({store})")
     serve.add_argument("--run", action="store_const", const=True, help="start the container of each image")
     serve.add_argument(

@@ -124,12 +124,12 @@ async def _receiver(
     async with contextlib.AsyncExitStack() as stack:
         workers = Workers(settings.max_concurrent_uploads + CHECKS_AT_ONCE + LOADS_AT_ONCE)
         stack.push_async_callback(workers.close)
-        lock = await workers.run(_lock, settings.store)
+        lock = await workers.run(_lock, settings.store_folder)
         stack.callback(os.close, lock)
-        deployments = Deployments(settings.store, workers)
+        deployments = Deployments(settings.store_folder, workers)
         await deployments.open()
         gate = await Gate.open(
-            settings.signing_keys, settings.store / "nonces.sqlite3", workers, host_names=settings.host_names
+            settings.signing_keys, settings.store_folder / "nonces.sqlite3", workers, host_names=settings.host_names
         )
         stack.push_async_callback(gate.close)
         shared = Shared(settings, workers, deployments)

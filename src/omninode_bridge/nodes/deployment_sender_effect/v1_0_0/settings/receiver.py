@@ -23,7 +23,7 @@ class ReceiverSettings(Settings):
         tls_client_ca: Certificates in PEM form; only senders with a certificate by one of them are let in.
         host_names: Its own names, each with or without a port; a request that was signed for another `Host` is refused.
             Any `Host` will do if not given.
-        store: Folder for packages and deployments.
+        store: Folder for packages and deployments. `store_folder` is in use.
         run: Start the container of each deployment.
         signing_keys: Accepted keys, each `ID:SECRET`, in the environment separated by commas or blanks.
         max_package_size_gb: Limit on a package, and on what it unpacks to ten times that.
@@ -39,6 +39,8 @@ class ReceiverSettings(Settings):
     env_names: ClassVar[Mapping[str, str]] = {
         name: name.upper() for name in ("docker_host", "docker_tls_verify", "docker_cert_path")
     }
+    refuses_unknown_variables: ClassVar[bool] = True  # one that is misspelt may have been meant to lock the door
+    default_folders: ClassVar[Mapping[str, str]] = {"store": "~/.local/share/deployment-receiver"}
 
     host: str = "127.0.0.1"
     port: int = Field(default=8001, ge=0, le=65535)
@@ -46,7 +48,7 @@ class ReceiverSettings(Settings):
     tls_key: AbsolutePath | None = None
     tls_client_ca: AbsolutePath | None = None
     host_names: Annotated[tuple[HostName, ...], Several] = ()
-    store: AbsolutePath = Path("~/.local/share/deployment-receiver")
+    store: AbsolutePath | None = None
     run: bool = False
     signing_keys: Annotated[tuple[SigningKey, ...], Several] = ()
     max_package_size_gb: float = Field(default=5, gt=0, allow_inf_nan=False)
@@ -61,6 +63,11 @@ class ReceiverSettings(Settings):
     @classmethod
     def _belongs_to_a_certificate(cls, value: Path | None, info: ValidationInfo) -> Path | None:
         return together(value, info, "tls_cert")
+
+    @property
+    def store_folder(self) -> Path:
+        """Where packages and deployments are. VALIDATION_ERROR where that is nowhere."""
+        return self._folder("store", recovery="Give --store DIR, or set DEPLOYMENT_RECEIVER_STORE or HOME.")
 
     @property
     def max_package_size_bytes(self) -> int:
