@@ -1,5 +1,6 @@
 """Handler of `publish_transfer_event`: into the outbox, then to the broker."""
 
+import asyncio
 from typing import TYPE_CHECKING, ClassVar
 
 from ..errors import DeploymentSenderError, ErrorCode
@@ -9,6 +10,9 @@ from ..resources import Resources
 from .outcome import failure
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..contract import TopicSpec
     from ..events.courier import Outcome
     from ..events.envelope import Event
 
@@ -22,6 +26,7 @@ class PublishTransferEventHandler:
 
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
+        self._build_event: Callable[[ModelKafkaPublishInput, TopicSpec, str], Event] | None = None
 
     async def handle(self, request: ModelKafkaPublishInput) -> ModelKafkaPublishOutput:
         """Accept an event and publish it.
@@ -39,8 +44,9 @@ class PublishTransferEventHandler:
         """
         called = Span()
         topic = (await self._resources.contract()).topics[request.event_type]
-        from ..events.envelope import build_event  # noqa: PLC0415 - loaded where it is used
-
+        build_event = self._build_event
+        if build_event is None:
+            build_event = await asyncio.to_thread(self._load)
         event = build_event(request, topic, self._resources.settings.environment)
         outcome: Outcome | None = None
         error: DeploymentSenderError | None = None
@@ -65,6 +71,13 @@ class PublishTransferEventHandler:
             publish_duration_ms=called.elapsed_ms if delivery or error else None,
             correlation_id=request.correlation_id,
         )
+
+    def _load(self) -> "Callable[[ModelKafkaPublishInput, TopicSpec, str], Event]":
+        """Load what makes events, where it is first used: in a thread, as a loop may not wait for a disk."""
+        from ..events.envelope import build_event  # noqa: PLC0415
+
+        self._build_event = build_event
+        return build_event
 
     async def _submit(self, event: "Event") -> "Outcome":
         courier = await self._resources.courier()

@@ -19,8 +19,8 @@ from types import TracebackType
 from typing import Self
 
 from ..errors import DeploymentSenderError, ErrorCode
+from ..folders import A_FOLDER, grant, locked, make_folder, make_private, sync_folder, sync_upwards
 from .disk import disk_errors
-from .folders import A_FOLDER, grant, locked, make_folder, make_private, sync_folder, sync_upwards
 
 __all__ = ["Staged", "Staging", "make_folder", "sync_folder"]
 

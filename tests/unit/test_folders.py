@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.store.folders import grant, make_folder
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.folders import grant, make_folder
 
 
 def mode(path: Path) -> str:
