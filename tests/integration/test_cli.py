@@ -175,7 +175,7 @@ def test_a_shipment_arrives(command: Command, receiver: ReceiverProcess, real_en
 
     assert 0 == done.returncode, done.stderr
     names = [line.split()[0] for line in done.stdout.splitlines()]
-    assert ["deployment", "status", "BLAKE3", "transfer", "events", "total"] == names[7:]
+    assert ["deployment", "status", "BLAKE3", "transfer", "events", "total"] == names[8:]
     assert real_engine.api.inspect_image(command.reference)["Id"]  # type: ignore[no-untyped-call]
     assert ["BUILD_STARTED", "BUILD_COMPLETED", "TRANSFER_STARTED", "TRANSFER_COMPLETED"] == command.events()
 

@@ -16,6 +16,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker_engine
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import BuildRequest, ImageFacts
 from support.engine import RealEngine
+from support.processes import children
 
 SECRET = 'pa$$ "wörd"'
 
@@ -120,6 +121,26 @@ async def test_a_build_does_all_that_was_asked_for(
     assert (image["Id"], {"from": "file", "who": "us"}) == (image_id, image["Config"]["Labels"])
     assert any(line.startswith("Step 1/") for line in lines)
     assert any(line.startswith("Successfully built") for line in lines)
+
+
+@pytest.mark.parametrize("helper", ["missing", "hanging"])
+async def test_a_credential_helper_ends_no_build(
+    real_engine: RealEngine, context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, helper: str
+) -> None:
+    """The base image is there, so nobody needs credentials; the log says what was wrong."""
+    program = tmp_path / "docker-credential-hanging"
+    program.write_text("#!/bin/sh\nexec sleep 600\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    (tmp_path / "config.json").write_text(json.dumps({"credsStore": helper, "auths": {"x": {"auth": ""}}}))
+    context.dockerfile("FROM BASE\nLABEL is=built\n")
+    engine = DockerEngine(docker_host=real_engine.docker_host, config_path=tmp_path, helper_timeout_seconds=0.2)
+    lines: list[str] = []
+    await _build(engine, context, real_engine.new_image(), lines.append)
+    await engine.close()
+
+    assert lines[0].startswith(f"Warning: docker-credential-{helper} ")
+    assert [] == await asyncio.to_thread(children, "sleep")
 
 
 async def test_the_cache_is_used_unless_it_is_not_wanted(
@@ -350,96 +371,3 @@ async def test_cancelling_a_load_leaves_no_image(
         await task
 
     assert (True, None) == (time.perf_counter() - start < 1, await engine.inspect(large_image))
-
-
-async def _service(engine: DockerEngine, real_engine: RealEngine, context: Context, command: str) -> str:
-    context.dockerfile(f"FROM BASE\nSTOPSIGNAL SIGKILL\nCMD {json.dumps(['sh', '-c', command])}\n")
-    reference = real_engine.new_image()
-    await _build(engine, context, reference)
-    return reference
-
-
-async def test_a_container_runs_with_safe_options(
-    engine: DockerEngine, real_engine: RealEngine, context: Context
-) -> None:
-    """No capability, no way to gain one, limits, no mounts."""
-    reference = await _service(engine, real_engine, context, "sleep 300")
-    name = real_engine.new_container()
-    container_id = await engine.run(reference, name, {"deployment": "7"})
-
-    found = real_engine.api.inspect_container(name)
-    host = found["HostConfig"]
-    assert (container_id, True, "7") == (
-        found["Id"],
-        found["State"]["Running"],
-        found["Config"]["Labels"]["deployment"],
-    )
-    assert (False, ["ALL"], ["no-new-privileges"]) == (host["Privileged"], host["CapDrop"], host["SecurityOpt"])
-    assert (512, 536_870_912, []) == (host["PidsLimit"], host["Memory"], found["Mounts"])
-
-
-async def test_a_container_of_ours_is_replaced(engine: DockerEngine, real_engine: RealEngine, context: Context) -> None:
-    """One of the name is left."""
-    reference = await _service(engine, real_engine, context, "sleep 300")
-    name = real_engine.new_container()
-    first = await engine.run(reference, name, {})
-    second = await engine.run(reference, name, {})
-
-    found = _found(real_engine, name=name)
-    assert (True, [second]) == (first != second, [container["Id"] for container in found])
-
-
-async def test_a_crash_at_the_start_keeps_the_old_container(
-    engine: DockerEngine, real_engine: RealEngine, context: Context
-) -> None:
-    """The error holds its log."""
-    good = await _service(engine, real_engine, context, "sleep 300")
-    bad = await _service(engine, real_engine, context, "echo no config >&2; exit 4")
-    name = real_engine.new_container()
-    first = await engine.run(good, name, {})
-    with pytest.raises(DeploymentSenderError) as caught:
-        await engine.run(bad, name, {})
-
-    found = _found(real_engine, name=name)
-    assert [(first, "running")] == [(container["Id"], container["State"]) for container in found]
-    assert (ErrorCode.BUILD_FAILED, True) == (caught.value.code, "exit code 4\nno config" in caught.value.message)
-
-
-async def test_a_container_of_somebody_else_stays(
-    engine: DockerEngine, real_engine: RealEngine, context: Context
-) -> None:
-    """Whatever its name is."""
-    reference = await _service(engine, real_engine, context, "sleep 300")
-    name = real_engine.new_container()
-    real_engine.api.create_container(reference, name=name)
-    with pytest.raises(DeploymentSenderError, match="not ours"):
-        await engine.run(reference, name, {})
-
-
-async def test_a_command_that_is_not_there_is_an_error(
-    engine: DockerEngine, real_engine: RealEngine, context: Context
-) -> None:
-    """And leaves no container."""
-    context.dockerfile('FROM BASE\nCMD ["/not/there"]\n')
-    reference = real_engine.new_image()
-    await _build(engine, context, reference)
-    name = real_engine.new_container()
-    with pytest.raises(DeploymentSenderError, match="/not/there"):
-        await engine.run(reference, name, {})
-
-    assert [] == _found(real_engine, name=name)
-
-
-async def test_cancelling_a_start_leaves_no_container(
-    engine: DockerEngine, real_engine: RealEngine, context: Context
-) -> None:
-    """In its first second."""
-    reference = await _service(engine, real_engine, context, "sleep 300")
-    name = real_engine.new_container()
-    task = asyncio.create_task(engine.run(reference, name, {}))
-    assert await _eventually(lambda: bool(_found(real_engine, name=name)))
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-
-    assert [] == _found(real_engine, name=name)

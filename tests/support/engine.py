@@ -11,7 +11,7 @@ import os
 import tarfile
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,6 +23,7 @@ from docker.errors import APIError, DockerException, NotFound
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import BuildRequest, EngineInfo, ImageFacts
 from support.archives import image_archive
+from support.runtime import FakeRuntime
 
 __all__ = ["FakeEngine", "RealEngine", "base_image", "real_engine"]
 
@@ -44,8 +45,15 @@ def _facts(archive: bytes) -> tuple[ImageFacts, list[str]]:
 
         (entry,) = json.loads(content("manifest.json"))
         config = content(entry["Config"])
-    diff_ids = tuple(json.loads(config)["rootfs"]["diff_ids"])
-    return ImageFacts(f"sha256:{hashlib.sha256(config).hexdigest()}", diff_ids), entry["RepoTags"] or []
+    document = json.loads(config)
+    facts = ImageFacts(
+        f"sha256:{hashlib.sha256(config).hexdigest()}",
+        tuple(document["rootfs"]["diff_ids"]),
+        os=document.get("os", ""),
+        architecture=document.get("architecture", ""),
+        variant=document.get("variant", ""),
+    )
+    return facts, entry["RepoTags"] or []
 
 
 class FakeEngine:
@@ -59,7 +67,7 @@ class FakeEngine:
     Attributes:
         images: Archives by `name:tag`; put some there, or find what was built and loaded.
         requests: What was built.
-        containers: What was run: the image and the labels, by the container's name.
+        runtime: Its containers; creating one is the call `run`.
         cut_after_bytes: Where exports break off with DOCKER_UNAVAILABLE, if not None.
         hold: Clear it, and every call waits there until it is set.
         calls: The name of each method that was called.
@@ -74,11 +82,12 @@ class FakeEngine:
     ) -> None:
         self.images: dict[str, bytes] = {}
         self.requests: list[BuildRequest] = []
-        self.containers: dict[str, tuple[str, dict[str, str]]] = {}
+        self.runtime = FakeRuntime(before=self._before, after=self._after)
         self.cut_after_bytes: int | None = None
         self.hold = asyncio.Event()
         self.hold.set()
         self.calls: list[str] = []
+        self._built: dict[str, ImageFacts] = {}
         self._lines = lines
         self._archive = archive
         self._chunk_bytes = chunk_bytes
@@ -98,7 +107,9 @@ class FakeEngine:
             on_line(line)
         await self._called("build")
         self.images[request.reference] = self._archive(request.reference)
-        return (await asyncio.to_thread(_facts, self.images[request.reference]))[0].image_id
+        facts, _ = await asyncio.to_thread(_facts, self.images[request.reference])
+        self._built[facts.image_id] = facts
+        return facts.image_id
 
     async def export(self, reference: str, consume: Callable[[Iterator[bytes]], T]) -> T:
         await self._called("export")
@@ -120,17 +131,39 @@ class FakeEngine:
     async def inspect(self, reference: str) -> ImageFacts | None:
         await self._called("inspect")
         archive = self.images.get(reference)
-        return None if archive is None else (await asyncio.to_thread(_facts, archive))[0]
+        return self._built.get(reference) if archive is None else (await asyncio.to_thread(_facts, archive))[0]
 
-    async def run(self, reference: str, name: str, labels: Mapping[str, str]) -> str:
-        await self._called("run")
-        if reference not in self.images:
-            raise DeploymentSenderError(ErrorCode.BUILD_FAILED, f"no such image: {reference}")
-        self.containers[name] = (reference, dict(labels))
-        return hashlib.sha256(name.encode()).hexdigest()
+    async def tag(self, image_id: str, reference: str) -> None:
+        await self._called("tag")
+        for archive in list(self.images.values()):
+            if (await asyncio.to_thread(_facts, archive))[0].image_id == image_id:
+                self.images[reference] = archive
+                return
+        raise DeploymentSenderError(ErrorCode.BUILD_FAILED, f"no such image: {image_id}")
+
+    async def untag(self, reference: str) -> None:
+        await self._called("untag")
+        self.images.pop(reference, None)
+
+    async def references(self, repository: str) -> tuple[str, ...]:
+        await self._called("references")
+        return tuple(name for name in self.images if name.rpartition(":")[0] == repository)
+
+    @property
+    def containers(self) -> dict[str, tuple[str, dict[str, str]]]:
+        """What was run: the image's id and the labels, by the container's name."""
+        specs = [one.spec for one in self.runtime.containers.values()]
+        return {spec.name: (spec.image_id, dict(spec.labels)) for spec in specs if spec is not None}
 
     async def close(self) -> None:
         self.calls.append("close")
+
+    async def _before(self, method: str) -> None:
+        if method == "create":
+            await self._called("run")
+
+    async def _after(self, method: str) -> None:
+        pass
 
     async def _called(self, method: str) -> None:
         self.calls.append(method)
@@ -245,6 +278,7 @@ def _root_filesystem() -> bytes:
         tar.add(busybox, "bin/busybox")
         for applet in (
             "cat",
+            "chown",
             "dd",
             "echo",
             "false",
@@ -254,7 +288,9 @@ def _root_filesystem() -> bytes:
             "printf",
             "sh",
             "sleep",
+            "tail",
             "test",
+            "touch",
             "true",
             "yes",
         ):

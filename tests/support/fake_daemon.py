@@ -32,7 +32,9 @@ class Exchange:
     gone: threading.Event = field(default_factory=threading.Event)
 
     def body(self) -> bytes:
-        """Read the whole body."""
+        """Read the whole body, once."""
+        if self.body_read:
+            return self.body_read
         if "content-length" in self.headers:
             self.body_read += self.reader.read(int(self.headers["content-length"]))
         elif self.headers.get("transfer-encoding") == "chunked":

@@ -91,6 +91,13 @@ class PrivateEngine(RealEngine):
             )
         self._await_answer()
 
+    def stop(self) -> None:
+        """Stop it as a system that shuts down does: it stops every container first."""
+        assert self._process is not None
+        os.kill(self.pid, signal.SIGTERM)
+        self._process.wait(_DEADLINE_SECONDS)
+        self._process = None
+
     def kill(self) -> None:
         """Kill it without a warning, and with it every container."""
         if self._process is None:

@@ -25,7 +25,7 @@ class ReceiverProcess:
     Args:
         store: Its store; kept.
         arguments: Further arguments of `serve`.
-        environ: Added to this process's environment.
+        environ: Added to this process's environment, in which a start is watched for half a second.
         deadline_seconds: For its start and for its stop, each.
 
     Attributes:
@@ -41,7 +41,8 @@ class ReceiverProcess:
         self.store = store
         self.lines: list[str] = []
         self._command = [sys.executable, "-m", _MODULE, "serve", "--port", "0", "--store", str(store), *arguments]
-        self._environ = {**os.environ, **(environ or {})}
+        quick = {"DEPLOYMENT_RECEIVER_START_WATCH_SECONDS": "0.5", "DEPLOYMENT_RECEIVER_WATCH_INTERVAL_SECONDS": "0.2"}
+        self._environ = {**os.environ, **quick, **(environ or {})}
         self._deadline_seconds = deadline_seconds
         self._tracer: subprocess.Popen[bytes] | None = None
 

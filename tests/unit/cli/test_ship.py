@@ -1,6 +1,7 @@
 """`deployment-sender ship`."""
 
 import asyncio
+import json
 import os
 import signal
 from collections.abc import Callable
@@ -41,8 +42,8 @@ def test_a_shipment_is_package_and_transfer(cli: "CommandLine") -> None:
 
     assert 0 == printed.code
     names = [line.split()[0] for line in printed.out.splitlines()]
-    assert ["package", "image", "file", "size", "BLAKE3", "build", "export"] == names[:7]
-    assert ["deployment", "status", "BLAKE3", "transfer", "events", "total"] == names[7:]
+    assert ["package", "image", "platform", "file", "size", "BLAKE3", "build", "export"] == names[:8]
+    assert ["deployment", "status", "BLAKE3", "transfer", "events", "total"] == names[8:]
 
 
 def test_each_step_is_an_event(cli: "CommandLine") -> None:
@@ -139,6 +140,14 @@ def test_events_go_to_the_broker(cli: "CommandLine", broker: FakeBroker) -> None
 
     assert ["c-1", package_id, package_id, package_id] == [record.key for record in broker.records]
     assert [0, 1, 2, 3] == [event["offset"] for event in document["events"]]
+
+
+def test_the_events_name_the_platform(cli: "CommandLine", broker: FakeBroker) -> None:
+    """From the moment when it is known, also where none was asked for."""
+    cli.run(*arguments(cli))
+    payloads = [json.loads(value)["payload"] for value in broker.values]
+
+    assert [None, "linux/amd64", "linux/amd64", "linux/amd64"] == [one.get("platform") for one in payloads]
 
 
 def test_an_event_never_tells_a_build_argument(cli: "CommandLine", broker: FakeBroker) -> None:

@@ -22,7 +22,7 @@ DONE: tuple[Any, ...] = ({"aux": {"ID": "sha256:0123456789abcdef"}}, {"stream": 
 @pytest.fixture(autouse=True)
 def no_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The developer's ~/.docker/config.json does not matter."""
-    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
 
 
 @pytest.fixture(autouse=True)
@@ -328,54 +328,6 @@ async def test_inspect_has_a_deadline(daemon: FakeDaemon, engine: DockerEngine) 
 async def test_inspect_knows_no_such_image(daemon: FakeDaemon, patient: DockerEngine) -> None:
     """None."""
     assert await patient.inspect("hello:1.0") is None
-
-
-async def test_a_start_that_fails_or_is_cancelled_is_undone(daemon: FakeDaemon, patient: DockerEngine) -> None:
-    """The new container does not stay."""
-    removed: list[str] = []
-    ours = {"Name": "/hello.next", "Config": {"Labels": {"omninode.deployment.managed": "true"}}}
-    made = threading.Event()
-
-    def remove(exchange: Exchange) -> None:
-        removed.append(exchange.path)
-        made.clear()
-        exchange.answer(b"", 204)
-
-    def create(exchange: Exchange) -> None:
-        made.set()
-        exchange.answer({"Id": "new"}, 201)
-
-    def find(exchange: Exchange) -> None:
-        exchange.answer(*((ours,) if made.is_set() else ({"message": "none"}, 404)))
-
-    daemon.on("GET", "/containers/hello.next/json", find)
-    daemon.on("DELETE", "/containers/hello.next", remove)
-    daemon.on("POST", "/containers/create", create)
-    daemon.on("POST", "/containers/new/start", lambda it: it.answer({"message": "no such command"}, 400))
-    with pytest.raises(DeploymentSenderError, match="no such command"):
-        await patient.run("hello:1.0", "hello", {})
-
-    asked = _silent(daemon, "POST", "/containers/new/start")
-    task = asyncio.create_task(patient.run("hello:1.0", "hello", {}))
-    assert 1 > await _cancelled(task, asked)
-
-    assert ["/containers/hello.next"] * 2 == removed
-
-
-async def test_a_start_answers_the_containers_id(daemon: FakeDaemon, patient: DockerEngine) -> None:
-    """Of one that ended well, here."""
-    daemon.on("POST", "/containers/.*", lambda it: it.answer(b"", 204))
-    daemon.on("POST", "/containers/create", lambda it: it.answer({"Id": "new"}, 201))
-    daemon.on("GET", "/containers/new/json", lambda it: it.answer({"State": {"Running": False, "ExitCode": 0}}))
-
-    assert "new" == await patient.run("hello:1.0", "hello", {})
-
-
-async def test_an_engine_that_went_away_hides_no_error_of_a_start(daemon: FakeDaemon, patient: DockerEngine) -> None:
-    """Undoing it fails, too; the first error is told."""
-    daemon.on("GET", "/containers/.*", lambda it: it.cut())
-    with pytest.raises(DeploymentSenderError, match="could not be started"):
-        await patient.run("hello:1.0", "hello", {})
 
 
 async def test_closing_ends_what_runs(

@@ -45,7 +45,9 @@ def start(tmp_path: Path, engine: FakeEngine) -> Start:
     @contextlib.asynccontextmanager
     async def started(**settings: Any) -> AsyncIterator[Running]:
         store = settings.pop("store", tmp_path / "store")
-        made = await asyncio.to_thread(ReceiverSettings, port=0, store=store, **settings)
+        made = await asyncio.to_thread(
+            ReceiverSettings, port=0, store=store, **({"start_watch_seconds": 0.01} | settings)
+        )
 
         async def open_engine() -> ImageEngine:
             return engine

@@ -150,4 +150,5 @@ async def test_the_state_is_told_without_what_is_ours(deployments: Deployments) 
         "correlation_id": "deploy-001",
         "received_at": deployment.received_at,
         "updated_at": deployment.updated_at,
+        "warnings": (),
     }

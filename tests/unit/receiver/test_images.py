@@ -22,11 +22,10 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.upload impor
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments import Deployment, Deployments
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.images import ImageLoader
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.packages import Packages
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.services import container_name
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.shared import Shared
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.workers import Workers
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.settings import ReceiverSettings
-from support.archives import image_archive, layer
+from support.archives import image_archive, layer, sha256
 from support.engine import FakeEngine
 from support.receiver import until
 
@@ -85,7 +84,8 @@ def make(tmp_path: Path, workers: Workers) -> Make:
 
         deployments = Deployments(tmp_path, workers)
         await deployments.open()
-        shared = Shared(await asyncio.to_thread(ReceiverSettings, **settings), workers, deployments)
+        made = {"store": tmp_path, "start_watch_seconds": 0.01} | settings
+        shared = Shared(await asyncio.to_thread(ReceiverSettings, **made), workers, deployments)
         loader = ImageLoader(shared, Packages(shared), open_engine, patience_seconds=(0.01, 0.01))
         yield Loading(loader, shared, used)
         await loader.close()
@@ -100,7 +100,7 @@ async def test_an_image_is_loaded_and_checked(make: Make) -> None:
         facts = await loading.engine.inspect("hello:1.0")
     assert facts is not None
     assert (state.status, state.image_id, state.container_id) == ("loaded", facts.image_id, None)
-    assert loading.engine.calls == ["load", "inspect", "inspect", "close"]
+    assert {"hello:1.0"} == loading.engine.images.keys()
     assert "deployment_receiver_loads_succeeded_total 1" in loading.shared.counters.text(0, {})
 
 
@@ -110,8 +110,12 @@ async def test_a_container_is_started_where_that_is_wanted(make: Make) -> None:
         state = await loading.ended(image_archive(), will_run=True)
     assert state.status == "running"
     assert state.container_id is not None
-    labels = {"omninode.deployment.id": state.deployment_id, "omninode.deployment.package": state.package_id}
-    assert loading.engine.containers == {"hello": ("hello:1.0", labels)}
+    image_id, labels = loading.engine.containers["hello"]
+    assert image_id == state.image_id
+    assert (state.deployment_id, state.package_id) == (
+        labels["omninode.deployment.id"],
+        labels["omninode.deployment.package"],
+    )
 
 
 async def test_an_archive_that_may_not_be_loaded_never_meets_the_engine(make: Make) -> None:
@@ -133,7 +137,7 @@ async def test_an_engine_that_has_another_image_afterwards_is_told(make: Make) -
     async with make(Elsewhere()) as loading:
         state = await loading.ended(image_archive())
     assert (state.status, state.error_code) == ("failed", "VALIDATION_ERROR")
-    assert state.error_message == "after loading, the engine's hello:1.0 is another image"
+    assert str(state.error_message).startswith("the engine has loaded another image than sha256:")
 
 
 async def test_an_engine_that_refuses_is_told(make: Make) -> None:
@@ -143,7 +147,7 @@ async def test_an_engine_that_refuses_is_told(make: Make) -> None:
     async with make(engine) as loading:
         state = await loading.ended(image_archive())
     assert (state.status, state.error_code, state.error_message) == ("failed", "BUILD_FAILED", "invalid diffID")
-    assert engine.calls == ["load", "close"]
+    assert engine.calls.count("load") == 1
 
 
 async def test_an_engine_that_is_away_for_a_while_is_asked_again(make: Make) -> None:
@@ -154,7 +158,7 @@ async def test_an_engine_that_is_away_for_a_while_is_asked_again(make: Make) -> 
     async with make(engine) as loading:
         state = await loading.ended(image_archive(), will_run=True)
     assert state.status == "running"
-    assert engine.calls == ["load", "load", "load", "inspect", "run", "run", "run", "close"]
+    assert (engine.calls.count("load"), engine.calls.count("run")) == (3, 3)
 
 
 async def test_an_engine_that_stays_away_is_told(make: Make) -> None:
@@ -175,15 +179,16 @@ async def test_an_engine_that_never_ends_is_given_up(make: Make) -> None:
     assert (state.error_code, state.error_message) == ("DOCKER_UNAVAILABLE", "not loaded within 0.1 s")
 
 
-async def test_a_package_that_cannot_be_read_is_told(make: Make) -> None:
-    """Whatever the disk says."""
+async def test_a_package_that_cannot_be_read_is_told(make: Make, tmp_path: Path) -> None:
+    """Whatever the disk says, without where the store is."""
     async with make() as loading:
         deployment = await loading.keep(image_archive())
         loading.shared.deployments.package_file(deployment).unlink()
         loading.loader.submit(deployment)
         state = await loading.reached(deployment, "failed")
     assert state.error_code == "TRANSFER_FAILED"
-    assert "No such file or directory" in str(state.error_message)
+    assert "No such file or directory: 'STORE/packages/" in str(state.error_message)
+    assert str(tmp_path) not in str(state.error_message)
 
 
 async def test_the_unexpected_does_not_leave_a_deployment_hanging(make: Make, caplog: pytest.LogCaptureFixture) -> None:
@@ -252,7 +257,9 @@ async def test_images_of_one_name_are_loaded_in_the_order_of_their_arrival(make:
         assert [loading.now(one).status for one in deployments] == ["loading", "received", "received"]
         engine.hold.set()
         await loading.reached(deployments[2], "loaded")
-    assert engine.images["hello:1.0"] == packages[2]
+        facts = await engine.inspect("hello:1.0")
+    assert facts is not None
+    assert (f"sha256:{sha256(layer(number=b'2'))}",) == facts.diff_ids
 
 
 async def test_not_more_than_two_images_are_loaded_at_once(make: Make) -> None:
@@ -265,7 +272,7 @@ async def test_not_more_than_two_images_are_loaded_at_once(make: Make) -> None:
         ]
         for deployment in deployments:
             loading.loader.submit(deployment)
-        await until(lambda: engine.calls == ["load", "load"])
+        await until(lambda: len(engine.calls) == 2)
         assert loading.shared.deployments.count() == {"loading": 2, "received": 1}
         engine.hold.set()
         for deployment in deployments:
@@ -286,24 +293,9 @@ async def test_an_engine_that_could_not_be_opened_is_opened_again(tmp_path: Path
 
     deployments = Deployments(tmp_path, workers)
     await deployments.open()
-    shared = Shared(await asyncio.to_thread(ReceiverSettings), workers, deployments)
+    settings = await asyncio.to_thread(ReceiverSettings, store=tmp_path, start_watch_seconds=0.01)
+    shared = Shared(settings, workers, deployments)
     loading = Loading(ImageLoader(shared, Packages(shared), open_engine, patience_seconds=(0.01,)), shared, engine)
     assert (await loading.ended(image_archive(), will_run=True)).status == "running"
     await loading.loader.close()
     assert opened == 2
-
-
-@pytest.mark.parametrize(
-    ("image", "container"),
-    [
-        ("hello", "hello"),
-        ("a.b_c-d", "a.b_c-d"),
-        ("team/hello", "team-hello-12fea21ecba9"),
-        ("localhost:5000/hello", "localhost-5000-hello-0e8946b486dc"),
-        ("a", "a-ca978112ca1b"),
-        ("[::1]:5000/a", "1--5000-a-e1ee19a6ade6"),
-    ],
-)
-def test_a_container_is_named_after_its_image(image: str, container: str) -> None:
-    """In a name that Docker takes and that no other image's container gets."""
-    assert container_name(image) == container

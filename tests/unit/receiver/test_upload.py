@@ -20,7 +20,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import ErrorCo
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.signature import SignedRequest, new_nonce, sign
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.upload import UploadFields
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.limits import FORM_OVERHEAD_MAX_BYTES
-from support.archives import image_archive, layer
+from support.archives import image_archive, layer, sha256
 from support.receiver import Running, Start, form, until
 
 _KEY = f"k1:{'s' * 32}"
@@ -96,7 +96,7 @@ def told(response: httpx.Response) -> tuple[int, str, str]:
 async def test_a_package_is_verified_stored_and_loaded(start: Start, package: bytes) -> None:
     """The receipt says so, and the state what follows."""
     async with start() as receiver:
-        response = await receiver.upload(package, correlation_id="deploy-001")
+        response = await receiver.upload(package, correlation_id="deploy-001", platform="linux/amd64")
         receipt = response.json()
         state = await receiver.finished(receipt["deployment_id"])
         (name,) = receiver.packages()
@@ -108,9 +108,11 @@ async def test_a_package_is_verified_stored_and_loaded(start: Start, package: by
         "checksum": blake3(package).hexdigest(),
         "status": "received",
         "status_url": f"deployments/{name}",
+        "platform": "linux/amd64",
     }
     assert stored == package
     assert (state["status"], state["correlation_id"], state["will_run"]) == ("loaded", "deploy-001", False)
+    assert "linux/amd64" == state["platform"]
 
 
 async def test_a_web_page_cannot_deploy(start: Start, package: bytes) -> None:
@@ -228,16 +230,22 @@ async def test_a_package_that_the_disk_has_damaged_is_kept_anew_when_it_arrives_
 async def test_an_older_package_is_loaded_again_when_it_arrives_again(start: Start, package: bytes) -> None:
     """That is how one goes back to it."""
     package_id = str(uuid4())
-    newer = image_archive("legacy")
+    newer = image_archive(layers=[layer(newer=b"")])
     async with start() as receiver:
         first = (await receiver.upload(package, package_id=package_id)).json()
         await receiver.finished(first["deployment_id"])
         await receiver.finished((await receiver.upload(newer)).json()["deployment_id"])
-        assert receiver.engine.images["hello:1.0"] == newer
+        assert [sha256(layer(newer=b""))] == await layers_of(receiver, "hello:1.0")
         again = await receiver.upload(package, package_id=package_id)
         assert (again.status_code, again.json()["status"]) == (200, "received")
         await receiver.finished(first["deployment_id"])
-        assert receiver.engine.images["hello:1.0"] == package
+        assert [sha256(layer())] == await layers_of(receiver, "hello:1.0")
+
+
+async def layers_of(receiver: Running, reference: str) -> list[str]:
+    """What the engine has under a name: the SHA-256 of each layer."""
+    facts = await receiver.engine.inspect(reference)
+    return [] if facts is None else [digest.removeprefix("sha256:") for digest in facts.diff_ids]
 
 
 async def test_two_uploads_of_one_package_at_once_are_one_deployment(start: Start, package: bytes) -> None:
@@ -469,7 +477,7 @@ async def test_a_store_that_cannot_be_written_is_told(start: Start, package: byt
     """With 500."""
     async with start() as receiver:
         (receiver.store / "staging").write_text("in the way")
-        expected = (500, "TRANSFER_FAILED", "the receiver cannot store the package; its log tells why")
+        expected = (500, "TRANSFER_FAILED", "the receiver cannot use its store; its log tells why")
         assert expected == told(await receiver.upload(package))
         assert "uploads_failed_total 1" in (await receiver.client.get("/metrics")).text
 

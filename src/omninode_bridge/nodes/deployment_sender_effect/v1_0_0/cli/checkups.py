@@ -51,7 +51,7 @@ async def engine(settings: DeploymentSenderSettings, openers: Openers) -> Findin
             await client.close()
     except DeploymentSenderError as error:
         return _failed("engine", error)
-    return Finding("engine", "ok", f"Docker Engine {info.version}, {info.storage_driver}")
+    return Finding("engine", "ok", f"{info.name} {info.version}, {info.storage_driver}")
 
 
 async def package_folder(settings: DeploymentSenderSettings) -> Finding:

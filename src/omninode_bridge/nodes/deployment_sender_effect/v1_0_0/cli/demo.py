@@ -38,6 +38,9 @@ BaseImage = Annotated[
         help="Build argument BASE_IMAGE. [env: DEPLOYMENT_SENDER_BASE_IMAGE]",
     ),
 ]
+# Who tries it out waits for it; hello is known to stay up.
+_WATCH_SECONDS = 1
+
 Run = Annotated[bool, typer.Option("--run/--no-run", help="Whether the receiver starts a container from the image.")]
 
 
@@ -65,6 +68,7 @@ async def demo(
         steps = Demo(session, build, run=run)
         stack.push_async_callback(steps.clean_up)
         receiver = {"host": "127.0.0.1", "port": 0, "store": work / "receiver", "run": run, "signing_keys": (key,)}
+        receiver["start_watch_seconds"] = _WATCH_SECONDS
         url = await stack.enter_async_context(serving(ReceiverSettings.load(receiver), session.open_engine))
         packages = session.package_dir or work / "sender"
         node = await stack.enter_async_context(session.node(package_dir=packages, signing_key=key))

@@ -68,6 +68,7 @@ class Journey:
         self._console = console
         self._build = build
         self._package_id: str | None = None
+        self._platform: dict[str, str | None] = {}
 
     async def package(self) -> ModelContainerPackageOutput:
         """Build and keep the image. VALIDATION_ERROR."""
@@ -77,6 +78,7 @@ class Journey:
             output = await package_with_progress(self._node, self._console, self._build)
             if output.success:
                 self._package_id = output.package_id
+                self._platform = {"platform": output.platform}
                 await self._tell(EventType.BUILD_COMPLETED, _told(output))
         if not output.success:
             await self._tell_failure(output.error_code, output.error_message, output.recovery)
@@ -114,7 +116,7 @@ class Journey:
         event = await self._node.publish_transfer_event(
             ModelKafkaPublishInput(
                 event_type=event_type,
-                event_payload={name: value for name, value in payload.items() if value is not None},
+                event_payload={name: value for name, value in (self._platform | payload).items() if value is not None},
                 package_id=self._package_id,
                 container_name=self._build.container_name,
                 image_tag=self._build.image_tag,

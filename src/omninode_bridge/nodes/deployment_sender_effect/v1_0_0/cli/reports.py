@@ -54,6 +54,7 @@ def package_lines(package: ModelContainerPackageOutput) -> list[str]:
         [
             ("package", str(package.package_id)),
             ("image", f"{package.container_name}:{package.image_tag} {short_id(str(package.image_id))}"),
+            ("platform", package.platform or "not told by the image"),
             ("file", str(package.package_path)),
             ("size", f"{size(bytes_)} ({package.compression}), {ratio:.0%} of {size(exported)}"),
             ("BLAKE3", str(package.package_checksum)),

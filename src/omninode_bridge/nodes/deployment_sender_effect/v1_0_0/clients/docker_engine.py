@@ -4,14 +4,14 @@ Nothing of docker-py is imported before the first call, and then in a worker's t
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TypedDict, TypeVar, Unpack
 
 from ..errors import DeploymentSenderError, ErrorCode
 from ..ports import BuildRequest, EngineInfo, ImageFacts
+from .docker_runtime import DockerRuntime
 from .engine_call import Call, Workers
 from .engine_endpoint import Endpoint
 from .engine_pump import LinePump
@@ -28,11 +28,13 @@ class EngineOptions(TypedDict, total=False):
     docker_host: str | None
     tls_verify: bool
     cert_path: Path | None
+    config_path: Path | None
     connect_timeout_seconds: float
     answer_timeout_seconds: float
     build_timeout_seconds: float
     export_silence_timeout_seconds: float
     load_timeout_seconds: float
+    helper_timeout_seconds: float
 
 
 async def open_engine(**options: Unpack[EngineOptions]) -> "DockerEngine":
@@ -60,16 +62,23 @@ class DockerEngine:
     the engine must answer within `connect_timeout_seconds`, and speaks the API version that the engine names.
 
     Args:
-        docker_host: `unix://PATH`, `tcp://HOST:PORT`, `ssh://[USER@]HOST` (needs `docker[ssh]`, and logging in cannot
-            be broken off); the local socket if None.
+        docker_host: `unix://PATH`, `tcp://HOST[:PORT]`, `ssh://[USER@]HOST[:PORT][/PATH]` (through this machine's own
+            `ssh` program); the local socket if None.
         tls_verify: Speak TLS to a `tcp://` engine and verify it.
-        cert_path: Folder of `ca.pem`, `cert.pem` and `key.pem`; `~/.docker` if None.
+        cert_path: Folder of `ca.pem`, `cert.pem` and `key.pem`; `config_path` if None.
+        config_path: Folder of the docker command's `config.json`, with credentials for registries and with proxies;
+            `~/.docker` if None.
         connect_timeout_seconds: For a connection and its first answer.
-        answer_timeout_seconds: For `info`, `inspect` and `run`.
+        answer_timeout_seconds: For `info`, `inspect` and each call about containers.
         build_timeout_seconds: For a whole build.
         export_silence_timeout_seconds: How long an export may say nothing: `docker save` of 1.5 GB was silent for 10 s
             before its first byte (Docker 20.10).
         load_timeout_seconds: For a whole load.
+        helper_timeout_seconds: For a credential helper of the docker command to answer. One may have to ask somebody
+            for a token, which takes some seconds; one that asks a person must not hold a build for ever.
+
+    Attributes:
+        runtime: Its containers.
     """
 
     def __init__(  # noqa: PLR0913 - one for each thing that can be too slow, by keyword only
@@ -78,18 +87,23 @@ class DockerEngine:
         docker_host: str | None = None,
         tls_verify: bool = False,
         cert_path: Path | None = None,
+        config_path: Path | None = None,
         connect_timeout_seconds: float = 10,
         answer_timeout_seconds: float = 60,
         build_timeout_seconds: float = 1800,
         export_silence_timeout_seconds: float = 600,
         load_timeout_seconds: float = 1800,
+        helper_timeout_seconds: float = 30,
     ) -> None:
-        self._endpoint = Endpoint(docker_host, tls_verify, cert_path, connect_timeout_seconds)
+        self._endpoint = Endpoint(
+            docker_host, tls_verify, cert_path, connect_timeout_seconds, config_path, helper_timeout_seconds
+        )
         self._answer_seconds = answer_timeout_seconds
         self._build_seconds = build_timeout_seconds
         self._silence_seconds = export_silence_timeout_seconds
         self._load_seconds = load_timeout_seconds
         self._workers = Workers()
+        self.runtime = DockerRuntime(self._endpoint, self._run, answer_timeout_seconds)
 
     async def ping(self) -> None:
         """See that the engine answers. DOCKER_UNAVAILABLE."""
@@ -192,48 +206,39 @@ class DockerEngine:
 
         return await self._run(work, self._answer_seconds)
 
-    async def run(self, reference: str, name: str, labels: Mapping[str, str]) -> str:
-        """Start a container with fixed safe options (engine_containers.py).
+    async def tag(self, image_id: str, reference: str) -> None:
+        """Give an image a further `name:tag`, also if another image had it. BUILD_FAILED, DOCKER_UNAVAILABLE."""
 
-        One of the same name that this engine has started before is replaced as soon as the new one has stayed up for
-        a second; when that fails, or is broken off, the old one goes on.
+        def work(call: Call) -> None:
+            from .engine_images import tag_image  # noqa: PLC0415
 
-        Args:
-            reference: The image.
-            name: The container's.
-            labels: Added to it.
+            tag_image(self._endpoint, call, image_id, reference)
 
-        Returns:
-            The engine's id of the container.
+        await self._run(work, self._answer_seconds)
 
-        Raises:
-            DeploymentSenderError: BUILD_FAILED, also when the name is taken by a container that is not ours;
-                DOCKER_UNAVAILABLE.
-        """
+    async def untag(self, reference: str) -> None:
+        """Take a `name:tag` from its image, which goes with its last name. BUILD_FAILED, DOCKER_UNAVAILABLE."""
 
-        def work(call: Call) -> str:
-            from .engine_containers import run_container  # noqa: PLC0415
+        def work(call: Call) -> None:
+            from .engine_images import untag_image  # noqa: PLC0415
 
-            return run_container(self._endpoint, call, reference, name, labels)
+            untag_image(self._endpoint, call, reference)
 
-        try:
-            return await self._run(work, self._answer_seconds)
-        except (asyncio.CancelledError, DeploymentSenderError):
-            await self._settle(name)
-            raise
+        await self._run(work, self._answer_seconds)
+
+    async def references(self, repository: str) -> tuple[str, ...]:
+        """List every `name:tag` whose name is `repository`. DOCKER_UNAVAILABLE."""
+
+        def work(call: Call) -> tuple[str, ...]:
+            from .engine_images import image_references  # noqa: PLC0415
+
+            return image_references(self._endpoint, call, repository)
+
+        return await self._run(work, self._answer_seconds)
 
     async def close(self) -> None:
         """Break off what runs, close every connection and end every thread; twice is safe."""
         await self._workers.close()
-
-    async def _settle(self, name: str) -> None:
-        def work(call: Call) -> None:
-            from .engine_containers import settle_container  # noqa: PLC0415
-
-            settle_container(self._endpoint, call, name)
-
-        with suppress(DeploymentSenderError):  # the first error tells more; the next start of that name settles it
-            await self._run(work, self._endpoint.connect_timeout_seconds)
 
     async def _run(
         self,
@@ -248,7 +253,7 @@ class DockerEngine:
     def _silent(self, seconds: float | None) -> DeploymentSenderError:
         return DeploymentSenderError(
             ErrorCode.DOCKER_UNAVAILABLE,
-            f"The Docker Engine at {self._endpoint.address} has not done what it was asked for within {seconds:g} s.",
+            f"The {self._endpoint.engine} has not done what it was asked for within {seconds:g} s.",
         )
 
     def _build_too_late(self, request: BuildRequest, pump: LinePump) -> DeploymentSenderError:

@@ -77,6 +77,7 @@ class HttpUploader:
             correlation_id=upload.correlation_id,
             compression=upload.compression,
             image_id=upload.image_id,
+            platform=upload.platform,
         )
         body = MultipartBody(
             fields.form(), PACKAGE_PART, upload.filename, upload.file, upload.size_bytes, check=upload.check

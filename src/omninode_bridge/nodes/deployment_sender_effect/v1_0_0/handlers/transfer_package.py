@@ -156,6 +156,7 @@ class TransferPackageHandler:
             image_id=manifest.config_digest,
             verify_checksum=verify,
             correlation_id=trip.request.correlation_id or manifest.correlation_id,
+            platform=manifest.platform,
             check=check,
         )
         sending, seconds = Span(), self._resources.settings.transfer_timeout_seconds

@@ -34,7 +34,7 @@ _PATH = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|
 _LABEL = r"(?:[A-Za-z0-9]|[A-Za-z0-9][A-Za-z0-9-]*[A-Za-z0-9])"
 _DOMAIN = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:]+\])(?::[0-9]+)?", re.ASCII)
 _HOST = r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*"
-_HOST_NAME = re.compile(rf"(?:{_HOST}|\[[0-9a-fA-F:.]+\])(?::[0-9]+)?", re.ASCII)
+_HOST_NAME = re.compile(rf"(?:{_HOST}\.?|\[(?P<address>[0-9a-fA-F:.]+)\])(?::[0-9]{{1,5}})?", re.ASCII)
 _HOST_PATTERN = re.compile(rf"(?:\*\.)?{_HOST}", re.ASCII)
 _ANCHORED_ID = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _CHECKSUM = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -110,9 +110,18 @@ def _receiver_url(value: str) -> str:
 
 
 def _host_name(value: str) -> str:
-    if not _HOST_NAME.fullmatch(value):
+    match = _HOST_NAME.fullmatch(value)
+    if match is None or not (match["address"] is None or _is_ipv6(match["address"])):
         raise ValueError("a host name is NAME or NAME:PORT, as the Host header has it, without a scheme or a path")
     return value.lower()
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _receiver_pattern(value: str) -> str:

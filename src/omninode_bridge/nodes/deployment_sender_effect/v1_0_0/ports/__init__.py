@@ -8,14 +8,21 @@ is safe to cancel: the work at the other end is stopped, threads have ended and 
 from .events import Delivery, EventPublisher
 from .image import BuildRequest, EngineInfo, ImageEngine, ImageFacts
 from .progress import Progress, ProgressCallback
+from .runtime import ContainerEnd, ContainerFacts, ContainerLimits, ContainerRuntime, ContainerSpec, Health
 from .target import DeploymentState, PackageUpload, PackageUploader, Receipt
 
 __all__ = [
     "BuildRequest",
+    "ContainerEnd",
+    "ContainerFacts",
+    "ContainerLimits",
+    "ContainerRuntime",
+    "ContainerSpec",
     "Delivery",
     "DeploymentState",
     "EngineInfo",
     "EventPublisher",
+    "Health",
     "ImageEngine",
     "ImageFacts",
     "PackageUpload",

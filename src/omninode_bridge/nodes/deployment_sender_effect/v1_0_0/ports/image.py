@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from ..models.platform import Platform
+from .runtime import ContainerRuntime
+
 __all__ = ["BuildRequest", "EngineInfo", "ImageEngine", "ImageFacts"]
 
 T = TypeVar("T")
@@ -33,11 +36,16 @@ class BuildRequest:
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """The engine that answers: its version, image store driver and data folder, as `docker info` tells."""
+    """The engine that answers: its version, image store driver and data folder, as `docker info` tells.
+
+    Attributes:
+        name: What answers: `Docker Engine` or `Podman Engine`.
+    """
 
     version: str
     storage_driver: str
     data_folder: str
+    name: str = "Docker Engine"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +55,28 @@ class ImageFacts:
     Attributes:
         image_id: The engine's own id; differs between image stores for the same image.
         diff_ids: SHA-256 of each uncompressed layer, lowest first; the same on every engine.
+        os: By the image's configuration, as `architecture` and `variant`; empty where it says none.
     """
 
     image_id: str
     diff_ids: tuple[str, ...]
+    os: str = ""
+    architecture: str = ""
+    variant: str = ""
+
+    @property
+    def platform(self) -> str | None:
+        """`os/architecture[/variant]` in its one form; None where the configuration leaves it open."""
+        return str(Platform.of(self.os, self.architecture, self.variant)) if self.os and self.architecture else None
 
 
 class ImageEngine(Protocol):
     """A Docker Engine. DOCKER_UNAVAILABLE when it does not answer or goes away."""
+
+    @property
+    def runtime(self) -> ContainerRuntime:
+        """Its containers."""
+        ...
 
     async def info(self) -> EngineInfo:
         """Tell which engine answers."""
@@ -79,8 +101,16 @@ class ImageEngine(Protocol):
         """Tell what the engine knows of an image; None if it has none of that name or id."""
         ...
 
-    async def run(self, reference: str, name: str, labels: Mapping[str, str]) -> str:
-        """Start a container with fixed safe options, replacing one of the same name; answer its id. BUILD_FAILED."""
+    async def tag(self, image_id: str, reference: str) -> None:
+        """Give an image a further `name:tag`, which leads to no other image from then on. BUILD_FAILED."""
+        ...
+
+    async def untag(self, reference: str) -> None:
+        """Take a `name:tag` from its image, which goes with its last name; fine if there is none. BUILD_FAILED."""
+        ...
+
+    async def references(self, repository: str) -> tuple[str, ...]:
+        """List every `name:tag` whose name is `repository`."""
         ...
 
     async def close(self) -> None:

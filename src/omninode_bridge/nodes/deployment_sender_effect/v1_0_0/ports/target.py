@@ -18,6 +18,7 @@ class PackageUpload:
         file: Open for reading in binary; read by position, never closed by the uploader.
         size_bytes: The file's size.
         image_id: The image's config digest, `sha256:...`.
+        platform: What the image is for, `os/architecture[/variant]`; None where it is not known.
         check: Ends when the file has turned out to be what `checksum` says, or with the error to raise; its end is not
             sent before that. None where nobody looks.
     """
@@ -34,6 +35,7 @@ class PackageUpload:
     image_id: str
     verify_checksum: bool
     correlation_id: str | None = None
+    platform: str | None = None
     check: Future[None] | None = None
 
 

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ..models import DeploymentStatus, InputModel
 from ..models.fields import Checksum, Compression, ContainerName, CorrelationId, ImageTag, PackageId
+from ..models.platform import PlatformName
 
 __all__ = ["DEPLOY_PATH", "PACKAGE_PART", "ErrorBody", "ReceiptBody", "StateBody", "UploadFields", "deploy_url"]
 
@@ -25,6 +26,7 @@ class UploadFields(InputModel):
 
     Attributes:
         image_id: The config digest of the image, or the digest in the archive's `index.json`.
+        platform: What the image is for, `os/architecture[/variant]`.
         compression: Of the package file; told from its first bytes if left out.
     """
 
@@ -38,6 +40,7 @@ class UploadFields(InputModel):
     correlation_id: CorrelationId | None = None
     compression: Compression | None = None
     image_id: Annotated[str, Field(pattern=_IMAGE_ID)] | None = None
+    platform: PlatformName | None = None
 
     def form(self) -> dict[str, str]:
         """The fields as text, in the order in which they are sent."""
@@ -55,6 +58,7 @@ class ReceiptBody(BaseModel):
     checksum: str | None = None
     status: DeploymentStatus | None = None
     status_url: str | None = None
+    platform: str | None = None
 
 
 class StateBody(BaseModel):
@@ -62,7 +66,14 @@ class StateBody(BaseModel):
 
     Attributes:
         will_run: Whether this receiver starts the container after loading.
+        platform: What the sender says that the image is for.
         container_id: The started container.
+        container_status: What its engine says of it: `running`, `restarting`, `exited`, `paused`, `dead` or `removed`.
+        exit_code: Of its process, when it ended last.
+        oom_killed: Whether a process of it was killed for memory when it ended last.
+        restart_count: How often the engine has started it again.
+        health: By its own health check: `starting`, `healthy` or `unhealthy`.
+        warnings: What a person should know of a start that went well.
         received_at: When the package was verified and stored, RFC 3339 in UTC.
     """
 
@@ -76,8 +87,15 @@ class StateBody(BaseModel):
     checksum_verified: bool | None = None
     container_name: str | None = None
     image_tag: str | None = None
+    platform: str | None = None
     image_id: str | None = None
     container_id: str | None = None
+    container_status: str | None = None
+    exit_code: int | None = None
+    oom_killed: bool | None = None
+    restart_count: int | None = None
+    health: str | None = None
+    warnings: tuple[str, ...] = ()
     correlation_id: str | None = None
     received_at: str | None = None
     updated_at: str | None = None

@@ -79,7 +79,12 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         dest="host_names",
         metavar="NAME",
-        help="a name of this receiver, NAME or NAME:PORT: refuse what was signed for another; may be repeated",
+        help="a name of this receiver, NAME or NAME:PORT: refuse what is for another; may be repeated",
+    )
+    serve.add_argument(
+        "--public-url",
+        metavar="URL",
+        help="this receiver's URL as senders write it, where a proxy changes the Host or the path",
     )
     store = default.default_folders["store"]
     serve.add_argument("--store", type=Path, metavar="DIR", help=f"folder for packages ({store})")

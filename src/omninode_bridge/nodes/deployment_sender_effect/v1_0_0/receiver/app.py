@@ -84,6 +84,8 @@ def _limit(text: str | None) -> int:
 
 async def _told(_: Request, exc: Exception) -> Response:
     assert isinstance(exc, DeploymentSenderError)  # noqa: S101 - registered for nothing else
+    if exc.code is ErrorCode.BUILD_FAILED:
+        _log.warning("a request was refused: %s", exc.message)
     return error_answer(exc)
 
 

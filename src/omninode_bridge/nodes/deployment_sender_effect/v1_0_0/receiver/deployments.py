@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import os
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -16,7 +15,8 @@ from ..models import DeploymentStatus
 from ..models.fields import Compression
 from ..protocol.upload import StateBody, UploadFields
 from ..store.disk import disk_errors
-from ..store.staging import Staged, Staging, sync_folder
+from ..store.documents import write_document
+from ..store.staging import Staged, Staging
 from .workers import Workers
 
 __all__ = ["Deployment", "Deployments"]
@@ -38,7 +38,9 @@ class Deployment(BaseModel):
         status: `received` -> `loading` -> `loaded` -> `running`, or `failed`.
         will_run: Whether the container is to be started.
         announced_image_id: The config digest that the sender named.
+        platform: What the sender says that the image is for.
         image_id: The engine's own id of the loaded image.
+        container_status: What the receiver has seen of the container, with the next four fields (protocol/upload.py).
         received_at: RFC 3339, UTC, with microseconds, so that texts sort as times; `updated_at` too.
     """
 
@@ -53,12 +55,19 @@ class Deployment(BaseModel):
     compression: Compression | None
     announced_image_id: str | None
     correlation_id: str | None
+    platform: str | None = None
     will_run: bool
     received_at: str
     updated_at: str
     status: DeploymentStatus = "received"
     image_id: str | None = None
     container_id: str | None = None
+    container_status: str | None = None
+    exit_code: int | None = None
+    oom_killed: bool | None = None
+    restart_count: int | None = None
+    health: str | None = None
+    warnings: tuple[str, ...] = ()
     error_code: str | None = None
     error_message: str | None = None
 
@@ -137,7 +146,7 @@ class Deployments:
         await self._workers.run(staged.commit, {_DOCUMENT: deployment.model_dump_json().encode()})
         self._remember(deployment)
 
-    async def change(self, deployment_id: str, **changes: str | None) -> Deployment:
+    async def change(self, deployment_id: str, **changes: object) -> Deployment:
         """Change a deployment; if the disk refuses, the change is kept in memory and with the next one."""
         deployment = self._by_id[deployment_id].model_copy(update={**changes, "updated_at": _now()})
         self._remember(deployment)
@@ -198,11 +207,4 @@ class Deployments:
 
     def _write(self, deployment: Deployment) -> None:
         path = self._staging.final / deployment.deployment_id / _DOCUMENT
-        draft = path.with_suffix(".new")
-        with disk_errors("write", path):
-            with draft.open("wb") as file:
-                file.write(deployment.model_dump_json().encode())
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(path)
-            sync_folder(path.parent)
+        write_document(path, deployment.model_dump_json().encode())

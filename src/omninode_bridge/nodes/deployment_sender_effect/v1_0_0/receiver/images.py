@@ -14,6 +14,7 @@ from .loading import Loading
 from .packages import Packages
 from .services import Services
 from .shared import Shared
+from .watching import Watching
 
 __all__ = ["ImageLoader"]
 
@@ -43,7 +44,8 @@ class ImageLoader:
         self._settings = shared.settings
         self._packages = packages
         self._loading = Loading(shared.deployments, packages)
-        self._services = Services()
+        self._services = Services(shared)
+        self._watching = Watching(shared, self._services, self._opened)
         self._deployments = shared.deployments
         self._counters = shared.counters
         self._open_engine = open_engine
@@ -59,6 +61,7 @@ class ImageLoader:
         for deployment in self._deployments.unfinished():
             _log.info("%s: taken up again: %s", deployment.deployment_id, deployment.reference)
             self.submit(deployment)
+        self._watching.start()
 
     def submit(self, deployment: Deployment, checked: ImageArchive | None = None) -> None:
         """Load an image as soon as its turn comes.
@@ -75,7 +78,7 @@ class ImageLoader:
         """Break off what is under way, which the next start takes up again, and close the engine."""
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, self._watching.close(), return_exceptions=True)
         if self._engine is not None:
             await self._engine.close()
 
@@ -105,7 +108,7 @@ class ImageLoader:
         self._counters.add("loads_succeeded_total")
         self._tell(await self._deployments.change(deployment.deployment_id, status="loaded", image_id=image_id))
         if deployment.will_run:
-            container_id = await self._patiently(lambda engine: self._services.start(engine, deployment))
+            container_id = await self._patiently(lambda engine: self._services.start(engine, deployment, image_id))
             self._counters.add("containers_started_total")
             changes = {"status": "running", "container_id": container_id}
             self._tell(await self._deployments.change(deployment.deployment_id, **changes))
@@ -129,7 +132,8 @@ class ImageLoader:
 
     async def _fail(self, deployment: Deployment, code: ErrorCode, message: str) -> None:
         self._counters.add("loads_failed_total")
-        changes = {"status": "failed", "error_code": code.value, "error_message": message}
+        told = message.replace(str(self._settings.store_folder), "STORE")  # whoever asks need not know where that is
+        changes = {"status": "failed", "error_code": code.value, "error_message": told}
         self._tell(await self._deployments.change(deployment.deployment_id, **changes))
 
     @staticmethod

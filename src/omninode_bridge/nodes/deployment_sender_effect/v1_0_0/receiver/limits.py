@@ -5,13 +5,18 @@ from dataclasses import dataclass
 __all__ = [
     "CHECKED_FIRST_MAX_BYTES",
     "CHECKS_AT_ONCE",
+    "CONNECTIONS_MAX",
     "FIELDS_MAX",
     "FIELD_MAX_BYTES",
     "FORM_OVERHEAD_MAX_BYTES",
     "HEAD_MAX_BYTES",
+    "LINGERING_MAX_BYTES",
+    "LINGERING_SECONDS",
     "LIST_DEFAULT",
     "LIST_MAX",
     "LOADS_AT_ONCE",
+    "NONCES_KEPT",
+    "NONCES_MAX",
     "PATIENCE_WITH_THE_REFUSED",
     "PIECE_BYTES",
     "SHUTDOWN_SECONDS",
@@ -37,8 +42,15 @@ class Patience:
     idle_seconds: float
 
 
+# Connections that are not let in: before, during and after a request; uploads that are let in come on top.
+CONNECTIONS_MAX = 128
+
 # Of a request's line and headers, within one read of the socket (256 KiB).
 HEAD_MAX_BYTES = 64 << 10
+
+# A connection that ends is read on for so long, so that its client comes to read why.
+LINGERING_MAX_BYTES = 8 << 20
+LINGERING_SECONDS = 1
 
 FIELDS_MAX = 32
 FIELD_MAX_BYTES = 4096
@@ -61,6 +73,10 @@ CHECKED_FIRST_MAX_BYTES = 64 << 20
 UNPACKED_FACTOR = 10
 
 PATIENCE_WITH_THE_REFUSED = Patience(max_bytes=1 << 30, max_seconds=10, idle_seconds=1)
+
+# So many nonces are remembered at least, however old they are; and at most, however new.
+NONCES_KEPT = 10_000
+NONCES_MAX = 100_000
 
 # Uploads under way may go on for this long when the receiver stops.
 SHUTDOWN_SECONDS = 5

@@ -11,7 +11,6 @@ from starlette.requests import ClientDisconnect, Request
 from ..errors import DeploymentSenderError, ErrorCode
 from ..pipeline.archive import ImageArchive
 from ..protocol.upload import ReceiptBody, UploadFields
-from ..store.disk import is_disk_full
 from ..store.staging import Staged
 from .answers import Answer, Body, RefusedError, error_answer
 from .auth import Gate
@@ -67,27 +66,29 @@ class Uploads:
             self._counters.add("uploads_broken_off_total")
             return error_answer(RefusedError(400, "the client went away"))
         except DeploymentSenderError as exc:
-            failed = exc.code is ErrorCode.BUILD_FAILED  # what the disk refuses; its message names our folders
+            failed = exc.code is ErrorCode.BUILD_FAILED  # what the disk refuses
             self._counters.add("uploads_failed_total" if failed else "uploads_refused_total")
-            answer = error_answer(_disk_refusal(exc) if failed else exc)
+            answer = error_answer(exc)
             level = logging.WARNING if failed else logging.INFO
             _log.log(level, "an upload was answered with %d: %s", answer.status_code, exc.message)
+            body.listen_on()
             return answer.early(body)
         self._counters.add("uploads_stored_total" if status == _STORED else "uploads_repeated_total")
         return Answer(status, _receipt(deployment).model_dump()).early(body, self._patience)
 
     async def _take(self, request: Request, body: Body) -> tuple[int, Deployment]:
+        self._gate.check_header(request)  # who is not signed at all is not listened to any longer
         boundary = boundary_of(request.headers.get("Content-Type"))
         announced = request.headers.get("Content-Length", "0")
         self._check_size(int(announced) - FORM_OVERHEAD_MAX_BYTES)
         async with aclosing(body.chunks()) as chunks:
             connection = connection_of(request.scope)
-            straight = Straight(connection, body, int(announced), self._workers) if connection else None
+            straight = Straight(connection, body, int(announced), self._workers) if connection.is_plain else None
             form = UploadForm(boundary, chunks, straight)
             fields = UploadFields.read(await self._fields(form))
             size_bytes = await self._gate.admit_upload(request, fields)
             self._check_size(size_bytes or 0)
-            with self._place():  # only who is let in may hold one
+            with self._place(), connection.held():  # only who is let in may hold one
                 return await self._take_file(form, fields, size_bytes)
 
     async def _fields(self, form: UploadForm) -> dict[str, str]:
@@ -216,12 +217,5 @@ def _receipt(deployment: Deployment) -> ReceiptBody:
         checksum=deployment.checksum,
         status=deployment.status,
         status_url=f"deployments/{deployment.deployment_id}",  # relative, so that a path before /deploy is kept
+        platform=deployment.platform,
     )
-
-
-def _disk_refusal(error: DeploymentSenderError) -> RefusedError:
-    if is_disk_full(error):
-        return RefusedError(
-            507, "the receiver's disk is full", recovery="Make room on the receiver, then transfer again."
-        )
-    return RefusedError(500, "the receiver cannot store the package; its log tells why")

@@ -6,10 +6,15 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from ..models.fields import HostName
+from ..models.fields import HostName, ReceiverUrl
 from .base import BYTES_PER_GB, AbsolutePath, Seconds, Settings, Several, SigningKey, together
 
 __all__ = ["ReceiverSettings"]
+
+# github.com/moby/moby, daemon/daemon_unix.go: linuxMinMemory is 6 MiB, and the least share of a CPU 0.01.
+_ENGINE_MIN_MEMORY_MB = 6.3
+_ENGINE_MIN_CPUS = 0.01
+_MIN_LOG_MB = 0.01
 
 
 class ReceiverSettings(Settings):
@@ -21,10 +26,21 @@ class ReceiverSettings(Settings):
         tls_cert: Certificate in PEM form, with its chain; speak TLS only.
         tls_key: Its private key in PEM form, without a password; in `tls_cert` if not given.
         tls_client_ca: Certificates in PEM form; only senders with a certificate by one of them are let in.
-        host_names: Its own names, each with or without a port; a request that was signed for another `Host` is refused.
-            Any `Host` will do if not given.
+        host_names: Its own names, each with or without a port; a request for another `Host` is refused. If not given,
+            any `Host` will do with a signing key, and loopback names only without one.
+        public_url: Its URL as senders write it, where a proxy before it changes the `Host` or the path: what they sign
+            is checked against that.
         store: Folder for packages and deployments. `store_folder` is in use.
         run: Start the container of each deployment.
+        container_memory_mb: Limit on a container's memory, and none of it is swap.
+        container_cpus: Limit on a container's cores, such as 0.5; all of them if not given.
+        container_pids: Limit on a container's processes and threads.
+        container_log_max_mb: Limit on one log file of a container.
+        container_log_files: How many of them are kept.
+        container_stop_seconds: For a container to end when it is asked to, before it is killed.
+        start_watch_seconds: How long a new container must stay up before it replaces the old one.
+        health_timeout_seconds: How long a new container's own health check may take at most.
+        watch_interval_seconds: How often the receiver looks at what really runs.
         signing_keys: Accepted keys, each `ID:SECRET`, in the environment separated by commas or blanks.
         max_package_size_gb: Limit on a package, and on what it unpacks to ten times that.
         max_concurrent_uploads: Further ones are asked to come again (429).
@@ -33,11 +49,12 @@ class ReceiverSettings(Settings):
         docker_host: As for the sender.
         docker_tls_verify: As for the sender.
         docker_cert_path: As for the sender.
+        docker_config: As for the sender.
     """
 
     env_prefix: ClassVar[str] = "DEPLOYMENT_RECEIVER_"
     env_names: ClassVar[Mapping[str, str]] = {
-        name: name.upper() for name in ("docker_host", "docker_tls_verify", "docker_cert_path")
+        name: name.upper() for name in ("docker_host", "docker_tls_verify", "docker_cert_path", "docker_config")
     }
     refuses_unknown_variables: ClassVar[bool] = True  # one that is misspelt may have been meant to lock the door
     default_folders: ClassVar[Mapping[str, str]] = {"store": "~/.local/share/deployment-receiver"}
@@ -48,8 +65,18 @@ class ReceiverSettings(Settings):
     tls_key: AbsolutePath | None = None
     tls_client_ca: AbsolutePath | None = None
     host_names: Annotated[tuple[HostName, ...], Several] = ()
+    public_url: ReceiverUrl | None = None
     store: AbsolutePath | None = None
     run: bool = False
+    container_memory_mb: float = Field(default=512, ge=_ENGINE_MIN_MEMORY_MB, allow_inf_nan=False)
+    container_cpus: float | None = Field(default=None, ge=_ENGINE_MIN_CPUS, allow_inf_nan=False)
+    container_pids: int = Field(default=512, ge=1)
+    container_log_max_mb: float = Field(default=10, ge=_MIN_LOG_MB, allow_inf_nan=False)
+    container_log_files: int = Field(default=3, ge=1)
+    container_stop_seconds: Seconds = 10
+    start_watch_seconds: Seconds = 10
+    health_timeout_seconds: Seconds = 300
+    watch_interval_seconds: Seconds = 5
     signing_keys: Annotated[tuple[SigningKey, ...], Several] = ()
     max_package_size_gb: float = Field(default=5, gt=0, allow_inf_nan=False)
     max_concurrent_uploads: int = Field(default=16, ge=1)
@@ -58,6 +85,7 @@ class ReceiverSettings(Settings):
     docker_host: str | None = None
     docker_tls_verify: bool = False
     docker_cert_path: Path | None = None
+    docker_config: Path | None = None
 
     @field_validator("tls_key", "tls_client_ca")
     @classmethod

@@ -19,7 +19,9 @@ class DeploymentSenderSettings(Settings):
         package_dir: The package store and the outbox live here; made when first needed. `package_folder` is in use.
         docker_host: As for `docker`: `unix://`, `tcp://` or `ssh://`; the local socket if not given.
         docker_tls_verify: Speak TLS to a `tcp://` engine and verify it.
-        docker_cert_path: Folder of `ca.pem`, `cert.pem` and `key.pem` for that.
+        docker_cert_path: Folder of `ca.pem`, `cert.pem` and `key.pem` for that; `docker_config` if not given.
+        docker_config: Folder of the docker command's `config.json`, with credentials for registries and with proxies;
+            `~/.docker` if not given.
         kafka_bootstrap_servers: `host:port[,host:port]`; without it events stay in the outbox.
         default_receiver_url: Where packages go when the input names no receiver.
         allowed_receivers: Host names, `*.SUFFIX`, addresses and networks that packages may go to; everywhere if not
@@ -51,17 +53,22 @@ class DeploymentSenderSettings(Settings):
             "docker_host",
             "docker_tls_verify",
             "docker_cert_path",
+            "docker_config",
             "kafka_bootstrap_servers",
             "default_receiver_url",
         )
     }
-    other_variables: ClassVar[frozenset[str]] = frozenset({"DEPLOYMENT_SENDER_BASE_IMAGE"})  # examples/base_image.py
+    # Of examples/base_image.py and of the tests.
+    other_variables: ClassVar[frozenset[str]] = frozenset(
+        {"DEPLOYMENT_SENDER_BASE_IMAGE", "DEPLOYMENT_SENDER_TEST_ENGINES"}
+    )
     default_folders: ClassVar[Mapping[str, str]] = {"package_dir": "~/.local/share/deployment-sender"}
 
     package_dir: AbsolutePath | None = None
     docker_host: str | None = None
     docker_tls_verify: bool = False
     docker_cert_path: Path | None = None
+    docker_config: Path | None = None
     kafka_bootstrap_servers: str | None = None
     default_receiver_url: ReceiverUrl | None = None
     allowed_receivers: Annotated[tuple[ReceiverPattern, ...], Several] = ()

@@ -1,0 +1,110 @@
+"""Services when their engine is restarted, or their receiver is killed."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker_engine import DockerEngine
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError
+from support.engine import RealEngine
+from support.machine import UP, Machine
+from support.private_engine import PrivateEngine
+from support.receiver import form
+from support.receiver_process import ReceiverProcess
+from support.services import serving_from
+
+
+@pytest.fixture
+def machine(real_engine: RealEngine) -> Iterator[Machine]:
+    """The machine's engine."""
+    with Machine(real_engine) as made:
+        yield made
+
+
+async def test_a_service_comes_back_with_its_engine(tmp_path: Path, real_engine: RealEngine) -> None:
+    """After a graceful restart, which stops every container first; nobody has to look after it."""
+    with PrivateEngine(real_engine) as private:
+        machine = Machine(private)
+        image_id = await asyncio.to_thread(machine.image, UP)
+        engine = DockerEngine(docker_host=private.docker_host)
+        async with serving_from(tmp_path / "store", engine) as serving:
+            deployment = await serving.deploy(machine.name, image_id)
+            before = machine.api.inspect_container(machine.name)["State"]["StartedAt"]
+            await asyncio.to_thread(private.stop)
+            with pytest.raises(DeploymentSenderError):
+                await serving.watching.look()
+            assert "running" == serving.now(deployment).status  # nobody knows better
+            await asyncio.to_thread(private.start)
+            await serving.seen(deployment, "running", container_status="running")
+            after = machine.api.inspect_container(machine.name)["State"]
+            await engine.close()
+
+    assert (True, True) == (after["Running"], after["StartedAt"] > before)
+
+
+def _image(machine: Machine, tag: str, *lines: str) -> bytes:
+    """Save an image under the test's name, and take the name away again."""
+    image_id, reference = machine.image(UP, *lines), f"{machine.name}:{tag}"
+    machine.api.tag(image_id, machine.name, tag)
+    machine.engine.remove_later(reference)
+    return b"".join(machine.api.get_image(reference))
+
+
+def _send(machine: Machine, receiver: ReceiverProcess, package: bytes, tag: str) -> str:
+    fields = form(package, container_name=machine.name, image_tag=tag)
+    receipt = httpx.post(f"{receiver.url}/deploy", data=fields, files={"package": package}, timeout=60).json()
+    return str(receipt["deployment_id"])
+
+
+def _state(receiver: ReceiverProcess, deployment_id: str) -> dict[str, Any]:
+    """Wait for a deployment's end."""
+    while True:
+        state: dict[str, Any] = httpx.get(f"{receiver.url}/deployments/{deployment_id}").json()
+        if state["status"] in {"running", "failed"}:
+            return state
+        time.sleep(0.05)
+
+
+def test_a_receiver_that_is_killed_while_it_watches_a_new_container(tmp_path: Path, machine: Machine) -> None:
+    """The next one begins anew with the same package: one container is left, and it has the data."""
+    good, better = (_image(machine, tag, "VOLUME /data") for tag in ("1.0", "2.0"))
+    with ReceiverProcess(tmp_path, "--run") as receiver:
+        first = _state(receiver, _send(machine, receiver, good, "1.0"))
+    machine.run(first["container_id"], "echo precious >/data/file")
+    environ = {"DEPLOYMENT_RECEIVER_START_WATCH_SECONDS": "3600"}
+    with ReceiverProcess(tmp_path, "--run", environ=environ) as receiver:
+        second = _send(machine, receiver, better, "2.0")
+        while machine.containers() != {machine.name: "exited", f"{machine.name}.Next": "running"}:
+            time.sleep(0.02)
+        receiver.kill()
+    with ReceiverProcess(tmp_path, "--run") as receiver:
+        state = _state(receiver, second)
+
+    assert ("running", {machine.name: "running"}) == (state["status"], machine.containers())
+    assert state["container_id"] == machine.api.inspect_container(machine.name)["Id"] != first["container_id"]
+    assert "precious\n" == machine.run(state["container_id"], "cat /data/file")
+    assert 1 == len(machine.volumes(state["container_id"]))
+
+
+def test_what_becomes_of_a_service_later_is_told_over_http(tmp_path: Path, machine: Machine) -> None:
+    """By the receiver itself, without being asked to look."""
+    package = _image(machine, "1.0")
+    with ReceiverProcess(tmp_path, "--run") as receiver:
+        deployment_id = _send(machine, receiver, package, "1.0")
+        running = _state(receiver, deployment_id)
+        machine.api.remove_container(running["container_id"], force=True)
+        while (state := _state(receiver, deployment_id))["container_status"] != "removed":
+            time.sleep(0.05)
+
+    assert ("running", 0, False, []) == (
+        running["container_status"],
+        running["restart_count"],
+        running["oom_killed"],
+        running["warnings"],
+    )
+    assert ("failed", "BUILD_FAILED", "removed") == (state["status"], state["error_code"], state["container_status"])
