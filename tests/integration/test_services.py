@@ -55,7 +55,7 @@ async def test_a_container_is_started_in_a_small_box(machine: Machine, serving: 
     assert {"Type": "json-file", "Config": {"max-file": "3", "max-size": "10000000"}} == host["LogConfig"]
     assert "unless-stopped" == host["RestartPolicy"]["Name"]
     assert deployment.deployment_id == found["Config"]["Labels"]["omninode.deployment.id"]
-    assert str(serving.shared.settings.store) in found["Config"]["Labels"]["omninode.deployment.receiver"]
+    assert str(serving.shared.settings.store_folder) in found["Config"]["Labels"]["omninode.deployment.receiver"]
 
 
 async def test_the_limits_are_settings(machine: Machine, tmp_path: Path, docker_engine: DockerEngine) -> None:

@@ -35,7 +35,7 @@ class ReceiverProcess:
     """
 
     def __init__(
-        self, store: Path, *arguments: str, environ: Mapping[str, str] | None = None, deadline_seconds: float = 20
+        self, store: Path, *arguments: str, environ: Mapping[str, str] | None = None, deadline_seconds: float = 120
     ) -> None:
         self.url = ""
         self.store = store
@@ -72,7 +72,7 @@ class ReceiverProcess:
         """The process's id."""
         return self._process.pid
 
-    def wait_for(self, pattern: str, seconds: float = 20) -> re.Match[str]:
+    def wait_for(self, pattern: str, seconds: float = 120) -> re.Match[str]:
         """Wait until a line that it prints matches."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:

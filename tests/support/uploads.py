@@ -44,7 +44,7 @@ def an_upload(path: Path, receiver_url: str, **changes: Any) -> Iterator[Package
 
 def an_uploader(**settings: Any) -> HttpUploader:
     """Make an uploader; impatient, so that what hangs is seen soon."""
-    values = {"connect_timeout_seconds": 5, "idle_timeout_seconds": 5} | settings
+    values = {"connect_timeout_seconds": 60, "idle_timeout_seconds": 60} | settings
     return HttpUploader(DeploymentSenderSettings.model_validate(values))
 
 

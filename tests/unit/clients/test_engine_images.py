@@ -42,7 +42,7 @@ def call() -> Iterator[Call]:
 
 
 def _at(daemon: FakeDaemon) -> Endpoint:
-    return Endpoint(daemon.docker_host, tls_verify=False, cert_path=None, connect_timeout_seconds=5)
+    return Endpoint(daemon.docker_host, tls_verify=False, cert_path=None, connect_timeout_seconds=60)
 
 
 def _export(

@@ -376,9 +376,9 @@ async def test_a_silent_receiver_is_given_up_at_the_idle_time_out(
 
 async def test_a_slow_receiver_is_not_idle(package: Path) -> None:
     """The idle time-out counts from the last byte that moved, not from the start of a chunk or the last write."""
-    uploader = an_uploader(idle_timeout_seconds=0.8)
+    uploader = an_uploader(idle_timeout_seconds=2)
     async with (
-        ScriptedReceiver(replace(receipt(), byte_seconds=0.005)) as receiver,
+        ScriptedReceiver(replace(receipt(), byte_seconds=0.01)) as receiver,
         FaultProxy(receiver.url, Fault(bytes_per_second=1_500_000)) as proxy,
     ):
         started = time.monotonic()
@@ -386,7 +386,7 @@ async def test_a_slow_receiver_is_not_idle(package: Path) -> None:
     await uploader.close()
 
     assert "d-1" == answered.deployment_id
-    assert 0.8 < time.monotonic() - started
+    assert 2 < time.monotonic() - started
 
 
 async def test_a_cut_in_the_middle_may_be_tried_again(uploader: HttpUploader, large_package: Path) -> None:
@@ -561,7 +561,7 @@ async def test_closing_ends_what_is_under_way(uploader: HttpUploader, package: P
         await eventually(lambda: bool(receiver.heard) and len(receiver.heard[0].body) > len(CONTENT))
         await uploader.close()
         with pytest.raises(DeploymentSenderError, match="it was closed on this side") as caught:
-            await asyncio.wait_for(sending, 2)
+            await sending
 
     assert ErrorCode.TRANSFER_FAILED is caught.value.code
 

@@ -54,7 +54,7 @@ def start(tmp_path: Path, engine: FakeEngine) -> Start:
 
         async with (
             serving(made, open_engine) as url,
-            httpx.AsyncClient(base_url=url, trust_env=False, timeout=20) as client,
+            httpx.AsyncClient(base_url=url, trust_env=False, timeout=120) as client,
         ):
             yield Running(url, store, client, engine)
 

@@ -126,3 +126,16 @@ def test_help_and_version_need_no_extra(arguments: list[str], code: int) -> None
     with pytest.raises(SystemExit) as caught:
         main(arguments)
     assert caught.value.code == code
+
+
+def test_a_misspelt_variable_keeps_it_from_starting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It may have been meant to be the key."""
+    monkeypatch.setenv("DEPLOYMENT_RECEIVER_SIGNING_KEY", "k1:" + "s" * 32)
+
+    assert main(["serve", "--store", str(tmp_path)]) == 2
+
+    error = capsys.readouterr().err
+    assert "DEPLOYMENT_RECEIVER_SIGNING_KEY is no setting; is it DEPLOYMENT_RECEIVER_SIGNING_KEYS?" in error
+    assert "s" * 32 not in error

@@ -46,12 +46,16 @@ async def engine(settings: DeploymentSenderSettings, openers: Openers) -> tuple[
 
 async def package_folder(settings: DeploymentSenderSettings) -> Finding:
     """See whether packages can be written, and how much fits."""
-    return await asyncio.to_thread(_package_folder, settings.package_dir, settings.max_package_size_bytes)
+    try:
+        folder = settings.package_folder
+    except DeploymentSenderError as error:
+        return failed("packages", error)
+    return await asyncio.to_thread(_package_folder, folder, settings.max_package_size_bytes)
 
 
 def _package_folder(folder: Path, max_bytes: int) -> Finding:
-    existing = next(path for path in (folder, *folder.parents) if path.exists())
     try:
+        existing = next(path for path in (folder, *folder.parents) if path.exists())
         with tempfile.TemporaryFile(dir=existing):
             free_bytes = shutil.disk_usage(existing).free
     except OSError as exc:

@@ -64,7 +64,11 @@ async def receiver(
 
 
 def _largest_package(settings: DeploymentSenderSettings) -> int:
-    return max((one.size_bytes for one in PackageStore(settings.package_dir).list()), default=0)
+    try:
+        folder = settings.package_folder
+    except DeploymentSenderError:  # told already, as the finding of the packages
+        return 0
+    return max((one.size_bytes for one in PackageStore(folder).list()), default=0)
 
 
 def _health(url: str, answer: "Answer", info: ReceiverInfo | None) -> Finding:

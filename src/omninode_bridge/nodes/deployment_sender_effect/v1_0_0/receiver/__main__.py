@@ -87,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="URL",
         help="this receiver's URL as senders write it, where a proxy changes the Host or the path",
     )
-    store = str(default.store).replace(str(Path.home()), "~")
+    store = default.default_folders["store"]
     serve.add_argument("--store", type=Path, metavar="DIR", help=f"folder for packages ({store})")
     serve.add_argument("--run", action="store_const", const=True, help="start the container of each image")
     serve.add_argument(

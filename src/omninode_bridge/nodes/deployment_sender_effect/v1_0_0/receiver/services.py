@@ -39,7 +39,7 @@ class Services:
     """
 
     def __init__(self, shared: Shared) -> None:
-        self.records = ServiceRecords(shared.settings.store, shared.workers)
+        self.records = ServiceRecords(shared.settings.store_folder, shared.workers)
         self._settings = shared.settings
         self._deployments = shared.deployments
         self.limits = _limits(shared.settings)
@@ -163,7 +163,7 @@ class Services:
             f"{LABEL_PREFIX}.id": deployment.deployment_id,
             f"{LABEL_PREFIX}.package": deployment.package_id,
             f"{LABEL_PREFIX}.image": deployment.reference,
-            f"{LABEL_PREFIX}.receiver": f"{platform.node()}:{self._settings.store}",
+            f"{LABEL_PREFIX}.receiver": f"{platform.node()}:{self._settings.store_folder}",
             TOKEN_LABEL: token,
         }
 

@@ -16,7 +16,7 @@ class DeploymentSenderSettings(Settings):
     """The node's settings.
 
     Attributes:
-        package_dir: The package store and the outbox live here; made when first needed.
+        package_dir: The package store and the outbox live here; made when first needed. `package_folder` is in use.
         docker_host: As for `docker`: `unix://`, `tcp://` or `ssh://`; the local socket if not given.
         docker_tls_verify: Speak TLS to a `tcp://` engine and verify it.
         docker_cert_path: Folder of `ca.pem`, `cert.pem` and `key.pem` for that; `docker_config` if not given.
@@ -59,8 +59,13 @@ class DeploymentSenderSettings(Settings):
             "default_receiver_url",
         )
     }
+    # Of examples/base_image.py and of the tests.
+    other_variables: ClassVar[frozenset[str]] = frozenset(
+        {"DEPLOYMENT_SENDER_BASE_IMAGE", "DEPLOYMENT_SENDER_TEST_ENGINES"}
+    )
+    default_folders: ClassVar[Mapping[str, str]] = {"package_dir": "~/.local/share/deployment-sender"}
 
-    package_dir: AbsolutePath = Path("~/.local/share/deployment-sender")
+    package_dir: AbsolutePath | None = None
     docker_host: str | None = None
     docker_tls_verify: bool = False
     docker_cert_path: Path | None = None
@@ -90,6 +95,11 @@ class DeploymentSenderSettings(Settings):
     @classmethod
     def _belongs_to_a_certificate(cls, value: Path | None, info: ValidationInfo) -> Path | None:
         return together(value, info, "client_cert")
+
+    @property
+    def package_folder(self) -> Path:
+        """Where the package store and the outbox are. VALIDATION_ERROR where that is nowhere."""
+        return self._folder("package_dir", recovery="Give --package-dir DIR, or set PACKAGE_DIR (package_dir) or HOME.")
 
     @property
     def max_package_size_bytes(self) -> int:
