@@ -1,7 +1,8 @@
-"""Runs the fuzz targets of this folder, with atheris; see `./dev fuzz`."""
+"""Runs the fuzz targets of this folder with atheris, and mutated archives on real engines; see `./dev fuzz`."""
 
 import importlib
 import logging
+import os
 import re
 import subprocess
 import sys
@@ -17,15 +18,25 @@ _INPUT_TIMEOUT_SECONDS = 10
 
 
 def main(arguments: list[str]) -> int:
-    """Run every target for some seconds, or one of them with the input in a file; answer the exit code."""
+    """Run everything for some seconds each, or one target with the input in a file; return the exit code."""
     match arguments:
         case []:
             return main(["20"])
         case [seconds] if seconds.isdecimal() and int(seconds):  # 0 would be for ever
-            return max([_run(target, int(seconds)) for target in _TARGETS])
+            return max([*[_run(target, int(seconds)) for target in _TARGETS], _engines("seconds", seconds)])
+        case ["engines", *seeds] if seeds and all(map(str.isdecimal, seeds)):
+            return _engines(*seeds)
         case [target, path, *limits] if target in _TARGETS:
             return _fuzz(target, Path(path), limits)
-    sys.exit(f"usage: python fuzz [SECONDS] or python fuzz {'|'.join(_TARGETS)} FILE")
+    sys.exit(f"usage: python fuzz [SECONDS] or python fuzz {'|'.join(_TARGETS)} FILE or python fuzz engines SEED...")
+
+
+def _engines(*arguments: str) -> int:
+    """Run mutated archives in a process of its own."""
+    print(f"mutated archives on real engines ({' '.join(arguments)}) ...", flush=True)
+    path = os.pathsep.join([str(_HERE.parent / "tests"), os.environ.get("PYTHONPATH", "")])
+    command = [sys.executable, str(_HERE / "engines.py"), *arguments]
+    return subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, check=False).returncode
 
 
 def _run(target: str, seconds: int) -> int:

@@ -1,18 +1,26 @@
-"""The archive reader: whatever the bytes are, it answers or raises `ArchiveError`, the same however they are split."""
+"""The archive reader: whatever the bytes are, it answers or raises `ArchiveError`, the same however they are split.
+
+What it takes, and an archive of our own making of that, are the same image.
+"""
 
 import json
 import tarfile
 
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.pipeline.archive import (
     ArchiveError,
     ArchiveReader,
     ImageArchive,
 )
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.pipeline.contents import Contents
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.pipeline.engine_archive import EngineArchive
 from support.archives import config_of, image_archive, written
 
 __all__ = ["MAX_BYTES", "check", "seeds"]
 
 MAX_BYTES = 16_384
+_NAME = "incoming.invalid/x:1"
+_UNPACKED_MAX_BYTES = 1 << 20
 _BLOCK = tarfile.BLOCKSIZE
 _CHECKSUM = slice(148, 156)  # of a header: POSIX.1-2008, pax, "ustar Interchange Format"
 
@@ -44,17 +52,35 @@ def check(data: bytes) -> None:
     for archive in (data, _repaired(data)):
         size = 1 + sum(archive[:2])  # up to 511, so that pieces fall across blocks
         pieces = [archive[start : start + size] for start in range(0, len(archive), size)]
-        if _read([archive]) != _read(pieces):
+        image = _read([archive])
+        if image != _read(pieces):
             raise AssertionError("the answer hangs on how the archive is split")
+        if image is not None:
+            _check_written(image, pieces)
+
+
+def _check_written(image: ImageArchive, pieces: list[bytes]) -> None:
+    written_anew = EngineArchive(image, _NAME)
+    again = _read([written_anew.begin(), *written_anew.layers(pieces), written_anew.end()])
+    if again is None or not again.names(_NAME):
+        raise AssertionError("what is written for an engine is no archive of the image")
+    if (image.config, _diff_ids(image)) != (again.config, _diff_ids(again)):
+        raise AssertionError("what is written for an engine is another image")
+    if not all(again.is_image(image_id) for image_id in written_anew.image_ids):
+        raise AssertionError("what is written for an engine has another id")
+
+
+def _diff_ids(image: ImageArchive) -> list[str]:
+    return [layer.diff_id for layer in image.stored]
 
 
 def _read(pieces: list[bytes]) -> ImageArchive | None:
-    reader = ArchiveReader()
+    reader = ArchiveReader(contents=Contents(_UNPACKED_MAX_BYTES))
     try:
         for piece in pieces:
             reader.feed(piece)
         return reader.finish()
-    except ArchiveError:
+    except (ArchiveError, DeploymentSenderError):  # the latter: it unpacks to too much
         return None
 
 

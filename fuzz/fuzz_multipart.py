@@ -17,7 +17,7 @@ def seeds() -> list[bytes]:
         written_form(_BOUNDARY, {}, b""),
         form.replace(b"; filename", b"; filename*=utf-8''a; x=y; filename"),
         form.replace(b"Content-Disposition", b"X: y\r\ncontent-disposition"),
-        form + b"epilogue",
+        form.removesuffix(b"\r\n"),
     ]
 
 

@@ -9,6 +9,9 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.settings import Deplo
 
 pytest_plugins = ["support.engine"]
 
+# The first model of a process makes pydantic look for plugins on the disk: not on a test's event loop.
+DeploymentSenderSettings.model_rebuild()
+
 
 @pytest.fixture(autouse=True)
 def no_blocking_call_on_the_loop() -> Iterator[None]:

@@ -7,12 +7,13 @@ import socket
 import tarfile
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
-import pytest
-
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0 import ErrorCode
-from support.nursery import Nursery
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.engine_call import Call
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.engine_context import pack_context
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError
 from support.packaging import Packaging, eventually
 
 COPY_ALL = "FROM scratch\nCOPY . /context"
@@ -25,7 +26,7 @@ def _layers_hold(package: Path) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     with tarfile.open(package) as image:
         for member in image:
-            if member.name.endswith("layer.tar") or member.name.startswith("blobs/"):
+            if member.isfile() and (member.name.endswith("layer.tar") or member.name.startswith("blobs/")):
                 content = image.extractfile(member)
                 assert content is not None
                 try:
@@ -92,25 +93,38 @@ async def test_a_file_that_shrinks(packaging: Packaging) -> None:
     assert (True, True) == (str(large) in message, "unexpected end of data" in message), message
 
 
-@pytest.mark.parametrize("kind", ["a FIFO", "a link"])
-async def test_a_file_that_becomes_something_else(
-    packaging: Packaging, nursery: Nursery, tmp_path: Path, kind: str
-) -> None:
-    """Between the look and the opening of it: a FIFO holds nobody, a link out of the context is not followed."""
-    hello, outside = packaging.context / "hello", tmp_path / "outside"
-    outside.write_text("not yours")
-    child = nursery.child("support.children:package", packaging.settings(), [packaging.contract(COPY_ALL)])
-    child.trace("openat:delay_enter=2s", path=hello).begin()
-    assert await eventually(lambda: any(str(hello) in call.line for call in child.calls()))
-    await asyncio.sleep(1)  # packing is so quick that it stands before the opening since long
-    hello.unlink()
-    if kind == "a FIFO":
-        os.mkfifo(hello)
-    else:
-        hello.symlink_to(outside)
-    (failed,) = await asyncio.to_thread(child.end)
+def _swapped(folder: Path, outside: Path, stop: threading.Event) -> None:
+    """Put a link to the outside in a folder's place, and the folder back, again and again."""
+    aside = folder.with_name("aside")
+    while not stop.is_set():
+        folder.rename(aside)
+        folder.symlink_to(outside)
+        folder.unlink()
+        aside.rename(folder)
 
-    assert (ErrorCode.BUILD_FAILED, True) == (failed["error_code"], str(hello) in failed["error_message"]), failed
+
+def test_a_folder_that_is_swapped_with_a_link_out_of_the_context(tmp_path: Path) -> None:
+    """Whenever it happens, nothing from outside is packed: the build fails, or gets what is inside."""
+    context, outside, stop = tmp_path / "context", tmp_path / "outside", threading.Event()
+    for folder, text in ((context / "inner" / "deep", b"inside"), (outside / "deep", b"OUTSIDE")):
+        folder.mkdir(parents=True)
+        for number in range(20):
+            (folder / str(number)).write_bytes(text)
+    (context / "Dockerfile").write_text("FROM scratch\n")
+    swapper = threading.Thread(target=_swapped, args=(context / "inner", outside, stop))
+    swapper.start()
+    packed = []
+    try:
+        for _ in range(300):
+            file = io.BytesIO()
+            with suppress(DeploymentSenderError):
+                pack_context(Call(), context, "Dockerfile", file)
+            packed.append(b"OUTSIDE" in file.getvalue())
+    finally:
+        stop.set()
+        swapper.join()
+
+    assert [False] * 300 == packed
 
 
 async def test_files_that_are_written_all_the_time(packaging: Packaging) -> None:

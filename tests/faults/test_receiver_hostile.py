@@ -1,5 +1,6 @@
 """Packages that would harm whoever loads them: refused by a receiver as a process, and no engine is ever called."""
 
+import json
 import os
 import tarfile
 from collections.abc import Callable, Iterator
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from support.archives import image_archive, image_members, written
+from support.archives import config_of, image_archive, image_members, sha256, written
 from support.hostile import IMAGE, compressed, header, names, pax, retold, swollen, with_window, zeros_with_window
 from support.receiver import form
 from support.target import Target, eventually
@@ -23,6 +24,8 @@ TOO_LARGE_MIB = 1000
 LARGE_BYTES = 65 << 20
 INVALID, TOO_LARGE = (422, "VALIDATION_ERROR"), (413, "PACKAGE_TOO_LARGE")
 GZIP, ZSTD = compressed("gzip", [IMAGE]), compressed("zstd", [IMAGE])
+# It names another image in what is not passed on.
+STRANGE = written(image_members("oci", "victim:1.0") | {"manifest.json": image_members("oci")["manifest.json"]})
 FOLDER = header("folder/", tarfile.DIRTYPE)
 
 
@@ -56,9 +59,7 @@ ARCHIVES = {
     "a tag that was not announced, legacy": image_archive("legacy", "victim:1.0"),
     "a tag that was not announced, oci": image_archive("oci", "victim:1.0"),
     "a tag that was not announced, containerd": image_archive("containerd", "victim:1.0"),
-    "a tag in the layout only": written(
-        image_members("oci", "victim:1.0") | {"manifest.json": image_members("oci")["manifest.json"]}
-    ),
+    "a configuration that lies": written(image_members("legacy", layers=[b"one"], config=config_of([b"another"]))),
     "a second tag": retold({"RepoTags": ["hello:1.0", "victim:1.0"]}),
     "no tag": image_archive("legacy", None),
     "two images": retold({}, {"RepoTags": ["victim:1.0"]}),
@@ -194,13 +195,29 @@ def test_many_at_once_of_the_largest_window_that_is_taken(tmp_path: Path) -> Non
 def test_what_is_sound_is_loaded_afterwards(tmp_path: Path) -> None:
     """The same receiver takes a package that is next to each kind of fault, but without it, and calls its engine."""
     hostile = ARCHIVES["a second tag"], ARCHIVES["a character device"], STREAMS["a window of 2 GiB"], GZIP + b"\0"
-    sound = swollen("gzip", 10), swollen("zstd", 10), with_window(10 << 3), header("file") + IMAGE, retold({})
+    sound = swollen("gzip", 10), swollen("zstd", 10), with_window(10 << 3), header("file") + IMAGE, retold({}), STRANGE
     with Target(tmp_path / "store", *SMALL) as target:
         assert [INVALID] * 4 == [sent(target, content).refusal for content in hostile]
         assert not target.engine_was_called()
 
         assert list(sound) == [target.kept(sent(target, content)) for content in sound]
         assert target.engine_was_called(20)
+
+
+def test_many_empty_entries_fill_no_memory(tmp_path: Path) -> None:
+    """A package of some KB whose documents hold millions of values is loaded, and they are not read."""
+    entries = b'{"manifests":[' + b"{}," * 20_000 + b"{}]}"
+    blobs = {
+        f"blobs/sha256/{sha256(content)}": content for content in (entries + b" " * number for number in range(200))
+    }
+    index = json.dumps({"manifests": [{"digest": f"sha256:{name[-64:]}"} for name in blobs]}).encode()
+    content = compressed("zstd", [written(blobs | image_members("oci") | {"index.json": index})])
+    with Target(tmp_path / "store", *SMALL) as target:
+        assert content == target.kept(sent(target, content))
+        assert target.engine_was_called(20)
+
+        assert 100_000 > len(content)
+        assert 64 << 20 > target.growth_bytes()
 
 
 def a_large_bomb() -> bytes:

@@ -122,7 +122,7 @@ async def test_a_head_of_a_byte_at_a_time(deliveries: Deliveries) -> None:
     """It never ends, and is given up: with 408, or by closing the connection."""
     with deliveries.receiver(**SOON) as receiver:
         async with RawConnection(receiver.url) as connection, answering(deliveries):
-            await connection.send(b"POST /deploy HTTP/1.1\r\nHost: receiver\r\nX-Slow: ")
+            await connection.send(b"POST /deploy HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")
             while await connection.send(b"x"):  # noqa: ASYNC110 - it has nothing to wait for
                 await asyncio.sleep(0.01)
             answer = await connection.answer()

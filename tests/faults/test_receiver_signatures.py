@@ -4,6 +4,7 @@ import gzip
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -17,14 +18,21 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.signature im
 )
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.upload import UploadFields
 from support.archives import config_of, image_archive, layer, sha256
+from support.disks import small_disk
 from support.receiver import form
-from support.target import Target
-from support.wire import END, Reply, ask, field, package, request
+from support.target import Target, eventually
+from support.wire import END, Reply, ask, connected, field, package, request
 
 PACKAGE = gzip.compress(image_archive("legacy"), mtime=0)
 IMAGE_ID = f"sha256:{sha256(config_of([layer()]))}"
 LEAST = form(PACKAGE)
-OPTIONAL = {"verify_checksum": "true", "correlation_id": "deploy-001", "compression": "gzip", "image_id": IMAGE_ID}
+OPTIONAL = {
+    "verify_checksum": "true",
+    "correlation_id": "deploy-001",
+    "compression": "gzip",
+    "image_id": IMAGE_ID,
+    "platform": "linux/amd64",
+}
 OLD, NEW = f"old:{'o' * 32}", f"new:{'n' * 32}"
 HOST = "receiver.example:8001"
 REFUSED = (401, "TRANSFER_FAILED")
@@ -113,6 +121,7 @@ OTHER = {
     "image_id": f"sha256:{'0' * 64}",
     "verify_checksum": "false",
     "correlation_id": "deploy-002",
+    "platform": "linux/s390x",
 }
 
 
@@ -139,6 +148,31 @@ def test_a_signature_is_for_one_method(target: Target) -> None:
 
     assert REFUSED == ask(target.url, upload(asked)).refusal
     assert REFUSED == ask(target.url, question(signature(described(LEAST)))).refusal
+
+
+def test_a_signed_get_is_no_head(own: Target) -> None:
+    """Nor the other way round; each is good for its own, once."""
+    asked = {method: signature(SignedRequest.for_get(HOST, "/deployments", method)) for method in ("GET", "HEAD")}
+
+    def status(method: str, signed: str) -> int:
+        headers = {"Host": HOST, "Authorization": asked[signed]}
+        with connected(own.url) as connection:
+            connection.sendall(request(method, "/deployments", content_type=None, headers=headers))
+            return int(connection.makefile("rb").readline().split()[1])  # a HEAD is answered without a body
+
+    assert [401, 401] == [status("HEAD", "GET"), status("GET", "HEAD")]
+    assert [200, 200] == [status("HEAD", "HEAD"), status("GET", "GET")]
+    assert [401, 401] == [status("HEAD", "HEAD"), status("GET", "GET")]
+
+
+def test_a_host_in_another_spelling(own: Target) -> None:
+    """It is the same host, on either side; another port is another."""
+    spellings = ("Receiver.EXAMPLE:8001", "receiver.example.:8001", "receiver.example:08001")
+    signed = [signature(SignedRequest.for_get(host, "/deployments")) for host in spellings]
+    other = signature(SignedRequest.for_get("receiver.example:8002", "/deployments"))
+
+    assert [200, 200, 200] == [ask(own.url, question(one)).status for one in signed]
+    assert REFUSED == ask(own.url, question(other)).refusal
 
 
 def test_another_file_of_the_same_size(target: Target) -> None:
@@ -236,6 +270,40 @@ def test_a_request_that_comes_several_times_at_once(own: Target) -> None:
         replies: list[Reply] = list(threads.map(lambda _: ask(own.url, sent), range(8)))
 
     assert [201] + [401] * 7 == sorted(reply.status for reply in replies)
+
+
+@pytest.mark.parametrize("kept", [0, 10_000], ids=["emptied", "cut inside a page"])
+def test_a_damaged_record_of_what_was_seen(tmp_path: Path, kept: int) -> None:
+    """It is kept aside and told; what was let in before is not let in again, and what is signed from now on is."""
+    sent = fresh()
+    with started(tmp_path / "store") as target:
+        assert 201 == ask(target.url, sent).status
+    path = tmp_path / "store" / "nonces.sqlite3"
+    damaged = path.read_bytes()[:kept]
+    path.write_bytes(damaged)
+
+    with started(tmp_path / "store") as target:
+        told = target.process.wait_for(r"nonces\.sqlite3 is damaged .* it is kept as (\S+), and a new one was begun")
+        reply = ask(target.url, sent)
+        assert (503, str(tmp_path) in reply.content.decode()) == (reply.status, False)
+        assert eventually(lambda: 201 == ask(target.url, fresh()).status)
+    assert damaged == path.with_name(told[1]).read_bytes()
+
+
+def test_a_full_disk_behind_a_receipt(tmp_path: Path) -> None:
+    """Signed questions are answered all the same; an upload is told, without a path, and passes once there is room."""
+    with small_disk(tmp_path / "store", 4_000_000) as disk, started(tmp_path / "store") as target:
+        assert 201 == ask(target.url, fresh()).status
+        ballast = disk / "ballast"
+        with suppress(OSError), ballast.open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+        for path in ("/deployments", "/deployments?limit=1"):
+            assert 200 == ask(target.url, question(signature(SignedRequest.for_get(HOST, path)), path)).status
+        reply = ask(target.url, fresh())
+        assert (507, False) == (reply.status, str(tmp_path) in reply.content.decode())
+        ballast.unlink()
+        assert 201 == ask(target.url, fresh()).status
 
 
 def test_a_request_for_another_receiver(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The engine's client against the real engine."""
 
 import asyncio
+import json
 import os
 import random
 import threading
@@ -15,6 +16,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker_engine
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import BuildRequest, ImageFacts
 from support.engine import RealEngine
+from support.processes import children
 
 SECRET = 'pa$$ "wörd"'
 
@@ -119,6 +121,26 @@ async def test_a_build_does_all_that_was_asked_for(
     assert (image["Id"], {"from": "file", "who": "us"}) == (image_id, image["Config"]["Labels"])
     assert any(line.startswith("Step 1/") for line in lines)
     assert any(line.startswith("Successfully built") for line in lines)
+
+
+@pytest.mark.parametrize("helper", ["missing", "hanging"])
+async def test_a_credential_helper_ends_no_build(
+    real_engine: RealEngine, context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, helper: str
+) -> None:
+    """The base image is there, so nobody needs credentials; the log says what was wrong."""
+    program = tmp_path / "docker-credential-hanging"
+    program.write_text("#!/bin/sh\nexec sleep 600\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    (tmp_path / "config.json").write_text(json.dumps({"credsStore": helper, "auths": {"x": {"auth": ""}}}))
+    context.dockerfile("FROM BASE\nLABEL is=built\n")
+    engine = DockerEngine(docker_host=real_engine.docker_host, config_path=tmp_path, helper_timeout_seconds=0.2)
+    lines: list[str] = []
+    await _build(engine, context, real_engine.new_image(), lines.append)
+    await engine.close()
+
+    assert lines[0].startswith(f"Warning: docker-credential-{helper} ")
+    assert [] == await asyncio.to_thread(children, "sleep")
 
 
 async def test_the_cache_is_used_unless_it_is_not_wanted(

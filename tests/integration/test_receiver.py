@@ -22,7 +22,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import Deploym
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import PackageUpload
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.signature import SignedRequest, new_nonce, sign
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.upload import UploadFields
-from support.archives import config_of, image_archive, layer, sha256
+from support.archives import config_of, image_archive, image_members, layer, sha256, written
 from support.engine import RealEngine
 from support.receiver_process import ReceiverProcess
 from support.uploads import an_uploader
@@ -121,16 +121,27 @@ def test_an_archive_cannot_move_a_name_that_was_not_announced(real_engine: RealE
     assert image_id(real_engine, victim) == before
 
 
-def test_a_damaged_layer_is_told_by_the_engine(real_engine: RealEngine, tmp_path: Path) -> None:
-    """With its own words."""
+def test_another_layer_than_the_configuration_names_is_refused(real_engine: RealEngine, tmp_path: Path) -> None:
+    """Before the engine hears of it."""
     reference = real_engine.new_image()
     package = tmp_path / "package"
-    unknown = layer(hello=uuid4().bytes + b"Hello\n")  # the engine does not look at a layer that it has
-    package.write_bytes(image_archive("legacy", reference, [unknown]).replace(b"Hello\n", b"Jello\n"))
+    package.write_bytes(image_archive("legacy", reference).replace(b"Hello\n", b"Jello\n"))
+    with ReceiverProcess(tmp_path / "store") as receiver:
+        status, answer = curl(receiver.url, package, announced(package, reference))
+    assert (status, answer["error_code"]) == (422, "VALIDATION_ERROR")
+    assert "and the configuration names sha256:" in answer["error_message"]
+
+
+def test_an_image_that_the_engine_does_not_want(real_engine: RealEngine, tmp_path: Path) -> None:
+    """Its own words are in the deployment's state."""
+    reference = real_engine.new_image()
+    package = tmp_path / "package"
+    config = config_of([layer()]).replace(b'"linux"', b'"windows"')
+    package.write_bytes(written(image_members("legacy", reference, [layer()], config)))
     with ReceiverProcess(tmp_path / "store") as receiver:
         state = finished(receiver.url, curl(receiver.url, package, announced(package, reference))[1])
     assert (state["status"], state["error_code"]) == ("failed", "BUILD_FAILED")
-    assert "invalid diffID" in state["error_message"]
+    assert "windows" in state["error_message"]
 
 
 def test_a_receiver_that_is_killed_goes_on_where_it_was(real_engine: RealEngine, tmp_path: Path) -> None:
@@ -141,7 +152,7 @@ def test_a_receiver_that_is_killed_goes_on_where_it_was(real_engine: RealEngine,
     environ = {"DOCKER_HOST": "tcp://127.0.0.1:1"}
     with ReceiverProcess(tmp_path / "store", environ=environ) as receiver:
         _, receipt = curl(receiver.url, package, announced(package, reference))
-        receiver.wait_for("loading")
+        receiver.wait_for("received: DOCKER_UNAVAILABLE")
         receiver.kill()
     with ReceiverProcess(tmp_path / "store") as receiver:
         assert finished(receiver.url, receipt)["status"] == "loaded"

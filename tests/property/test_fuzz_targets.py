@@ -7,6 +7,7 @@ from types import ModuleType
 import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.pipeline.archive import ArchiveReader
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.pipeline.contents import Contents
 from support.forms import read_form
 
 _FUZZ = Path(__file__).parents[2] / "fuzz"
@@ -35,7 +36,7 @@ def test_a_target_is_content_with_its_seeds(name: str) -> None:
 def test_archives_that_are_seeds_are_images() -> None:
     """So that the fuzzer starts behind every check."""
     for seed in _target("archive").seeds():
-        reader = ArchiveReader()
+        reader = ArchiveReader(contents=Contents(1 << 20))
         reader.feed(seed)
         reader.finish()
 

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0 import ErrorCode, ModelPackageTransferOutput
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.packages import INCOMING
 from support.archives import config_of, image_archive, layer, sha256
 from support.engine import RealEngine
 from support.load_gate import LoadGate
@@ -135,6 +136,10 @@ class Deliveries:
     def has(self, parcel: Parcel) -> bool:
         """Tell whether the engine has a package's image."""
         return bool(self._engine.api.images(parcel.reference))
+
+    def has_incoming(self, deployment_id: str | None) -> bool:
+        """Tell whether the engine still has the name that an image has while it is loaded."""
+        return bool(self._engine.api.images(f"{INCOMING}:{deployment_id}"))
 
 
 def failed(output: ModelPackageTransferOutput) -> tuple[ErrorCode | None, int]:

@@ -45,8 +45,15 @@ def _facts(archive: bytes) -> tuple[ImageFacts, list[str]]:
 
         (entry,) = json.loads(content("manifest.json"))
         config = content(entry["Config"])
-    diff_ids = tuple(json.loads(config)["rootfs"]["diff_ids"])
-    return ImageFacts(f"sha256:{hashlib.sha256(config).hexdigest()}", diff_ids), entry["RepoTags"] or []
+    document = json.loads(config)
+    facts = ImageFacts(
+        f"sha256:{hashlib.sha256(config).hexdigest()}",
+        tuple(document["rootfs"]["diff_ids"]),
+        os=document.get("os", ""),
+        architecture=document.get("architecture", ""),
+        variant=document.get("variant", ""),
+    )
+    return facts, entry["RepoTags"] or []
 
 
 class FakeEngine:
@@ -62,8 +69,8 @@ class FakeEngine:
         requests: What was built.
         runtime: Its containers; creating one is the call `run`.
         cut_after_bytes: Where exports break off with DOCKER_UNAVAILABLE, if not None.
-        hold: Clear it, and every call waits there until it is set.
-        calls: The name of each method that was called.
+        hold: Clear it, and every call that is noted in `calls` waits there until it is set.
+        calls: The name of each method that was called, but for the question `ping`.
     """
 
     def __init__(
@@ -80,18 +87,33 @@ class FakeEngine:
         self.hold = asyncio.Event()
         self.hold.set()
         self.calls: list[str] = []
+        self._built: dict[str, ImageFacts] = {}
         self._lines = lines
         self._archive = archive
         self._chunk_bytes = chunk_bytes
+        self._ever_loaded: list[bytes] = []  # an image that has lost its name is still there under its id
         self._failures: dict[str, list[DeploymentSenderError]] = {}
 
     def fail(self, method: str, code: ErrorCode, message: str = "as the test wants it", times: int = 1) -> None:
         """Make the next calls of a method fail."""
         self._failures.setdefault(method, []).extend(DeploymentSenderError(code, message) for _ in range(times))
 
+    def heal(self, method: str) -> None:
+        """Let the calls of a method succeed again."""
+        self._failures.pop(method, None)
+
+    async def ping(self) -> None:
+        await self._called("ping", noted=False)
+
     async def info(self) -> EngineInfo:
         await self._called("info")
-        return EngineInfo(version="0.0.0-fake", storage_driver="memory", data_folder="/nowhere")
+        return EngineInfo(
+            version="0.0.0-fake",
+            storage_driver="memory",
+            data_folder="/nowhere",
+            os="linux",
+            architecture="amd64",
+        )
 
     async def build(self, request: BuildRequest, on_line: Callable[[str], None]) -> str:
         self.requests.append(request)
@@ -99,7 +121,9 @@ class FakeEngine:
             on_line(line)
         await self._called("build")
         self.images[request.reference] = self._archive(request.reference)
-        return (await asyncio.to_thread(_facts, self.images[request.reference]))[0].image_id
+        facts, _ = await asyncio.to_thread(_facts, self.images[request.reference])
+        self._built[facts.image_id] = facts
+        return facts.image_id
 
     async def export(self, reference: str, consume: Callable[[Iterator[bytes]], T]) -> T:
         await self._called("export")
@@ -117,17 +141,34 @@ class FakeEngine:
         except (tarfile.TarError, KeyError, ValueError) as exc:
             raise DeploymentSenderError(ErrorCode.BUILD_FAILED, f"The image could not be loaded: {exc}") from exc
         self.images |= dict.fromkeys(names, archive)
+        self._ever_loaded.append(archive)
 
     async def inspect(self, reference: str) -> ImageFacts | None:
         await self._called("inspect")
         archive = self.images.get(reference)
-        return None if archive is None else (await asyncio.to_thread(_facts, archive))[0]
+        return self._built.get(reference) if archive is None else (await asyncio.to_thread(_facts, archive))[0]
+
+    async def tag(self, image_id: str, reference: str) -> None:
+        await self._called("tag")
+        for archive in list(self.images.values()):
+            if (await asyncio.to_thread(_facts, archive))[0].image_id == image_id:
+                self.images[reference] = archive
+                return
+        raise DeploymentSenderError(ErrorCode.BUILD_FAILED, f"no such image: {image_id}")
+
+    async def untag(self, reference: str) -> None:
+        await self._called("untag")
+        self.images.pop(reference, None)
+
+    async def references(self, repository: str) -> tuple[str, ...]:
+        await self._called("references")
+        return tuple(name for name in self.images if name.rpartition(":")[0] == repository)
 
     @property
     def containers(self) -> dict[str, tuple[str, dict[str, str]]]:
         """What was run: the image's id and the labels, by the container's name."""
-        specs = [one.spec for one in self.runtime.containers.values()]
-        return {spec.name: (spec.image_id, dict(spec.labels)) for spec in specs if spec is not None}
+        found = self.runtime.containers.values()
+        return {one.facts.name: (one.spec.image_id, dict(one.spec.labels)) for one in found if one.spec is not None}
 
     async def close(self) -> None:
         self.calls.append("close")
@@ -139,9 +180,10 @@ class FakeEngine:
     async def _after(self, method: str) -> None:
         pass
 
-    async def _called(self, method: str) -> None:
-        self.calls.append(method)
-        await self.hold.wait()
+    async def _called(self, method: str, *, noted: bool = True) -> None:
+        if noted:
+            self.calls.append(method)
+            await self.hold.wait()
         if failures := self._failures.get(method):
             raise failures.pop(0)
 

@@ -82,7 +82,7 @@ def written_upload(package: bytes, *, is_chunked: bool = False, **fields: str | 
         fields: Other values for the form's fields.
     """
     body = written_form(BOUNDARY, form(package, **fields), package)
-    head = b"POST /deploy HTTP/1.1\r\nHost: receiver\r\nContent-Type: multipart/form-data; boundary=%b\r\n" % BOUNDARY
+    head = b"POST /deploy HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=%b\r\n" % BOUNDARY
     if not is_chunked:
         return head + b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
     pieces = (body[start : start + _CHUNK_BYTES] for start in range(0, len(body), _CHUNK_BYTES))

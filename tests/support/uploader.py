@@ -6,7 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import DeploymentState, PackageUpload, Receipt
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import (
+    DeploymentState,
+    PackageUpload,
+    Receipt,
+    ReceiverInfo,
+)
 
 __all__ = ["FakeUploader"]
 
@@ -21,6 +26,7 @@ class FakeUploader:
         receipts: Outcomes of `send`: answered, or raised if it is an exception.
         states: Outcomes of `state`, likewise.
         send_seconds: How long a send takes.
+        infos: Outcomes of `info`, likewise.
         uploads: What was sent.
         contents: The bytes of each.
         asked: The status URLs that were asked for.
@@ -33,6 +39,7 @@ class FakeUploader:
 
     receipts: list[Receipt | Exception] = field(default_factory=lambda: [Receipt("d-1", checksum_verified=True)])
     states: list[DeploymentState | Exception] = field(default_factory=list)
+    infos: list[ReceiverInfo | Exception | None] = field(default_factory=lambda: [None])
     send_seconds: float = 0
     uploads: list[PackageUpload] = field(default_factory=list)
     contents: list[bytes] = field(default_factory=list)
@@ -48,6 +55,10 @@ class FakeUploader:
         self.checked.append(receiver_url)
         if self.refusal is not None:
             raise self.refusal
+
+    async def info(self, receiver_url: str) -> ReceiverInfo | None:
+        """Give the next information."""
+        return _next(self.infos)
 
     async def send(self, upload: PackageUpload, on_sent: Callable[[int], None]) -> Receipt:
         """Read the file, tell its size, wait for its check, and give the next outcome."""

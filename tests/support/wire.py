@@ -51,7 +51,7 @@ def request(
 ) -> bytes:
     """Write a request; `headers` win over those that fit the body, and None leaves one out."""
     fitting = {
-        "Host": "receiver",
+        "Host": "localhost",
         "Connection": "close",
         "Content-Length": str(len(body)),
         "Content-Type": content_type,

@@ -110,8 +110,8 @@ def test_a_receiver_takes_several_keys_from_one_variable() -> None:
 
 def test_allowed_receivers_come_as_one_text_or_as_several() -> None:
     """Names in lower case, networks as they are."""
-    patterns = ("edge.example", "*.lab.example", "10.0.0.0/8", "127.0.0.1/32", "fd12::/32")
-    text = "Edge.example, *.lab.example 10.0.0.0/8,127.0.0.1 fd12::/32"
+    patterns = ("edge.example", "*.lab.example", "10.0.0.0/8", "127.0.0.1/32", "fd12::/32", "::1/128", "a.example")
+    text = "Edge.example, *.lab.example 10.0.0.0/8,127.0.0.1 fd12::/32 [0:0:0:0:0:0:0:1] A.example."
 
     for settings in (
         DeploymentSenderSettings.load({}, {"DEPLOYMENT_SENDER_ALLOWED_RECEIVERS": text}),
@@ -131,7 +131,8 @@ def test_allowed_receivers_come_as_one_text_or_as_several() -> None:
         "10.0.0.1/8",
         "10.0.0.300",
         "10.0.0.0/33",
-        "[::1]",
+        "[edge]",
+        "[::1]:8001",
         "é.de",
     ],
 )

@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 
 def test_it_tells_the_package_to_people(cli: "CommandLine") -> None:
-    """Id, image, file, size, checksum and times, on stdout."""
+    """Id, image, platform, file, size, checksum and times, on stdout."""
     printed = cli.run("package", cli.context, "--name", "a", "--tag", "1")
 
     assert 0 == printed.code
     names = [line.split()[0] for line in printed.out.splitlines()]
-    assert ["package", "image", "file", "size", "BLAKE3", "build", "export"] == names
+    assert ["package", "image", "platform", "file", "size", "BLAKE3", "build", "export"] == names
     assert re.search(r"^BLAKE3 +[0-9a-f]{64}$", printed.out, re.MULTILINE)
 
 

@@ -25,8 +25,8 @@ def test_packages_are_listed_in_columns(cli: "CommandLine") -> None:
     package_id = cli.packaged()
     head, line = cli.run("packages", "list").out.splitlines()
 
-    assert ["PACKAGE", "IMAGE", "SIZE", "COMPRESSION", "BLAKE3", "CREATED", "(UTC)"] == head.split()
-    assert [package_id, "a:1"] == line.split()[:2]
+    assert ["PACKAGE", "IMAGE", "PLATFORM", "SIZE", "COMPRESSION", "BLAKE3", "CREATED", "(UTC)"] == head.split()
+    assert [package_id, "a:1", "linux/amd64"] == line.split()[:3]
 
 
 def test_packages_are_manifests_for_programs(cli: "CommandLine") -> None:

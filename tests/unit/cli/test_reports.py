@@ -24,6 +24,7 @@ PACKAGE = ModelContainerPackageOutput(
     image_tag="1.0",
     package_id=PACKAGE_ID,
     image_id=f"sha256:{'0123456789ab' * 5}cdef",
+    platform="linux/arm64",
     package_path="/store/image.tar.gz",
     package_checksum="a" * 64,
     package_size_bytes=4_000_000,
@@ -41,7 +42,7 @@ TRANSFER = ModelPackageTransferOutput(
     deployment_status="loaded",
     checksum_verified=True,
     transfer_duration_ms=40,
-    transfer_throughput_mbps=800,
+    transfer_throughput_mbps=100.0,
     bytes_transferred=4_000_000,
     attempts=1,
 )
@@ -52,11 +53,12 @@ QUEUED = ModelKafkaPublishOutput(success=True, event_published=False, queued=Tru
 LOST = ModelKafkaPublishOutput(success=False, event_published=False, topic="t.v1")
 
 
-def test_a_package_is_told_in_seven_lines() -> None:
+def test_a_package_is_told_in_eight_lines() -> None:
     """The throughput is that of the bytes that the engine handed out."""
     assert [
         f"package     {PACKAGE_ID}",
         "image       hello:1.0 0123456789ab",
+        "platform    linux/arm64",
         "file        /store/image.tar.gz",
         "size        4.0 MB (gzip), 40% of 10.0 MB",
         f"BLAKE3      {'a' * 64}",
@@ -66,7 +68,7 @@ def test_a_package_is_told_in_seven_lines() -> None:
 
 
 def test_a_transfer_is_told_in_four_lines() -> None:
-    """Mbit/s become MB/s."""
+    """The throughput in MB/s."""
     assert [
         "deployment  d-1",
         "status      loaded",

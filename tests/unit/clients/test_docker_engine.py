@@ -22,7 +22,7 @@ DONE: tuple[Any, ...] = ({"aux": {"ID": "sha256:0123456789abcdef"}}, {"stream": 
 @pytest.fixture(autouse=True)
 def no_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The developer's ~/.docker/config.json does not matter."""
-    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,9 @@
 """Builds, against an engine that says what the test wants."""
 
 import io
+import json
 import tarfile
+from base64 import b64encode, urlsafe_b64decode
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -38,15 +40,17 @@ def context(tmp_path: Path) -> Path:
     return folder
 
 
-def _at(daemon: FakeDaemon) -> Endpoint:
-    return Endpoint(daemon.docker_host, tls_verify=False, cert_path=None, connect_timeout_seconds=5)
+def _at(daemon: FakeDaemon, config: Path = Path("/nonexistent")) -> Endpoint:
+    return Endpoint(daemon.docker_host, tls_verify=False, cert_path=None, connect_timeout_seconds=5, config_path=config)
 
 
-def _build(daemon: FakeDaemon, context: Path, **fields: Any) -> tuple[str, list[str]]:
+def _build(
+    daemon: FakeDaemon, context: Path, config: Path = Path("/nonexistent"), **fields: Any
+) -> tuple[str, list[str]]:
     lines: list[str] = []
     request = BuildRequest(context, "Dockerfile", "hello:1.0", **fields)
     with closing(Call()) as call:
-        return build_image(_at(daemon), call, request, lines.append), lines
+        return build_image(_at(daemon, config), call, request, lines.append), lines
 
 
 def _error(daemon: FakeDaemon, context: Path, **fields: Any) -> DeploymentSenderError:
@@ -213,29 +217,37 @@ def test_no_build_argument_is_in_a_line(daemon: FakeDaemon, context: Path) -> No
     assert "token ***" == _build(daemon, context, build_args={"TOKEN": VALUE})[1][0]
 
 
-def test_nor_are_the_proxies_of_the_docker_command(
-    daemon: FakeDaemon, context: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nor_are_the_proxies_of_the_docker_command(daemon: FakeDaemon, context: Path, tmp_path: Path) -> None:
     """They hold passwords, too; the caller's own win."""
     (tmp_path / "config.json").write_text('{"proxies": {"default": {"httpProxy": "http://user:word@proxy"}}}')
-    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     _says(daemon, {"stream": "via http://user:word@proxy\n"}, *DONE)
-    _, lines = _build(daemon, context, build_args={"HTTP_PROXY": "mine"})
+    _, lines = _build(daemon, context, config=tmp_path, build_args={"HTTP_PROXY": "mine"})
 
     assert "via ***" == lines[0]
     assert '{"http_proxy": "http://user:word@proxy", "HTTP_PROXY": "mine"}' == daemon.exchanges[-1].query["buildargs"]
 
 
-@pytest.mark.filterwarnings("ignore:docker-credential:UserWarning")
-def test_a_credential_helper_that_is_missing_is_named(
-    daemon: FakeDaemon, context: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """~/.docker/config.json may name one that this machine lacks."""
+def test_a_credential_helper_that_is_missing_is_a_warning(daemon: FakeDaemon, context: Path, tmp_path: Path) -> None:
+    """~/.docker/config.json may name one that this machine lacks; most builds need no credentials."""
     (tmp_path / "config.json").write_text('{"credsStore": "not-there"}')
-    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
-    error = _error(daemon, context)
+    (context / "Dockerfile").write_text("FROM busybox\n")
+    _says(daemon, *DONE)
+    image_id, lines = _build(daemon, context, config=tmp_path)
 
-    assert (ErrorCode.BUILD_FAILED, True) == (error.code, "docker-credential-not-there" in error.message)
+    assert (IMAGE_ID, True) == (image_id, "docker-credential-not-there" in lines[0])
+    assert "x-registry-config" not in daemon.exchanges[-1].headers
+
+
+def test_credentials_go_to_the_engine_with_the_build(daemon: FakeDaemon, context: Path, tmp_path: Path) -> None:
+    """Those of the registries that the Dockerfile names, and no others."""
+    entries = {name: {"auth": b64encode(f"{name}:pw".encode()).decode()} for name in ("one.example", "two.example")}
+    (tmp_path / "config.json").write_text(json.dumps({"auths": entries}))
+    (context / "Dockerfile").write_text("ARG FROM=two.example\nFROM $FROM/app:1\n")
+    _says(daemon, *DONE)
+    _build(daemon, context, config=tmp_path, build_args={"FROM": "one.example"})
+
+    sent = json.loads(urlsafe_b64decode(daemon.exchanges[-1].headers["x-registry-config"]))
+    assert {"one.example": {"serveraddress": "one.example", "username": "one.example", "password": "pw"}} == sent
 
 
 def test_a_name_that_docker_py_refuses_is_told(daemon: FakeDaemon, context: Path) -> None:
@@ -270,3 +282,57 @@ def test_the_packed_context_does_not_stay(
         _error(daemon, context)
 
     assert ([], []) == (list(folder.iterdir()), _open_in(folder))
+
+
+def test_what_needs_buildkit_is_refused_before_anything_is_sent(daemon: FakeDaemon, context: Path) -> None:
+    """With the lines, and with what to do; the engine would build something else, and call it a success."""
+    (context / "Dockerfile").write_text("FROM scratch\nRUN <<EOF\ntouch /made\nEOF\nCOPY --exclude=*.key . /\n")
+    error = _error(daemon, context)
+
+    assert (ErrorCode.BUILD_FAILED, []) == (error.code, [one for one in daemon.exchanges if one.path == "/build"])
+    assert "line 2: RUN <<EOF (a here-document); line 5: COPY --exclude" in error.message
+    assert "COPY --exclude: name the files in .dockerignore" in str(error.recovery)
+
+
+def test_of_much_that_needs_buildkit_some_is_listed(daemon: FakeDaemon, context: Path) -> None:
+    """And how much more there is."""
+    (context / "Dockerfile").write_text("FROM scratch\n" + "COPY --link a /\n" * 8)
+
+    assert _error(daemon, context).message.endswith("line 6: COPY --link; and 3 more")
+
+
+def test_a_stage_behind_the_target_may_need_buildkit(daemon: FakeDaemon, context: Path) -> None:
+    """It is not built."""
+    _says(daemon, *DONE)
+    (context / "Dockerfile").write_text("FROM scratch AS base\nFROM base\nCOPY --link a /\n")
+
+    assert IMAGE_ID == _build(daemon, context, target="base")[0]
+
+
+@pytest.mark.parametrize(
+    ("platform", "given", "sent"),
+    [
+        (None, {}, {"TARGETARCH": "amd64", "TARGETPLATFORM": "linux/amd64", "BUILDARCH": "amd64", "TARGETVARIANT": ""}),
+        (
+            "linux/arm/v7",
+            {},
+            {"TARGETARCH": "arm", "TARGETPLATFORM": "linux/arm/v7", "BUILDARCH": "amd64", "TARGETVARIANT": "v7"},
+        ),
+        (
+            "arm64",
+            {"TARGETARCH": "mine"},
+            {"TARGETARCH": "mine", "TARGETPLATFORM": "linux/arm64", "BUILDARCH": "amd64", "TARGETVARIANT": ""},
+        ),
+    ],
+)
+def test_arguments_about_the_platform_are_set(
+    daemon: FakeDaemon, context: Path, platform: str | None, given: dict[str, str], sent: dict[str, str]
+) -> None:
+    """Those that the Dockerfile declares, as BuildKit would; what the caller gives goes before."""
+    _says(daemon, *DONE)
+    daemon.on("GET", "/version", lambda exchange: exchange.answer({"Os": "linux", "Arch": "amd64"}))
+    names = " ".join(sent)
+    (context / "Dockerfile").write_text(f"FROM scratch\nARG {names} OTHER TARGETOS=linux\n")
+    _build(daemon, context, platform=platform, build_args=given)
+
+    assert sent == json.loads(daemon.exchanges[-1].query["buildargs"])

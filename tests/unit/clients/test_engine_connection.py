@@ -4,17 +4,15 @@ import logging
 import os
 import socket
 import ssl
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from http.client import HTTPException
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import trustme
 from docker.errors import APIError, DockerException
-from requests import ConnectionError as RequestsConnectionError
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.engine_call import AbortedError, Call
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.engine_connection import connected, member
@@ -39,8 +37,10 @@ def daemon(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FakeDaemo
         yield daemon
 
 
-def _endpoint(docker_host: str | None, seconds: float = 5, certificates: Path | None = None) -> Endpoint:
-    return Endpoint(docker_host, certificates is not None, certificates, seconds)
+def _endpoint(
+    docker_host: str | None, seconds: float = 5, certificates: Path | None = None, config: Path | None = None
+) -> Endpoint:
+    return Endpoint(docker_host, certificates is not None, certificates, seconds, config or Path("/nonexistent"))
 
 
 def _error(endpoint: Endpoint, call: Call | None = None) -> DeploymentSenderError:
@@ -64,6 +64,17 @@ def test_nothing_of_the_environment_gets_in(call: Call, daemon: FakeDaemon, monk
     daemon.on("GET", "/info", lambda exchange: exchange.answer({"Name": "here"}))
     with connected(_endpoint(daemon.docker_host), call) as client:
         assert {"Name": "here"} == client.info()
+
+
+def test_what_responds_is_named(call: Call, daemon: FakeDaemon) -> None:
+    """Podman says what it is in a header of each response; from then on every message says so."""
+    daemon.on("GET", "/_ping", lambda it: it.answer(b"OK", Api_Version="1.41", Libpod_Api_Version="4.3.1"))
+    endpoint = _endpoint(daemon.docker_host)
+    before = endpoint.engine
+    with connected(endpoint, call) as client:
+        names = [before, client.engine]
+
+    assert [f"Docker Engine at {daemon.docker_host}", f"Podman Engine at {daemon.docker_host}"] == names
 
 
 def test_an_engine_that_is_not_there_is_named(tmp_path: Path) -> None:
@@ -160,16 +171,19 @@ def test_what_is_no_http_is_no_engine(call: Call, daemon: FakeDaemon) -> None:
     ("docker_host", "expected"),
     [
         ("tcp://127.0.0.1:no", "cannot be read"),
-        ("tcp://127.0.0.1", "port is required"),
         ("tcp://a..b:2375", "no host name"),
-        ("fd://x", "fd protocol is not implemented"),
-        ("npipe:////./pipe/docker", "only supported on Windows"),
-        ("ssh://someone@elsewhere", "docker[ssh]"),
+        ("tcp://someone:s3cret@127.0.0.1:2375", "a user or a password in it would not be used"),
+        ("fd://x", "it begins with fd://"),
+        ("npipe:////./pipe/docker", "it begins with npipe://"),
+        ("ssh://-V", "'-V' is no host name"),
+        ("ssh://someone:s3cret@elsewhere", "log in with a key"),
     ],
 )
 def test_an_address_that_does_not_work_says_why(docker_host: str, expected: str) -> None:
-    """DOCKER_UNAVAILABLE, like an engine that is not there."""
-    assert expected in _error(_endpoint(docker_host)).message
+    """DOCKER_UNAVAILABLE, like an engine that is not there; a password is not repeated."""
+    message = _error(_endpoint(docker_host)).message
+
+    assert (True, False) == (expected in message, "s3cret" in message)
 
 
 @pytest.mark.parametrize("chunked", [False, True])
@@ -198,25 +212,19 @@ def test_an_odd_error_is_still_one(call: Call, daemon: FakeDaemon, body: bytes) 
         client.info()
 
 
-def test_the_urls_that_urllib3_logs_hold_no_build_arguments(
-    call: Call, daemon: FakeDaemon, caplog: pytest.LogCaptureFixture
-) -> None:
-    """At DEBUG it logs every one."""
+def test_no_log_holds_build_arguments(call: Call, daemon: FakeDaemon, caplog: pytest.LogCaptureFixture) -> None:
+    """They are in the URL of a build, and libraries for HTTP like to log URLs at DEBUG."""
     daemon.on("GET", "/info", lambda exchange: exchange.answer({}))
     with caplog.at_level(logging.DEBUG), connected(_endpoint(daemon.docker_host), call) as client:
         client.get(f"{client.base_url}/info?t=x&buildargs=%7B%22A%22%3A+%22secret%22%7D&q=1")
 
-    assert "buildargs=***&q=1" in caplog.text
     assert "secret" not in caplog.text
 
 
-def test_the_proxies_of_the_docker_command_are_build_arguments(
-    call: Call, daemon: FakeDaemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_proxies_of_the_docker_command_are_build_arguments(call: Call, daemon: FakeDaemon, tmp_path: Path) -> None:
     """As for `docker build`."""
     (tmp_path / "config.json").write_text('{"proxies": {"default": {"httpProxy": "http://user:word@proxy"}}}')
-    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
-    with connected(_endpoint(daemon.docker_host), call) as client:
+    with connected(_endpoint(daemon.docker_host, config=tmp_path), call) as client:
         assert dict.fromkeys(("http_proxy", "HTTP_PROXY"), "http://user:word@proxy") == client.proxy_args()
 
 
@@ -255,7 +263,7 @@ def test_an_abort_reaches_through_tls(call: Call, tls_daemon: FakeDaemon, tmp_pa
     timer = threading.Timer(0.2, call.abort)
     with connected(_endpoint(tls_daemon.docker_host, certificates=tmp_path), call) as client:
         timer.start()
-        with pytest.raises(RequestsConnectionError):
+        with pytest.raises((OSError, HTTPException)):
             client.info()
     timer.join()
 
@@ -280,16 +288,6 @@ def test_missing_certificates_are_named(call: Call, tmp_path: Path) -> None:
     assert "certificate" in error.message
 
 
-def test_tls_is_for_tcp_only() -> None:
-    """DOCKER_TLS_VERIFY does not concern a local socket; the folder is the docker command's own if none is told."""
-    hosts = (None, "unix:///x", "tcp://x:1")
-    folders = [
-        Endpoint(host, tls_verify=True, cert_path=None, connect_timeout_seconds=1).certificates for host in hosts
-    ]
-
-    assert [None, None, Path("~/.docker").expanduser()] == folders
-
-
 @pytest.mark.parametrize("answer", [{}, {"a": {}}, {"a": 5}, [], None])
 def test_a_member_that_is_not_there_is_named(answer: object) -> None:
     """Whatever the answer is."""
@@ -309,19 +307,6 @@ def test_an_error_of_a_proxy_is_not_the_engines(call: Call, daemon: FakeDaemon, 
         client.info()
 
     assert (code, f"It failed: the engine answered {status}") == (caught.value.code, caught.value.message)
-
-
-def test_what_ssh_refuses_is_the_engines_absence(monkeypatch: pytest.MonkeyPatch) -> None:
-    """paramiko, which is there only with docker[ssh], has an exception of its own for it."""
-
-    class SSHException(Exception):  # noqa: N818
-        pass
-
-    paramiko = ModuleType("paramiko")
-    paramiko.SSHException = SSHException  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "paramiko", paramiko)
-    with pytest.raises(DeploymentSenderError, match="went away: not found in known_hosts"):
-        _raise_translated(SSHException("not found in known_hosts"))
 
 
 def test_what_is_a_mistake_of_ours_stays_one() -> None:

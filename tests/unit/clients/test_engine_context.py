@@ -1,9 +1,12 @@
 """Build contexts as archives."""
 
 import io
+import itertools
+import json
 import os
 import socket
 import tarfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,11 @@ import pytest
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.engine_call import AbortedError, Call
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.engine_context import pack_context
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+from support.docker_client import CASES, make_tree, names_in
+
+RECORDED = json.loads(CASES.read_text())
+# Docker does not look at an exception that nothing comes to; for us, a line that is no pattern always is an error.
+NOT_LOOKED_AT_BY_DOCKER: set[str] = set()
 
 
 def _packed(context: Path, dockerfile: str = "Dockerfile", call: Call | None = None) -> dict[str, bytes]:
@@ -20,6 +28,12 @@ def _packed(context: Path, dockerfile: str = "Dockerfile", call: Call | None = N
     assert 0 == file.tell()
     with tarfile.open(fileobj=file) as archive:
         return {member.name: member.type for member in archive}
+
+
+def _refused(context: Path) -> DeploymentSenderError:
+    with pytest.raises(DeploymentSenderError) as caught:
+        _packed(context)
+    return caught.value
 
 
 @pytest.fixture
@@ -61,11 +75,155 @@ def test_a_socket_is_left_out_and_a_fifo_is_not_read(context: Path) -> None:
     assert (tarfile.FIFOTYPE, False) == (packed["fifo"], "socket" in packed)
 
 
-def test_a_dockerignore_that_is_a_fifo_is_none(context: Path) -> None:
-    """Nor is that read."""
+def test_a_dockerignore_that_is_a_fifo_is_refused(context: Path) -> None:
+    """It is not waited for, and nothing is sent that it might have kept out."""
     os.mkfifo(context / ".dockerignore")
 
-    assert tarfile.FIFOTYPE == _packed(context)[".dockerignore"]
+    assert ".dockerignore (it is not a regular file" in _refused(context).message
+
+
+def test_a_dockerignore_may_be_a_link_inside_the_context(context: Path) -> None:
+    """As one to .gitignore often is; it goes in as the link that it is."""
+    (context / ".gitignore").write_text("sub\n")
+    (context / ".dockerignore").symlink_to(".gitignore")
+
+    assert {
+        "Dockerfile": tarfile.REGTYPE,
+        ".dockerignore": tarfile.SYMTYPE,
+        ".gitignore": tarfile.REGTYPE,
+    } == _packed(context)
+
+
+def test_a_dockerignore_that_leads_out_of_the_context_is_refused(context: Path) -> None:
+    """Nothing outside is read."""
+    (context.parent / "outside").write_text("sub\n")
+    (context / ".dockerignore").symlink_to("../outside")
+
+    assert f".dockerignore leads out of it, to {context.parent / 'outside'}" in _refused(context).message
+
+
+def test_a_dockerignore_that_links_to_nothing_is_none(context: Path) -> None:
+    """As for docker's client."""
+    (context / ".dockerignore").symlink_to("nothing")
+
+    assert {"Dockerfile", ".dockerignore", "sub", "sub/file"} == _packed(context).keys()
+
+
+def test_a_line_that_is_no_pattern_is_named(context: Path) -> None:
+    """With what to do."""
+    (context / ".dockerignore").write_text("sub\n\na[\n")
+    error = _refused(context)
+
+    said = f".dockerignore of the build context {context}, line 3: 'a[' is no pattern: "
+    assert ErrorCode.BUILD_FAILED == error.code
+    assert f"{said}'[' begins with a [ that encloses no characters or ranges" == error.message
+    assert str(error.recovery).startswith("Fix that line.")
+
+
+def test_a_dockerfile_may_have_its_own_patterns(context: Path) -> None:
+    """They are read in place of .dockerignore, as BuildKit does."""
+    (context / ".dockerignore").write_text("*\n")
+    (context / "Dockerfile.dockerignore").write_text("sub/fi*\n")
+
+    assert {"Dockerfile", ".dockerignore", "Dockerfile.dockerignore", "sub"} == _packed(context).keys()
+
+
+def test_a_dockerfile_in_an_ignored_folder_goes_in(context: Path) -> None:
+    """Alone."""
+    (context / ".dockerignore").write_text("sub\n")
+    (context / "sub" / "other").touch()
+
+    assert {"Dockerfile", ".dockerignore", "sub/file"} == _packed(context, "sub/file").keys()
+
+
+def test_the_dockerfile_is_returned_as_it_was_packed(context: Path) -> None:
+    """What is looked at is what is built."""
+    assert b"FROM scratch\n" == pack_context(Call(), context, "Dockerfile", io.BytesIO())
+
+
+@pytest.mark.parametrize("case", RECORDED["cases"], ids=lambda case: repr(case["text"]))
+def test_the_same_files_are_left_out_as_by_docker(tmp_path: Path, case: dict[str, Any]) -> None:
+    """As a client of Docker 28 was seen to do, for the same patterns in the same tree."""
+    files = RECORDED["files"]
+    make_tree(tmp_path, files)
+    (tmp_path / ".dockerignore").write_text(case["text"], newline="")
+    if case["left_out"] is None or case["text"] in NOT_LOOKED_AT_BY_DOCKER:
+        assert ErrorCode.BUILD_FAILED == _refused(tmp_path).code
+    else:
+        assert case["left_out"] == sorted({*names_in(files)} - _packed(tmp_path).keys())
+
+
+def test_an_ignored_folder_is_not_looked_into(context: Path) -> None:
+    """However much is in it."""
+    (context / "seen").mkdir()
+    (context / "seen" / "file").touch()
+    (context / ".dockerignore").write_text("sub\n!other/file\n")
+    opened: set[str] = set()
+
+    class Watches(Call):
+        def check(self) -> None:
+            for descriptor in Path("/proc/self/fd").iterdir():
+                with suppress(FileNotFoundError):
+                    opened.add(str(descriptor.readlink()))
+
+    _packed(context, call=Watches())
+    assert (True, False) == (str(context / "seen") in opened, str(context / "sub") in opened)
+
+
+@pytest.mark.parametrize("becomes", ["a link", "a FIFO"])
+@pytest.mark.parametrize("what", ["sub", "sub/file", "Dockerfile", ".dockerignore"])
+def test_what_is_swapped_meanwhile_leads_nowhere(context: Path, what: str, becomes: str) -> None:
+    """At whatever step: the build fails, or gets what is inside the context, and nothing is waited for."""
+    (context / ".dockerignore").write_text("nothing\n")
+    outside = context.parent / "outside"
+    outside.mkdir()
+    for name in ("file", "Dockerfile", ".dockerignore"):
+        (outside / name).write_text("OUTSIDE")
+    target = outside if what == "sub" else outside / Path(what).name
+    swapped, aside = context / what, context.parent / "aside"
+
+    class Swaps(Call):
+        def __init__(self, step: int) -> None:
+            super().__init__()
+            self.left = step
+
+        def check(self) -> None:
+            self.left -= 1
+            if self.left == 0:
+                swapped.rename(aside)
+                swapped.symlink_to(target) if becomes == "a link" else os.mkfifo(swapped)
+
+    for step in itertools.count(1):
+        call, file = Swaps(step), io.BytesIO()
+        with suppress(DeploymentSenderError):
+            pack_context(call, context, "Dockerfile", file)
+        assert b"OUTSIDE" not in file.getvalue()
+        if call.left > 0:  # it was packed before that step
+            break
+        swapped.unlink()
+        aside.rename(swapped)
+    assert step > 10
+
+
+def test_hard_links_stay_links(context: Path) -> None:
+    """Their content goes in once."""
+    (context / "again").hardlink_to(context / "sub" / "file")
+
+    assert {tarfile.REGTYPE, tarfile.LNKTYPE} == {_packed(context)[name] for name in ("again", "sub/file")}
+
+
+def test_a_deep_tree_takes_few_open_folders(context: Path) -> None:
+    """However deep it is."""
+    (context / "/".join("d" * 200)).mkdir(parents=True)
+    before, most = len(list(Path("/proc/self/fd").iterdir())), 0
+
+    class Counts(Call):
+        def check(self) -> None:
+            nonlocal most
+            most = max(most, len(list(Path("/proc/self/fd").iterdir())))
+
+    assert 200 == sum(name.startswith("d") for name in _packed(context, call=Counts()))
+    assert most <= before + 5
 
 
 def test_links_are_not_followed(context: Path) -> None:

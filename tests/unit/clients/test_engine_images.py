@@ -13,8 +13,11 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.engine_endpoi
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.engine_images import (
     engine_info,
     export_image,
+    image_references,
     inspect_image,
     load_image,
+    tag_image,
+    untag_image,
 )
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import EngineInfo, ImageFacts
@@ -255,7 +258,7 @@ def test_a_refusal_is_heard_before_all_is_sent(daemon: FakeDaemon, call: Call) -
 
 @pytest.mark.parametrize("failure", [KeyError("mine"), BrokenPipeError("mine"), TimeoutError("mine")])
 def test_what_the_chunks_raise_passes_through(daemon: FakeDaemon, call: Call, failure: Exception) -> None:
-    """Also what urllib3 would take for the connection's; the engine gets no end of the archive."""
+    """Also what would pass for the connection's; the engine gets no end of the archive."""
 
     def chunks() -> Iterator[bytes]:
         yield b"ab"
@@ -295,11 +298,65 @@ def test_inspect_tells_id_and_layers(daemon: FakeDaemon, call: Call, answer: Any
     assert ImageFacts("sha256:1", expected) == inspect_image(_at(daemon), call, "a/b:1.0")
 
 
+@pytest.mark.parametrize(
+    ("told", "platform"),
+    [
+        ({"Os": "linux", "Architecture": "arm64", "Variant": "v8"}, "linux/arm64"),
+        ({"Os": "linux", "Architecture": "arm", "Variant": "v7"}, "linux/arm/v7"),
+        ({"Os": "linux", "Architecture": "amd64"}, "linux/amd64"),
+        ({"Os": "", "Architecture": None}, None),
+        ({}, None),
+    ],
+)
+def test_inspect_tells_the_platform(daemon: FakeDaemon, call: Call, told: Any, platform: str | None) -> None:
+    """In its one form, where the image has one."""
+    daemon.on("GET", "/images/x/json", lambda exchange: exchange.answer({"Id": "sha256:1", "RootFS": {}, **told}))
+    facts = inspect_image(_at(daemon), call, "x")
+
+    assert facts is not None
+    assert platform == facts.platform
+
+
 def test_inspect_knows_no_such_image(daemon: FakeDaemon, call: Call) -> None:
     """None."""
     daemon.on("GET", "/images/.*", lambda exchange: exchange.answer({"message": "No such image: x"}, 404))
 
     assert inspect_image(_at(daemon), call, "x") is None
+
+
+def test_an_image_is_named(daemon: FakeDaemon, call: Call) -> None:
+    """Repository and tag, also where the repository has a port."""
+    daemon.on("POST", "/images/sha256:1/tag", lambda exchange: exchange.answer(status=201))
+    tag_image(_at(daemon), call, "sha256:1", "edge:5000/a/b:1.0")
+
+    assert ("edge:5000/a/b", "1.0") == (daemon.exchanges[-1].query["repo"], daemon.exchanges[-1].query["tag"])
+
+
+def test_a_name_that_is_refused(daemon: FakeDaemon, call: Call) -> None:
+    """BUILD_FAILED, in the engine's words."""
+    daemon.on("POST", "/images/.*", lambda exchange: exchange.answer({"message": "no such image"}, 404))
+    with pytest.raises(DeploymentSenderError) as caught:
+        tag_image(_at(daemon), call, "sha256:1", "hello:1.0")
+
+    assert (ErrorCode.BUILD_FAILED, True) == (caught.value.code, "no such image" in caught.value.message)
+
+
+@pytest.mark.parametrize("status", [200, 404])
+def test_a_name_is_removed_without_pruning(daemon: FakeDaemon, call: Call, status: int) -> None:
+    """One that is not there is fine."""
+    daemon.on("DELETE", "/images/hello:1.0", lambda exchange: exchange.answer({"message": "No such image"}, status))
+    untag_image(_at(daemon), call, "hello:1.0")
+
+    assert "True" == daemon.exchanges[-1].query["noprune"]
+
+
+def test_the_names_of_a_repository(daemon: FakeDaemon, call: Call) -> None:
+    """Those of others are passed over, whatever the engine makes of the filter."""
+    images = [{"RepoTags": ["edge:5000/a:1", "other:1"]}, {"RepoTags": None}, {"RepoTags": ["edge:5000/a:2"]}]
+    daemon.on("GET", "/images/json", lambda exchange: exchange.answer(images))
+
+    assert ("edge:5000/a:1", "edge:5000/a:2") == image_references(_at(daemon), call, "edge:5000/a")
+    assert {"reference": ["edge:5000/a"]} == json.loads(daemon.exchanges[-1].query["filters"])
 
 
 def test_info_tells_three_things(daemon: FakeDaemon, call: Call) -> None:
@@ -319,5 +376,15 @@ def test_an_odd_answer_is_the_engines_absence(
     daemon.on("GET", "/.*", lambda exchange: exchange.answer(answer, Api_Version="1.41"))
     with pytest.raises(DeploymentSenderError) as caught:
         ask(_at(daemon), call)
+
+    assert ErrorCode.DOCKER_UNAVAILABLE == caught.value.code
+
+
+@pytest.mark.parametrize("answer", [b"{}", b"[{}]", b"[1]", b"nothing"])
+def test_an_odd_list_of_images_is_the_engines_absence(daemon: FakeDaemon, call: Call, answer: bytes) -> None:
+    """An empty one is a list."""
+    daemon.on("GET", "/images/json", lambda exchange: exchange.answer(answer))
+    with pytest.raises(DeploymentSenderError) as caught:
+        image_references(_at(daemon), call, "x")
 
     assert ErrorCode.DOCKER_UNAVAILABLE == caught.value.code

@@ -8,7 +8,7 @@ WORDS = "Error processing tar file(exit status 1): write /large: no space left o
 
 def test_a_refusal_is_told_in_the_engines_words() -> None:
     """With the code and the table's advice."""
-    error = refused("unix:///x", "The image could not be built", "unknown instruction: FRM")
+    error = refused("Docker Engine at unix:///x", "The image could not be built", "unknown instruction: FRM")
 
     assert "The image could not be built: unknown instruction: FRM" == error.message
     assert (ErrorCode.BUILD_FAILED, ERRORS[ErrorCode.BUILD_FAILED].recovery) == (error.code, error.recovery)
@@ -16,7 +16,9 @@ def test_a_refusal_is_told_in_the_engines_words() -> None:
 
 def test_a_full_disk_is_the_engines() -> None:
     """The message names the engine, the recovery says how to make room there."""
-    error = refused("tcp://build:2375", "The image could not be loaded", WORDS, ErrorCode.DOCKER_UNAVAILABLE)
+    error = refused(
+        "Docker Engine at tcp://build:2375", "The image could not be loaded", WORDS, ErrorCode.DOCKER_UNAVAILABLE
+    )
 
     assert f"The image could not be loaded: the disk of the Docker Engine at tcp://build:2375 is full: {WORDS}" == (
         error.message

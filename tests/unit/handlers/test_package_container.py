@@ -267,3 +267,27 @@ async def test_several_packages_at_once_do_not_meet(house: House) -> None:
 
     assert [True] * 5 == [result.success for result in results]
     assert 5 == len({result.package_id for result in results})
+
+
+async def test_the_platform_is_named(house: House) -> None:
+    """In the result and in the manifest, also when none was asked for."""
+    result = await house.handler.handle(house.request())
+
+    (manifest,) = await asyncio.to_thread((await house.resources.store()).list)
+    assert ("linux/amd64", "linux/amd64") == (result.platform, manifest.platform)
+
+
+@pytest.mark.parametrize("asked", ["linux", "amd64", "linux/x86_64", "linux/amd64/v1"])
+async def test_another_spelling_is_the_same_platform(house: House, asked: str) -> None:
+    """As for docker."""
+    assert (await house.handler.handle(house.request(platform=asked))).success
+
+
+async def test_an_image_for_another_platform_is_refused(house: House) -> None:
+    """The build cache may answer with one; nothing of it is kept."""
+    result = await house.handler.handle(house.request(platform="linux/arm64"))
+
+    assert (ErrorCode.BUILD_FAILED, []) == (result.error_code, house.files())
+    expected = "hello:1.0 was to be built for linux/arm64, and the image that came out is for linux/amd64"
+    assert expected == result.error_message
+    assert "no_cache" in str(result.recovery)

@@ -8,19 +8,29 @@ from typing import Literal
 import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.pipeline.errors import ArchiveError
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.pipeline.tar import ArchiveLimits, Member, TarReader
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.pipeline.tar import (
+    ArchiveLimits,
+    ContentTaker,
+    Member,
+    TarReader,
+)
 from support.archives import written
 
 _END = bytes(1024)
 
 
-def _read(data: bytes, size: int = 1 << 20, limits: ArchiveLimits | None = None) -> list[tuple[Member, bytes | None]]:
-    found: list[tuple[Member, bytes | None]] = []
-    reader = TarReader(limits or ArchiveLimits(), lambda member, content: found.append((member, content)))
+def _read(data: bytes, size: int = 1 << 20, limits: ArchiveLimits | None = None) -> list[tuple[Member, bytes]]:
+    found: list[tuple[Member, bytearray]] = []
+
+    def on_member(member: Member) -> ContentTaker:
+        found.append((member, bytearray()))
+        return found[-1][1].extend
+
+    reader = TarReader(limits or ArchiveLimits(), on_member)
     for start in range(0, len(data), size):
         reader.feed(memoryview(data)[start : start + size])
     reader.finish()
-    return found
+    return [(member, bytes(content)) for member, content in found]
 
 
 def _members(data: bytes) -> list[Member]:
@@ -63,26 +73,25 @@ def _patched(offset: int, value: bytes) -> Callable[[bytearray], None]:
 
 @pytest.mark.parametrize("size", [1, 7, 511, 512, 513, 4096, 1 << 20])
 def test_any_split(size: int) -> None:
-    """Members and the contents of small files are told, however the bytes are split."""
+    """Members and the contents of files are given out, however the bytes are split."""
     data = written({"folder/": b"", "folder/a.json": b"{}", "b": b"x" * 512, "empty": b""})
 
     assert _read(data, size) == [
-        (Member("folder", "folder"), None),
+        (Member("folder", "folder"), b""),
         (Member("folder/a.json", "file", 2), b"{}"),
         (Member("b", "file", 512), b"x" * 512),
-        (Member("empty", "file"), None),
+        (Member("empty", "file"), b""),
     ]
 
 
-def test_large_files_are_counted_only() -> None:
-    """The content of a file over the limit is let go, and the next member is found behind it."""
-    limits = ArchiveLimits(document_bytes=1000)
-    data = written({"large": bytes(1001), "small": bytes(1000)})
+def test_contents_that_nobody_wants() -> None:
+    """The content of a file that nobody takes is let go, and the next member is found behind it."""
+    found: list[Member] = []
+    reader = TarReader(ArchiveLimits(), found.append)
+    reader.feed(written({"large": bytes(1001), "small": bytes(1000)}))
+    reader.finish()
 
-    assert _read(data, limits=limits) == [
-        (Member("large", "file", 1001), None),
-        (Member("small", "file", 1000), bytes(1000)),
-    ]
+    assert [Member("large", "file", 1001), Member("small", "file", 1000)] == found
 
 
 @pytest.mark.parametrize("form", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
@@ -107,7 +116,7 @@ def test_long_names_by_ustar() -> None:
 def test_base_256_size() -> None:
     """A size over 8 GiB is read in GNU's binary form."""
     reader_told: list[Member] = []
-    reader = TarReader(ArchiveLimits(), lambda member, _: reader_told.append(member))
+    reader = TarReader(ArchiveLimits(), reader_told.append)
 
     reader.feed(_entry(_info("layer", size=9 << 30), form=tarfile.GNU_FORMAT))
 
@@ -117,7 +126,7 @@ def test_base_256_size() -> None:
 def test_pax_size() -> None:
     """A size over 8 GiB is read from a pax header, too."""
     reader_told: list[Member] = []
-    reader = TarReader(ArchiveLimits(), lambda member, _: reader_told.append(member))
+    reader = TarReader(ArchiveLimits(), reader_told.append)
 
     reader.feed(_entry(_info("layer", size=9 << 30), form=tarfile.PAX_FORMAT))
 
@@ -195,7 +204,31 @@ def test_nul_in_a_name() -> None:
         _read(_extension(b"x", b"13 path=a\0bc\n") + _entry(_info("file")) + _END)
 
 
-@pytest.mark.parametrize("kind", [b"3", b"4", b"6", b"7", b"S", b"g", b"\0", b"V", b"Z"])
+def test_files_of_the_oldest_style() -> None:
+    """A file may have the type that was there before all others, and a header without a magic (`tar --format=v7`)."""
+    assert [Member("file", "file")] == _members(_header("file", kind=b"\0") + _END)
+    assert [Member("file", "file")] == _members(_header("file", _patched(257, bytes(8))) + _END)
+
+
+def test_global_pax_headers() -> None:
+    """A pax header that speaks of all members, with a comment for one, is passed over as Go does (`git archive`)."""
+    data = _extension(b"g", b"16 comment=abcd\n") + _entry(_info("file")) + _END
+
+    assert [Member("file", "file")] == _members(data)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [_extension(b"g", b"10 path=a\n"), _extension(b"x", b"10 path=a\n") + _extension(b"g", b"16 comment=abcd\n")],
+    ids=["names", "after another"],
+)
+def test_global_pax_headers_of_two_meanings(headers: bytes) -> None:
+    """One that Python would heed and Go would not is refused."""
+    with pytest.raises(ArchiveError, match="global"):
+        _read(headers + _entry(_info("file")) + _END)
+
+
+@pytest.mark.parametrize("kind", [b"3", b"4", b"6", b"7", b"S", b"V", b"Z"])
 def test_kinds(kind: bytes) -> None:
     """Devices, FIFOs, sparse files and whatever else is no file, folder or link are refused."""
     with pytest.raises(ArchiveError, match="neither"):

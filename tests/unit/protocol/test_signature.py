@@ -38,6 +38,7 @@ FORM = UploadFields(
     correlation_id="deploy-001",
     compression="gzip",
     image_id="sha256:" + "cd" * 32,
+    platform="linux/arm64",
 )
 UPLOAD = SignedRequest.for_upload("Receiver:8001", "/deploy", FORM, 12345)
 

@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 from starlette.requests import Request
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import ErrorCode
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.signature import (
     ALLOWED_CLOCK_SKEW_SECONDS,
     SignedRequest,
@@ -17,7 +17,9 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.signature im
 )
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.upload import UploadFields
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.answers import RefusedError
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.auth import Gate, Nonces
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.auth import Gate
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.names import Names
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.nonces import NonceFile
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.workers import Workers
 
 _SECRET = "0123456789abcdef0123456789abcdef"
@@ -32,25 +34,36 @@ def header(signed: SignedRequest, now: int = _NOW, key_id: str = "new", nonce: s
     return sign(key_id, _SECRET.encode(), signed, now=now, nonce=nonce or new_nonce())
 
 
+def question(authorization: str | None, target: str = "/deployments", **how: str) -> Request:
+    """Make a GET as the server tells it."""
+    return request(authorization, target, **{"method": "GET", **how})
+
+
 def upload_header(fields: UploadFields = _FIELDS, **how: Any) -> str:
     """Sign an upload of 7 bytes."""
     return header(SignedRequest.for_upload(_HOST, "/deploy", fields, 7), **how)
 
 
-def request(authorization: str | None, target: str = "/deploy") -> Request:
+def request(authorization: str | None, target: str = "/deploy", method: str = "POST", host: str = _HOST) -> Request:
     """Make a request as the server tells it."""
     path, _, query = target.partition("?")
-    headers = [(b"host", _HOST.encode())]
+    headers = [(b"host", host.encode())]
     if authorization is not None:
         headers.append((b"authorization", authorization.encode()))
-    scope = {"type": "http", "raw_path": path.encode(), "query_string": query.encode(), "headers": headers}
+    scope = {
+        "type": "http",
+        "method": method,
+        "raw_path": path.encode(),
+        "query_string": query.encode(),
+        "headers": headers,
+    }
     return Request(scope)
 
 
 @pytest.fixture
 async def gate(tmp_path: Path, workers: Workers) -> Gate:
     """A gate with two keys, and a clock that stands still."""
-    return Gate(_KEYS, await workers.run(Nonces, tmp_path / "nonces"), workers, clock=lambda: _NOW + 0.9)
+    return Gate(_KEYS, await workers.run(NonceFile, tmp_path / "nonces"), workers, clock=lambda: _NOW + 0.9)
 
 
 async def refused(gate: Gate, asked: Request, fields: UploadFields = _FIELDS) -> str:
@@ -74,7 +87,7 @@ async def test_without_keys_everybody_passes(tmp_path: Path, workers: Workers) -
     """And no size is known."""
     gate = await Gate.open([], tmp_path / "nonces", workers)
     assert await gate.admit_upload(request(None), _FIELDS) is None
-    await gate.admit_get(request(None))
+    await gate.admit_get(question(None))
     await gate.close()
 
 
@@ -103,35 +116,22 @@ async def test_a_replayed_upload_is_refused(gate: Gate) -> None:
 async def test_nonces_outlive_a_restart(tmp_path: Path, workers: Workers) -> None:
     """They are in a file."""
     authorization = upload_header()
-    first = Gate(_KEYS, await workers.run(Nonces, tmp_path / "nonces"), workers, clock=lambda: _NOW)
+    first = Gate(_KEYS, await workers.run(NonceFile, tmp_path / "nonces"), workers, clock=lambda: _NOW)
     await first.admit_upload(request(authorization), _FIELDS)
     await first.close()
-    second = Gate(_KEYS, await workers.run(Nonces, tmp_path / "nonces"), workers, clock=lambda: _NOW)
+    second = Gate(_KEYS, await workers.run(NonceFile, tmp_path / "nonces"), workers, clock=lambda: _NOW)
     assert (await refused(second, request(authorization))).startswith("the request was seen before")
     await second.close()
-
-
-async def test_nonces_are_forgotten_when_their_signature_is_stale(tmp_path: Path, workers: Workers) -> None:
-    """Then the time refuses it."""
-    now = _NOW
-    path = tmp_path / "nonces"
-    nonces = await workers.run(Nonces, path)
-    gate = Gate(_KEYS, nonces, workers, clock=lambda: now)
-    await gate.admit_upload(request(upload_header()), _FIELDS)
-    now += ALLOWED_CLOCK_SKEW_SECONDS + 1
-    await gate.admit_upload(request(upload_header(now=now)), _FIELDS)
-    assert nonces._db.execute("SELECT time FROM nonces").fetchall() == [(now,)]
-    await gate.close()
 
 
 async def test_the_same_nonce_with_another_key_is_another(gate: Gate) -> None:
     """Senders do not know each other's."""
     nonce = new_nonce()
     old = header(SignedRequest.for_get(_HOST, "/deployments"), key_id="new", nonce=nonce)
-    await gate.admit_get(request(old, "/deployments"))
+    await gate.admit_get(question(old, "/deployments"))
     signed = SignedRequest.for_get(_HOST, "/deployments")
     other = sign("old", b"x" * 32, signed, now=_NOW, nonce=nonce)
-    await gate.admit_get(request(other, "/deployments"))
+    await gate.admit_get(question(other, "/deployments"))
     await gate.close()
 
 
@@ -152,21 +152,23 @@ async def test_an_unknown_key_is_refused(gate: Gate) -> None:
 @pytest.mark.parametrize("names", [["receiver.example"], ["other", _HOST]])
 async def test_a_request_for_one_of_its_own_names_passes(tmp_path: Path, workers: Workers, names: list[str]) -> None:
     """A name without a port is good for every port."""
-    nonces = await workers.run(Nonces, tmp_path / "nonces")
-    gate = Gate(_KEYS, nonces, workers, host_names=names, clock=lambda: _NOW)
+    nonces = await workers.run(NonceFile, tmp_path / "nonces")
+    gate = Gate(_KEYS, nonces, workers, names=Names(names), clock=lambda: _NOW)
     assert await gate.admit_upload(request(upload_header()), _FIELDS) == 7
-    await gate.admit_get(request(header(SignedRequest.for_get(_HOST, "/deployments")), "/deployments"))
+    await gate.admit_get(question(header(SignedRequest.for_get(_HOST, "/deployments")), "/deployments"))
     await gate.close()
 
 
 @pytest.mark.parametrize("name", ["other.example", "receiver.example:8002", "receiver", "example"])
 async def test_a_request_for_another_receiver_is_refused(tmp_path: Path, workers: Workers, name: str) -> None:
     """Somebody repeats here what was signed for a receiver with the same key."""
-    nonces = await workers.run(Nonces, tmp_path / "nonces")
-    gate = Gate(_KEYS, nonces, workers, host_names=[name], clock=lambda: _NOW)
+    nonces = await workers.run(NonceFile, tmp_path / "nonces")
+    gate = Gate(_KEYS, nonces, workers, names=Names([name]), clock=lambda: _NOW)
     expected = "the request was signed for receiver.example:8001, and this receiver goes by other names"
-    assert expected == await refused(gate, request(upload_header()))
-    assert nonces._db.execute("SELECT time FROM nonces").fetchall() == []
+    authorization = upload_header()
+    assert expected == await refused(gate, request(authorization))
+    gate = Gate(_KEYS, nonces, workers, clock=lambda: _NOW)
+    assert await gate.admit_upload(request(authorization), _FIELDS) == 7  # it was not remembered
     await gate.close()
 
 
@@ -174,16 +176,81 @@ async def test_a_get_is_signed_with_its_query(gate: Gate) -> None:
     """And may be asked once."""
     authorization = header(SignedRequest.for_get(_HOST, "/deployments?limit=3"))
     with pytest.raises(RefusedError, match="does not match"):
-        await gate.admit_get(request(authorization, "/deployments?limit=4"))
-    await gate.admit_get(request(authorization, "/deployments?limit=3"))
+        await gate.admit_get(question(authorization, "/deployments?limit=4"))
+    await gate.admit_get(question(authorization, "/deployments?limit=3"))
     with pytest.raises(RefusedError, match="seen before"):
-        await gate.admit_get(request(authorization, "/deployments?limit=3"))
+        await gate.admit_get(question(authorization, "/deployments?limit=3"))
     await gate.close()
 
 
-async def test_a_file_that_is_no_database_is_told(tmp_path: Path, workers: Workers) -> None:
-    """The receiver does not start with it."""
-    path = tmp_path / "nonces"
-    path.write_text("something else entirely, long enough for a header" * 20)
-    with pytest.raises(DeploymentSenderError, match="BUILD_FAILED: cannot use"):
-        await Gate.open(_KEYS, path, workers)
+@pytest.mark.parametrize(("signed", "asked"), [("GET", "HEAD"), ("HEAD", "GET"), ("GET", "OPTIONS"), ("PUT", "GET")])
+async def test_a_signature_is_for_one_method(gate: Gate, signed: str, asked: str) -> None:
+    """A signed GET is no HEAD, and the other way round."""
+    authorization = header(SignedRequest.for_get(_HOST, "/deployments", signed))
+    with pytest.raises(RefusedError, match=rf"does not match.*checked as {asked} receiver\.example:8001/deployments"):
+        await gate.admit_get(question(authorization, method=asked))
+    await gate.admit_get(question(authorization, method=signed))
+    await gate.close()
+
+
+@pytest.mark.parametrize("spelling", ["RECEIVER.example:8001", "receiver.example.:8001", "receiver.example:08001"])
+async def test_a_host_has_several_spellings(gate: Gate, spelling: str) -> None:
+    """They are one host, whoever of both sides writes which."""
+    signed = header(SignedRequest.for_get(spelling, "/deployments"))
+    await gate.admit_get(question(signed))
+    await gate.admit_get(question(header(SignedRequest.for_get(_HOST, "/deployments")), host=spelling))
+    await gate.close()
+
+
+async def test_a_question_needs_no_disk(gate: Gate) -> None:
+    """Its nonce is in memory: it is answered when the file of the uploads' is gone, and once only."""
+    await gate.close()
+    authorization = header(SignedRequest.for_get(_HOST, "/deployments"))
+    await gate.admit_get(question(authorization))
+    with pytest.raises(RefusedError, match="seen before"):
+        await gate.admit_get(question(authorization))
+
+
+@pytest.mark.parametrize(
+    "url", ["https://Edge.example/in/", "https://edge.example:443/in/deploy", "https://edge.example./in"]
+)
+async def test_behind_a_proxy_the_public_url_is_what_was_signed(tmp_path: Path, workers: Workers, url: str) -> None:
+    """Whatever the proxy has made of the Host and the path."""
+    nonces = await workers.run(NonceFile, tmp_path / "nonces")
+    gate = Gate(_KEYS, nonces, workers, names=Names(public_url=url), clock=lambda: _NOW)
+    authorization = header(SignedRequest.for_upload("edge.example", "/in/deploy", _FIELDS, 7))
+    assert await gate.admit_upload(request(authorization, host="127.0.0.1:8001"), _FIELDS) == 7
+    await gate.admit_get(
+        question(header(SignedRequest.for_get("EDGE.example", "/in/deployments?limit=1")), "/deployments?limit=1")
+    )
+    message = await refused(gate, request(upload_header()))
+    assert message.endswith("(checked as POST edge.example/in/deploy)")
+    await gate.close()
+
+
+async def test_past_the_proxy_its_own_names_are_good_too(tmp_path: Path, workers: Workers) -> None:
+    """For whoever asks on the machine itself."""
+    nonces = await workers.run(NonceFile, tmp_path / "nonces")
+    names = Names(["receiver.example"], "https://edge.example/in")
+    gate = Gate(_KEYS, nonces, workers, names=names, clock=lambda: _NOW)
+    await gate.admit_get(question(header(SignedRequest.for_get(_HOST, "/deployments"))))
+    await gate.admit_get(question(header(SignedRequest.for_get("edge.example", "/in/deployments")), host="127.0.0.1"))
+    await gate.close()
+
+
+async def test_a_request_without_a_host_is_for_no_receiver_that_has_a_name(tmp_path: Path, workers: Workers) -> None:
+    """HTTP/1.0 knows none."""
+    nonces = await workers.run(NonceFile, tmp_path / "nonces")
+    gate = Gate(_KEYS, nonces, workers, names=Names(["edge.example"]), clock=lambda: _NOW)
+    with pytest.raises(RefusedError, match="signed for no host"):
+        await gate.admit_get(question(header(SignedRequest.for_get("", "/deployments")), host=""))
+    await gate.close()
+
+
+@pytest.mark.parametrize("authorization", [None, "Bearer x", "KEY"])
+async def test_who_cannot_have_signed_is_refused_by_the_header(gate: Gate, authorization: str | None) -> None:
+    """Before anything else of the request is read."""
+    told = upload_header(key_id="nobody") if authorization == "KEY" else authorization
+    with pytest.raises(RefusedError, match=r"must be signed|no key 'nobody'"):
+        gate.check_header(request(told))
+    await gate.close()

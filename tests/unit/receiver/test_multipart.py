@@ -85,14 +85,20 @@ async def test_nothing_follows_the_package() -> None:
     assert expected == await refused(package() + package() + END)
 
 
-async def test_a_little_after_the_last_boundary_is_passed_over() -> None:
-    """RFC 2046 allows an epilogue."""
-    assert await read(package(b"x") + END, b"epilogue") == ({}, b"x")
+@pytest.mark.parametrize("end", [b"--B---", END])
+async def test_a_form_ends_with_its_last_boundary(end: bytes) -> None:
+    """And with the end of that line, or without."""
+    assert await read(package(b"x") + end) == ({}, b"x")
 
 
-async def test_much_after_the_last_boundary_is_refused() -> None:
-    """It could go on for ever."""
-    assert await refused(package() + END, bytes(4097)) == "the request goes on after the form's last boundary"
+@pytest.mark.parametrize("after", [b"x", b"\n", b"\r\n\r\n", b"\r\n" + END, bytes(4097)])
+async def test_nothing_comes_after_the_last_boundary(after: bytes) -> None:
+    """Whoever reads differently could find another form there; it does not matter in which pieces it comes."""
+    expected = "the request goes on after the form's last boundary"
+    whole = package(b"x") + END + after
+    assert expected == await refused(whole)
+    assert expected == await refused(whole[: -len(after)], after)
+    assert expected == await refused(*(whole[at : at + 1] for at in range(len(whole))))
 
 
 async def test_a_form_without_a_package_is_refused() -> None:

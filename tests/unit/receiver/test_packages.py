@@ -1,8 +1,11 @@
 """Stored packages, read before they are loaded."""
 
 import gzip
+import io
 import os
+import tarfile
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -12,15 +15,16 @@ from blake3 import blake3
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.models.fields import Compression
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.pipeline.archive import ImageArchive
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.pipeline.engine_archive import EngineArchive
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.upload import UploadFields
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments import Deployment
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.packages import (
     StoppedError,
     check_package,
-    still_unpacked,
-    unpacked,
+    written_for_engine,
 )
-from support.archives import compressed, config_of, image_archive, layer, sha256
+from support.archives import compressed, config_of, image_archive, image_members, layer, sha256, written
 
 _MAX_BYTES = 1_000_000
 
@@ -36,8 +40,16 @@ class Stored:
         self.path.write_bytes(content)
         good: dict[str, Any] = {"package_id": str(uuid4()), "container_name": "hello", "image_tag": "1.0"}
         fields = UploadFields(**good | {"checksum": blake3(content).hexdigest()} | announced)
-        self.deployment = Deployment.new("x", fields, size_bytes=len(content), will_run=False)
-        return check_package(self.path, self.deployment, max_bytes=_MAX_BYTES, stop=threading.Event()).config_digest
+        self.deployment = Deployment.new("x", fields, size_bytes=len(content))
+        self.image: ImageArchive = check_package(
+            self.path, self.deployment, max_bytes=_MAX_BYTES, stop=threading.Event()
+        )
+        return self.image.config_digest
+
+    def written(self) -> Iterator[bytes]:
+        """Write the archive for the engine."""
+        archive = EngineArchive(self.image, "incoming.invalid/x:1")
+        return written_for_engine(self.path, self.deployment, archive, max_bytes=_MAX_BYTES)
 
     def refused(self, content: bytes, **announced: Any) -> tuple[ErrorCode, str]:
         """Store and check a package that is wrong; answer why."""
@@ -59,8 +71,6 @@ _DIGEST = f"sha256:{sha256(config_of([layer()]))}"
 def test_a_gzipped_package_is_read(stored: Stored, announced: str | None) -> None:
     """Whether that was announced or not."""
     assert stored.check(gzip.compress(image_archive()), compression=announced) == _DIGEST
-    pieces = unpacked(stored.path, stored.deployment, max_bytes=_MAX_BYTES)
-    assert b"".join(pieces) == image_archive()
 
 
 def test_a_zstd_package_is_read(stored: Stored) -> None:
@@ -115,12 +125,23 @@ def test_damage_that_leaves_no_image_is_told_as_damage(stored: Stored, content: 
     assert stored.refused(content, checksum=blake3(b"as it was").hexdigest()) == expected
 
 
-@pytest.mark.parametrize("content", [image_archive(layers=[layer(a=bytes(200_000))]), gzip.compress(image_archive())])
-def test_what_is_loaded_is_what_was_checked(stored: Stored, content: bytes) -> None:
-    """Whole, byte for byte."""
-    stored.check(content)
-    archive = gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
-    assert b"".join(still_unpacked(stored.path, stored.deployment, max_bytes=_MAX_BYTES)) == archive
+@pytest.mark.parametrize("kind", ["none", "gzip", "zstd"])
+def test_what_is_loaded_is_what_was_checked(stored: Stored, kind: Compression) -> None:
+    """The configuration and the layers come out byte for byte, and nothing else does."""
+    layers = [layer(a=bytes(200_000)), layer(b=b"b")]
+    stored.check(compressed(kind, written({"other": b"x"} | image_members("legacy", layers=layers))))
+    with tarfile.open(fileobj=io.BytesIO(b"".join(stored.written()))) as tar:
+        names = tar.getnames()
+        blobs = [tar.extractfile(f"blobs/sha256/{sha256(content)}") for content in [*layers, config_of(layers)]]
+        assert [*layers, config_of(layers)] == [blob.read() for blob in blobs if blob is not None]
+    assert 3 + len(layers) + 2 == len(names)
+
+
+@pytest.mark.parametrize("name", ["incoming.invalid/deployment", "INCOMING.invalid/x"])
+def test_a_name_that_the_receiver_keeps_for_itself_is_refused(stored: Stored, name: str) -> None:
+    """It would be taken for one of a load that was broken off."""
+    code, message = stored.refused(image_archive(reference=f"{name}:1.0"), container_name=name)
+    assert (ErrorCode.VALIDATION_ERROR, "the receiver keeps names of incoming.invalid for itself") == (code, message)
 
 
 @pytest.mark.parametrize("padding", [0, 512, 10_240])
@@ -129,15 +150,25 @@ def test_the_end_of_a_package_that_was_damaged_after_the_check_is_withheld(
     stored: Stored, kind: Compression, padding: int
 ) -> None:
     """However many zeros come after it: who loads the rest has no whole archive."""
-    archive = image_archive(layers=[layer(a=os.urandom(700_000))])
-    content = compressed(kind, archive + bytes(padding))
+    layers = [layer(a=os.urandom(700_000))]
+    content = compressed(kind, image_archive(layers=layers) + bytes(padding))
     stored.check(content)
     middle = len(content) // 2
     stored.path.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
     seen: list[bytes] = []
     with pytest.raises(DeploymentSenderError, match="CHECKSUM_MISMATCH: the stored package is damaged"):
-        seen.extend(still_unpacked(stored.path, stored.deployment, max_bytes=_MAX_BYTES))
-    assert len(b"".join(seen)) < len(archive.rstrip(b"\0"))
+        seen.extend(stored.written())
+    assert b"manifest.json" not in b"".join(seen)
+    assert sha256(config_of(layers)).encode() not in b"".join(seen)
+
+
+def test_damage_behind_the_last_layer_is_found_too(stored: Stored) -> None:
+    """What is not unpacked again belongs to the checksum all the same."""
+    content = image_archive()
+    stored.check(content)
+    stored.path.write_bytes(content[:-1] + b"x")
+    with pytest.raises(DeploymentSenderError, match="CHECKSUM_MISMATCH"):
+        list(stored.written())
 
 
 def test_a_bomb_is_refused(stored: Stored) -> None:

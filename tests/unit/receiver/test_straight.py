@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.limits import PIECE_BYTES, STRAIGHT_REST_BYTES
-from support.archives import image_archive, layer
+from support.archives import image_members, written
 from support.raw_http import BOUNDARY, written_upload
 from support.receiver import Running, Start, until
 
@@ -21,7 +21,7 @@ _MARK = b"\r\n--" + BOUNDARY
 @pytest.fixture(scope="module")
 def large() -> bytes:
     """A package of five pieces and some bytes."""
-    return image_archive(layers=[layer(noise=os.urandom(5 * PIECE_BYTES + 12_345))])
+    return written({"noise": os.urandom(5 * PIECE_BYTES + 12_345)} | image_members())
 
 
 async def status_of(receiver: Running, *pieces: bytes) -> int:
@@ -60,6 +60,54 @@ async def test_the_server_may_stop_at_what_could_be_a_boundary(start: Start, lar
     async with start() as receiver:
         assert await status_of(receiver, whole[:cut], whole[cut:]) == 201
         assert kept(receiver) == [bytes(package)]
+
+
+def with_length(request: bytes, length: int) -> bytes:
+    """The same request, with another length announced."""
+    head, _, body = request.partition(b"\r\n\r\n")
+    lines = [b"Content-Length: %d" % length if b"Content-Length" in line else line for line in head.split(b"\r\n")]
+    return b"\r\n".join([*lines, b"", body])
+
+
+def body_of(request: bytes) -> bytes:
+    """Its body."""
+    return request.partition(b"\r\n\r\n")[2]
+
+
+@pytest.mark.parametrize("more", [3, 100, STRAIGHT_REST_BYTES, 2 * PIECE_BYTES, 3 * PIECE_BYTES])
+async def test_not_a_byte_more_than_was_announced_is_read(start: Start, large: bytes, more: int) -> None:
+    """The form has not come to its end where the body has: 400, and nothing is kept."""
+    whole = written_upload(large)
+    async with start() as receiver:
+        assert await status_of(receiver, with_length(whole, len(body_of(whole)) - more)) == 400
+        assert (receiver.packages(), receiver.staged()) == ([], [])
+        figures = (await receiver.client.get("/metrics")).text
+    assert int(figures.split("upload_bytes_total ")[-1].split()[0]) <= len(large)
+
+
+@pytest.mark.parametrize("cut", [1, 30, STRAIGHT_REST_BYTES, PIECE_BYTES, 3 * PIECE_BYTES])
+async def test_a_form_that_is_cut_short_is_refused_at_once(start: Start, large: bytes, cut: int) -> None:
+    """All that was announced is there, and nothing more is waited for."""
+    whole = written_upload(large)[: -cut - len(b"\r\n")]
+    async with start(idle_timeout_seconds=1000) as receiver:
+        assert await status_of(receiver, with_length(whole, len(body_of(whole)))) == 400
+        assert (receiver.packages(), receiver.staged()) == ([], [])
+
+
+@pytest.mark.parametrize("after", [b"x", b"\r\n", bytes(100), bytes(STRAIGHT_REST_BYTES), bytes(3 * PIECE_BYTES)])
+async def test_nothing_comes_after_the_forms_end(start: Start, large: bytes, after: bytes) -> None:
+    """Within the announced length it is refused; it may be as long as what is read straight."""
+    whole = written_upload(large) + after
+    async with start() as receiver:
+        assert await status_of(receiver, with_length(whole, len(body_of(whole)))) == 400
+        assert (receiver.packages(), receiver.staged()) == ([], [])
+
+
+async def test_what_follows_the_announced_length_is_another_request(start: Start, large: bytes) -> None:
+    """It is not read as part of the package, and the connection ends with the response."""
+    async with start() as receiver:
+        assert await status_of(receiver, written_upload(large) + b"GET /healthz HTTP/1.1\r\n") == 201
+        assert kept(receiver) == [large]
 
 
 @pytest.mark.parametrize("where", ["in a piece", "between pieces", "before the rest"])

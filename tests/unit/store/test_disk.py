@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import ERRORS, DeploymentSenderError, ErrorCode
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.store.disk import disk_errors, is_disk_full
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.store.disk import disk_errors, is_disk_full, may_pass
 
 
 def _told(number: int, path: Path = Path("/proc/none/file")) -> DeploymentSenderError:
@@ -51,6 +51,12 @@ def test_recovery_of_the_table() -> None:
 def test_disk_full(number: int, expected: bool) -> None:
     """An error for want of space can be told from the others."""
     assert expected == is_disk_full(_told(number))
+
+
+@pytest.mark.parametrize(("number", "expected"), [(errno.EBUSY, True), (errno.EMFILE, True), (errno.ENOSPC, False)])
+def test_what_may_pass(number: int, expected: bool) -> None:
+    """A lock or too many open files may be gone in a moment; a full disk waits for somebody."""
+    assert expected == may_pass(_told(number))
 
 
 def test_other_errors_are_no_full_disk() -> None:

@@ -70,3 +70,12 @@ def test_refused(change: dict[str, Any]) -> None:
 
     with pytest.raises(ValueError, match="PackageManifest"):
         PackageManifest.from_json(json.dumps(data).encode())
+
+
+def test_a_manifest_without_a_platform_is_read() -> None:
+    """Earlier versions wrote none."""
+    data = json.loads(PackageManifest(**_VALUES, platform="linux/arm64").to_json())
+    read = PackageManifest.from_json(json.dumps(data).encode())
+    del data["platform"]
+
+    assert ("linux/arm64", None) == (read.platform, PackageManifest.from_json(json.dumps(data).encode()).platform)

@@ -42,6 +42,7 @@ async def _open_engine(settings: DeploymentSenderSettings) -> ImageEngine:
         docker_host=settings.docker_host,
         tls_verify=settings.docker_tls_verify,
         cert_path=settings.docker_cert_path,
+        config_path=settings.docker_config,
         connect_timeout_seconds=settings.connect_timeout_seconds,
         build_timeout_seconds=settings.build_timeout_seconds,
         export_silence_timeout_seconds=settings.export_silence_timeout_seconds,

@@ -74,10 +74,11 @@ class DemoEngine:
             settings.docker_tls_verify,
             settings.docker_cert_path,
             settings.connect_timeout_seconds,
+            settings.docker_config,
         )
 
         def run() -> T:
-            with connected(endpoint, Call(), _SILENCE_SECONDS) as client, translated(endpoint.address, task):
+            with connected(endpoint, Call(), _SILENCE_SECONDS) as client, translated(endpoint.engine, task):
                 return work(client)
 
         return await asyncio.to_thread(run)

@@ -154,6 +154,7 @@ def _lines(found: list[PackageManifest]) -> list[str]:
         (
             one.package_id,
             f"{one.container_name}:{one.image_tag}",
+            one.platform or "-",
             size(one.size_bytes),
             one.compression,
             one.checksum[:16],
@@ -161,4 +162,4 @@ def _lines(found: list[PackageManifest]) -> list[str]:
         )
         for one in found
     ]
-    return table(("PACKAGE", "IMAGE", "SIZE", "COMPRESSION", "BLAKE3", "CREATED (UTC)"), rows)
+    return table(("PACKAGE", "IMAGE", "PLATFORM", "SIZE", "COMPRESSION", "BLAKE3", "CREATED (UTC)"), rows)

@@ -28,11 +28,13 @@ class EngineOptions(TypedDict, total=False):
     docker_host: str | None
     tls_verify: bool
     cert_path: Path | None
+    config_path: Path | None
     connect_timeout_seconds: float
     answer_timeout_seconds: float
     build_timeout_seconds: float
     export_silence_timeout_seconds: float
     load_timeout_seconds: float
+    helper_timeout_seconds: float
 
 
 async def open_engine(**options: Unpack[EngineOptions]) -> "DockerEngine":
@@ -60,16 +62,20 @@ class DockerEngine:
     the engine must answer within `connect_timeout_seconds`, and speaks the API version that the engine names.
 
     Args:
-        docker_host: `unix://PATH`, `tcp://HOST:PORT`, `ssh://[USER@]HOST` (needs `docker[ssh]`, and logging in cannot
-            be broken off); the local socket if None.
+        docker_host: `unix://PATH`, `tcp://HOST[:PORT]`, `ssh://[USER@]HOST[:PORT][/PATH]` (through this machine's own
+            `ssh` program); the local socket if None.
         tls_verify: Speak TLS to a `tcp://` engine and verify it.
-        cert_path: Folder of `ca.pem`, `cert.pem` and `key.pem`; `~/.docker` if None.
+        cert_path: Folder of `ca.pem`, `cert.pem` and `key.pem`; `config_path` if None.
+        config_path: Folder of the docker command's `config.json`, with credentials for registries and with proxies;
+            `~/.docker` if None.
         connect_timeout_seconds: For a connection and its first answer.
         answer_timeout_seconds: For `info`, `inspect` and each call about containers.
         build_timeout_seconds: For a whole build.
         export_silence_timeout_seconds: How long an export may say nothing: `docker save` of 1.5 GB was silent for 10 s
             before its first byte (Docker 20.10).
         load_timeout_seconds: For a whole load.
+        helper_timeout_seconds: For a credential helper of the docker command to answer. One may have to ask somebody
+            for a token, which takes some seconds; one that asks a person must not hold a build for ever.
 
     Attributes:
         runtime: Its containers.
@@ -81,13 +87,17 @@ class DockerEngine:
         docker_host: str | None = None,
         tls_verify: bool = False,
         cert_path: Path | None = None,
+        config_path: Path | None = None,
         connect_timeout_seconds: float = 10,
         answer_timeout_seconds: float = 60,
         build_timeout_seconds: float = 1800,
         export_silence_timeout_seconds: float = 600,
         load_timeout_seconds: float = 1800,
+        helper_timeout_seconds: float = 30,
     ) -> None:
-        self._endpoint = Endpoint(docker_host, tls_verify, cert_path, connect_timeout_seconds)
+        self._endpoint = Endpoint(
+            docker_host, tls_verify, cert_path, connect_timeout_seconds, config_path, helper_timeout_seconds
+        )
         self._answer_seconds = answer_timeout_seconds
         self._build_seconds = build_timeout_seconds
         self._silence_seconds = export_silence_timeout_seconds
@@ -196,6 +206,36 @@ class DockerEngine:
 
         return await self._run(work, self._answer_seconds)
 
+    async def tag(self, image_id: str, reference: str) -> None:
+        """Give an image a further `name:tag`, also if another image had it. BUILD_FAILED, DOCKER_UNAVAILABLE."""
+
+        def work(call: Call) -> None:
+            from .engine_images import tag_image  # noqa: PLC0415
+
+            tag_image(self._endpoint, call, image_id, reference)
+
+        await self._run(work, self._answer_seconds)
+
+    async def untag(self, reference: str) -> None:
+        """Take a `name:tag` from its image, which goes with its last name. BUILD_FAILED, DOCKER_UNAVAILABLE."""
+
+        def work(call: Call) -> None:
+            from .engine_images import untag_image  # noqa: PLC0415
+
+            untag_image(self._endpoint, call, reference)
+
+        await self._run(work, self._answer_seconds)
+
+    async def references(self, repository: str) -> tuple[str, ...]:
+        """List every `name:tag` whose name is `repository`. DOCKER_UNAVAILABLE."""
+
+        def work(call: Call) -> tuple[str, ...]:
+            from .engine_images import image_references  # noqa: PLC0415
+
+            return image_references(self._endpoint, call, repository)
+
+        return await self._run(work, self._answer_seconds)
+
     async def close(self) -> None:
         """Break off what runs, close every connection and end every thread; twice is safe."""
         await self._workers.close()
@@ -213,7 +253,7 @@ class DockerEngine:
     def _silent(self, seconds: float | None) -> DeploymentSenderError:
         return DeploymentSenderError(
             ErrorCode.DOCKER_UNAVAILABLE,
-            f"The Docker Engine at {self._endpoint.address} has not done what it was asked for within {seconds:g} s.",
+            f"The {self._endpoint.engine} has not done what it was asked for within {seconds:g} s.",
         )
 
     def _build_too_late(self, request: BuildRequest, pump: LinePump) -> DeploymentSenderError:

@@ -98,7 +98,7 @@ class DockerRuntime:
             from .engine_connection import connected  # noqa: PLC0415
             from .engine_errors import translated  # noqa: PLC0415
 
-            with connected(self._endpoint, call) as client, translated(self._endpoint.address, task):
+            with connected(self._endpoint, call) as client, translated(self._endpoint.engine, task):
                 return do(ContainerCalls(client))
 
         return await self._run(work, self._answer_seconds + extra_seconds)

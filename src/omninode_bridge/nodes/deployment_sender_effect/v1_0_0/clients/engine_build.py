@@ -6,19 +6,25 @@ from collections.abc import Callable, Mapping
 from typing import BinaryIO
 
 from ..errors import DeploymentSenderError, ErrorCode
+from ..models.platform import Platform
+from ..pipeline.classic_builder import platform_arguments, unsupported
+from ..pipeline.dockerfile import Dockerfile
 from ..ports import BuildRequest
 from .engine_call import Call
 from .engine_connection import EngineClient, connected, member
 from .engine_context import opened_spool, pack_context
+from .engine_credentials import credentials_for
 from .engine_endpoint import Endpoint
 from .engine_errors import translated
 from .engine_log import BuildLog
 from .engine_refusals import refused
+from .engine_registries import registries_in
 from .engine_scrub import Scrubber
 
 __all__ = ["build_image"]
 
 _ATTEMPTS = 5
+_LISTED = 5  # of what a Dockerfile asks for in vain
 # github.com/moby/moby, image/cache/cache.go, getLocalCachedImage: the engine lists the images that a step could be
 # taken from, then looks at each, and gives the build up if anybody has removed one of them in between.
 _OVERTAKEN = re.compile(r'unable to find image "sha256:[0-9a-f]{64}"')
@@ -45,7 +51,15 @@ def build_image(endpoint: Endpoint, call: Call, request: BuildRequest, tell: Cal
         build_args = client.proxy_args() | dict(request.build_args)
         scrub = Scrubber(build_args.values())
         try:
-            return _build(client, call, request, build_args, lambda: BuildLog(scrub, tell))
+            with opened_spool() as context:
+                dockerfile = Dockerfile(pack_context(call, request.context, request.dockerfile, context))
+                _insist_on_features(dockerfile, request)
+                registries, seconds = registries_in(dockerfile, build_args), endpoint.helper_timeout_seconds
+                client.sign_in(
+                    credentials_for(call, client.config, registries, seconds, lambda it: tell(f"Warning: {it}"))
+                )
+                build_args = _platform_arguments(client, dockerfile, request) | build_args
+                return _build(client, request, build_args, context, lambda: BuildLog(scrub, tell))
         except DeploymentSenderError as exc:
             message, code, recovery = exc.message, exc.code, exc.recovery
     raise DeploymentSenderError(code, scrub(message), recovery=recovery)
@@ -53,23 +67,59 @@ def build_image(endpoint: Endpoint, call: Call, request: BuildRequest, tell: Cal
 
 def _build(
     client: EngineClient,
-    call: Call,
     request: BuildRequest,
     build_args: Mapping[str, str],
+    context: BinaryIO,
     new_log: Callable[[], BuildLog],
 ) -> str:
     task = f"The image {request.reference} could not be built"
-    with opened_spool() as context:
-        pack_context(call, request.context, request.dockerfile, context)
-        attempts, log = 1, _feed(new_log(), client, request, build_args, context)
-        while attempts < _ATTEMPTS and log.error is not None and _OVERTAKEN.fullmatch(log.error):
-            log.feed({"status": _AGAIN})
-            attempts, log = attempts + 1, _feed(new_log(), client, request, build_args, context)
+    attempts, log = 1, _feed(new_log(), client, request, build_args, context)
+    while attempts < _ATTEMPTS and log.error is not None and _OVERTAKEN.fullmatch(log.error):
+        log.feed({"status": _AGAIN})
+        attempts, log = attempts + 1, _feed(new_log(), client, request, build_args, context)
     if log.error is not None:
-        raise refused(client.address, task, log.error)
+        raise refused(client.engine, task, log.error)
     if not log.finished:
         raise DeploymentSenderError(ErrorCode.BUILD_FAILED, f"{task}: the engine's log ends without an image")
     return log.image_id or _image_id(client, request.reference, task)
+
+
+def _insist_on_features(dockerfile: Dockerfile, request: BuildRequest) -> None:
+    """Refuse what the classic builder would pass over, and then call the build a success."""
+    if found := unsupported(dockerfile, request.target):
+        listed = "; ".join(f"line {one.line}: {one.feature}" for one in found[:_LISTED])
+        more = f"; and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
+        raise DeploymentSenderError(
+            ErrorCode.BUILD_FAILED,
+            f"{request.dockerfile} asks for what only BuildKit does, and this node builds with the engine's classic"
+            f" builder, which would not do it: {listed}{more}",
+            recovery="Change "
+            + "; ".join(dict.fromkeys(f"{one.feature}: {one.instead}" for one in found[:_LISTED]))
+            + ". Nothing was sent to the engine.",
+        )
+
+
+def _platform_arguments(client: EngineClient, dockerfile: Dockerfile, request: BuildRequest) -> dict[str, str]:
+    """Set what BuildKit sets by itself; the classic builder would leave it empty."""
+    names = platform_arguments(dockerfile)
+    if not names:
+        return {}
+    with translated(client.engine, f"The image {request.reference} could not be built"):
+        version = client.version()
+        own = Platform.of(str(member(version, "Os")), str(member(version, "Arch")))
+    asked = Platform.parse(request.platform or "")
+    target = Platform(asked.os or own.os, asked.architecture or own.architecture, asked.variant)
+    known = {
+        f"{side}{part}": value
+        for side, platform in (("BUILD", own), ("TARGET", target))
+        for part, value in (
+            ("PLATFORM", str(platform)),
+            ("OS", platform.os),
+            ("ARCH", platform.architecture),
+            ("VARIANT", platform.variant),
+        )
+    }
+    return {name: known[name] for name in names}
 
 
 def _feed(
@@ -79,7 +129,7 @@ def _feed(
     context.seek(0)
     with (
         open(os.dup(context.fileno()), "rb", buffering=0) as body,  # noqa: PTH123 - docker-py closes what it has sent
-        translated(client.address, f"The image {request.reference} could not be built"),
+        translated(client.engine, f"The image {request.reference} could not be built"),
     ):
         for record in client.build(
             fileobj=body,
@@ -102,5 +152,5 @@ def _feed(
 
 
 def _image_id(client: EngineClient, reference: str, task: str) -> str:
-    with translated(client.address, task):
+    with translated(client.engine, task):
         return str(member(client.inspect_image(reference), "Id"))  # type: ignore[no-untyped-call]

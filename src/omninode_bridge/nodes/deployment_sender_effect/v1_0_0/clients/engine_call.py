@@ -74,9 +74,9 @@ class Call:
         """Let go of every socket."""
         with self._lock:
             self._shut_down()
-            for connection in self._sockets:
-                connection.close()
-            self._sockets.clear()
+            connections, self._sockets = self._sockets, []
+        for connection in connections:  # without the lock: a program may take a moment, and `abort` waits for nothing
+            connection.close()
 
     def _shut_down(self) -> None:
         for connection in self._sockets:

@@ -1,51 +1,36 @@
-"""docker-py's low-level client, made so that every connection of a call can be broken off."""
+"""docker-py's low-level client over connections of our own."""
 
-import logging
+import codecs
+import json
 import re
-import socket
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import ssl
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from docker import APIClient
-from docker.constants import DEFAULT_DOCKER_API_VERSION
+from docker.constants import DEFAULT_DOCKER_API_VERSION, DEFAULT_USER_AGENT
 from docker.errors import DockerException, create_api_error_from_http_exception
-from docker.tls import TLSConfig
-from docker.transport.unixconn import UnixHTTPConnection
+from docker.utils.json_stream import json_stream
 from docker.utils.proxy import ProxyConfig
-from requests import HTTPError, Response
-from requests.adapters import BaseAdapter, HTTPAdapter
-from urllib3 import HTTPConnectionPool
-from urllib3.connection import HTTPConnection
+from requests import HTTPError, Response, Session
 
 from ..errors import ErrorCode
 from .engine_call import Call
-from .engine_endpoint import Endpoint
+from .engine_config import read_config
+from .engine_endpoint import Endpoint, SshAddress, TcpAddress, UnixAddress
 from .engine_errors import translated
-from .engine_sockets import open_tcp, open_unix
+from .engine_sockets import Link, open_tcp, open_tls, open_unix
+from .engine_ssh import open_ssh
+from .engine_transport import EngineAdapter
 
 __all__ = ["EngineClient", "connected", "member"]
 
 _API_VERSION = re.compile(r"\d+\.\d+")
-_BUILD_ARGS = re.compile(r"buildargs=[^&\s]*")
-
-
-class _WithoutBuildArgs(logging.Filter):
-    """urllib3 logs each URL at DEBUG; that of a build holds the build arguments."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if isinstance(record.args, tuple):
-            record.args = tuple(
-                _BUILD_ARGS.sub("buildargs=***", value) if isinstance(value, str) else value for value in record.args
-            )
-        return True
-
-
-logging.getLogger("urllib3.connectionpool").addFilter(_WithoutBuildArgs())
 
 
 @contextmanager
@@ -55,21 +40,22 @@ def connected(
     """Give a client whose engine has answered; close all that it opened.
 
     Args:
-        endpoint: Where the engine is.
+        endpoint: Where the engine is; is told what responds there.
         call: Is handed every connection.
         silence_seconds: How long the engine may say nothing while it answers; None for ever.
-        without_chunks: Speak HTTP/1.0. An engine makes chunks of 32 KB, and putting their borders in and taking them
-            out is a fifth of the time that an archive takes. Where it ends is then for its reader to see.
+        without_chunks: Speak HTTP/1.0, but not over ssh. An engine makes chunks of 32 KB, and putting their borders in
+            and taking them out is a fifth of the time that an archive takes. Where it ends is then for its reader to
+            see.
 
     Raises:
         DeploymentSenderError: DOCKER_UNAVAILABLE.
     """
-    task = f"The Docker Engine at {endpoint.address} does not answer"
-    with translated(endpoint.address, task, ErrorCode.DOCKER_UNAVAILABLE):
+    task = f"The {endpoint.engine} does not answer"
+    with translated(endpoint.engine, task, ErrorCode.DOCKER_UNAVAILABLE):
         client = _new_client(endpoint, call, without_chunks)
     try:
-        with translated(endpoint.address, task, ErrorCode.DOCKER_UNAVAILABLE):
-            client.negotiate(endpoint.connect_timeout_seconds)
+        with translated(endpoint.engine, task, ErrorCode.DOCKER_UNAVAILABLE):
+            client.negotiate()
         client.timeout = silence_seconds  # type: ignore[assignment]  # None is for ever
         yield client
     finally:
@@ -77,11 +63,9 @@ def connected(
 
 
 def _new_client(endpoint: Endpoint, call: Call, without_chunks: bool) -> "EngineClient":
-    if endpoint.address.startswith("ssh://") and find_spec("paramiko") is None:
-        raise DockerException("ssh:// needs paramiko: pip install 'docker[ssh]'")
     try:
         return EngineClient(endpoint, call, without_chunks=without_chunks)
-    except ValueError as exc:  # urllib.parse on a port that is no number
+    except ValueError as exc:
         raise DockerException(f"the address cannot be read: {exc}") from exc
 
 
@@ -91,98 +75,106 @@ class EngineClient(APIClient):
     Args:
         endpoint: Where the engine is; not asked yet.
         call: Is handed every connection.
-        without_chunks: Speak HTTP/1.0.
+        without_chunks: Speak HTTP/1.0, but not over ssh.
 
     Attributes:
-        address: The endpoint's, for messages.
+        config: What the docker command is configured to.
+
+    Raises:
+        ValueError: The address cannot be read.
+        DockerException: The certificates cannot be read.
     """
 
-    _proxy_configs: ProxyConfig  # docker-py's
-
     def __init__(self, endpoint: Endpoint, call: Call, *, without_chunks: bool = False) -> None:
-        self.address = endpoint.address
-        self._call = call
-        self._without_chunks = without_chunks
-        self._connect_seconds = endpoint.connect_timeout_seconds
-        self._opened: list[HTTPConnection | Response] = []
-        folder = endpoint.certificates
-        super().__init__(
-            base_url=endpoint.docker_host,
-            version=DEFAULT_DOCKER_API_VERSION,  # with none, docker-py would ask for it here
-            tls=_tls(folder) if folder else False,
+        # Not docker-py's: that one reads the configuration with everything that it names, falls over some that the
+        # docker command takes, and makes connections that nobody can break off. Below is all that its methods need.
+        Session.__init__(self)  # pylint: disable=super-init-not-called
+        address = endpoint.address
+        host, prefix = (address.netloc, address.prefix) if isinstance(address, TcpAddress) else ("localhost", "")
+        adapter = EngineAdapter(
+            host,
+            _opener(endpoint, address, call),
+            without_chunks=without_chunks and not isinstance(address, SshAddress),
         )
+        for scheme in ("http://", "https://"):
+            self.mount(scheme, adapter)
         self.trust_env = False
-        self.hooks["response"].append(self._received)
+        self.headers.update({"User-Agent": DEFAULT_USER_AGENT, "Accept-Encoding": "identity"})
+        self.hooks["response"].append(_refuse_errors)
+        self._endpoint = endpoint
+        self.config = read_config(endpoint.config_folder)
+        self.base_url = f"http://{host}{prefix}"
+        self.timeout = endpoint.connect_timeout_seconds  # type: ignore[assignment]  # a float will do
+        self._credentials: Mapping[str, Mapping[str, str]] = {}
+        self._version = DEFAULT_DOCKER_API_VERSION
+        self._general_configs = {"HttpHeaders": dict(self.config.http_headers)}
+        self._proxy_configs = ProxyConfig.from_dict({**self.config.proxies_for(endpoint.docker_host)})  # type: ignore[typeddict-item]
 
-    def negotiate(self, seconds: float) -> None:
-        """Speak the engine's own API version from now on, as `GET /_ping` tells it."""
-        response = self.get(f"{self.base_url}/_ping", timeout=seconds)
+    @property
+    def engine(self) -> str:
+        """What responds there and where, for a message."""
+        return self._endpoint.engine
+
+    def negotiate(self) -> None:
+        """Speak the engine's own API version from now on, and note what it is, as `GET /_ping` says."""
+        response = self.get(f"{self.base_url}/_ping", timeout=self._endpoint.connect_timeout_seconds)
         version = response.headers.get("Api-Version", "")
         if not _API_VERSION.fullmatch(version):
             raise DockerException("what answers there is no Docker Engine")
         self._version = version
+        # Podman's compatible API says in each response what it is (github.com/containers/podman, pkg/api/server).
+        self._endpoint.name = "Podman Engine" if "Libpod-Api-Version" in response.headers else "Docker Engine"
 
     def proxy_args(self) -> dict[str, str]:
         """The build arguments that ~/.docker/config.json adds to every build, as for `docker build`."""
-        return {name: str(value) for name, value in self._proxy_configs.get_environment().items()}
+        return self.config.proxy_args(self._endpoint.docker_host)
+
+    def sign_in(self, credentials: Mapping[str, Mapping[str, str]]) -> None:
+        """Give the engine these credentials with each build, by the registry that they are for."""
+        self._credentials = credentials
 
     def open_export(self, reference: str) -> Response:
-        """Ask for an image's archive; its bytes are read from the answer's `raw`."""
+        """Ask for an image's archive; its bytes are read from the response's `raw`."""
         url = f"{self.base_url}/v{self.api_version}/images/{quote(reference, safe='/:')}/get"
-        headers = {"Accept-Encoding": "identity", "Host": urlsplit(self.base_url).netloc}
-        return self.get(url, stream=True, timeout=self.timeout, headers=headers)
+        return self.get(url, stream=True, timeout=self.timeout)
 
-    def mount(self, prefix: str | bytes, adapter: BaseAdapter) -> None:
-        """Use an adapter, and hear of each connection that it makes."""
-        if isinstance(adapter, HTTPAdapter):
-            make_pool = adapter.get_connection_with_tls_context
-            adapter.get_connection_with_tls_context = (  # type: ignore[method-assign]
-                lambda *args, **kwargs: self._watched(make_pool(*args, **kwargs))  # type: ignore[arg-type]
-            )
-        super().mount(prefix, adapter)
+    # Two methods that docker-py's own call; tests/unit/clients/test_engine_seams.py sees that they still do.
 
-    def close(self) -> None:
-        """Close the connections, also those of answers that were not read to their end."""
-        for opened in self._opened:
-            with suppress(OSError):  # what was broken off may fail to say good-bye
-                opened.close()
-        super().close()
+    def _set_auth_headers(self, headers: MutableMapping[str, str]) -> None:
+        """Add what `sign_in` was given (github.com/moby/moby, api/server/router/build/build_routes.go)."""
+        if self._credentials:
+            text = json.dumps({name: dict(entry) for name, entry in self._credentials.items()})
+            headers["X-Registry-Config"] = urlsafe_b64encode(text.encode()).decode()
 
-    def _received(self, response: Response, **_: Any) -> None:
-        """Refuse an error before docker-py reads it as a stream: a long error comes chunked."""
-        self._opened.append(response)
-        try:
-            response.raise_for_status()
-        except HTTPError as exc:
-            _raise_api_error(exc)
+    def _stream_helper(self, response: Response, decode: bool = False) -> Iterator[Any]:
+        """Read what an engine tells while it works: pieces as they come, or the records in them."""
+        return json_stream(codecs.iterdecode(response.raw, "utf-8", "replace")) if decode else iter(response.raw)
 
-    def _watched(self, pool: HTTPConnectionPool) -> HTTPConnectionPool:
-        if "_new_conn" not in vars(pool):
-            make = pool._new_conn  # noqa: SLF001 - the one place where a pool makes its connections
-            pool._new_conn = lambda: self._breakable(make())  # type: ignore[arg-type,method-assign]  # noqa: SLF001
-        return pool
 
-    def _breakable(self, connection: HTTPConnection) -> HTTPConnection:
-        self._opened.append(connection)
-        if self._without_chunks:
-            connection._http_vsn, connection._http_vsn_str = 10, "HTTP/1.0"  # type: ignore[attr-defined]  # noqa: SLF001
-        plain_connect = connection.connect
-        connection._new_conn = partial(  # type: ignore[method-assign]  # noqa: SLF001
-            open_tcp, self._call, connection.host, connection.port, self._connect_seconds
-        )
+def _opener(endpoint: Endpoint, address: UnixAddress | TcpAddress | SshAddress, call: Call) -> Callable[[], Link]:
+    seconds = endpoint.connect_timeout_seconds
+    if isinstance(address, SshAddress):
+        return partial(open_ssh, call, address, seconds)
+    if isinstance(address, UnixAddress):
+        return lambda: Link(open_unix(call, address.path, seconds))
+    if address.tls:
+        context = _tls(endpoint.certificates)
+        return lambda: Link(open_tls(call, address.host, address.port, seconds, context))
+    return lambda: Link(open_tcp(call, address.host, address.port, seconds))
 
-        def connect() -> None:
-            self._call.check()
-            if isinstance(connection, UnixHTTPConnection):
-                connection.sock = open_unix(self._call, connection.unix_socket, self._connect_seconds)
-            else:
-                plain_connect()
-            if not isinstance(connection.sock, socket.socket):
-                self._call.adopt(connection.sock)  # ssh: a channel of paramiko's
-            connection.sock.settimeout(None)  # sending has the call's own deadline
 
-        connection.connect = connect  # type: ignore[method-assign]
-        return connection
+def _tls(folder: Path | None) -> ssl.SSLContext:
+    if folder is None:  # https:// without a wish for certificates of one's own
+        return ssl.create_default_context()
+    try:
+        context = ssl.create_default_context(cafile=folder / "ca.pem")
+        context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    except OSError as exc:
+        reason = exc.strerror or exc
+        raise DockerException(
+            f"the certificates in {folder} (ca.pem, cert.pem, key.pem) cannot be read: {reason}"
+        ) from exc
+    return context
 
 
 def member(answer: Any, *path: str) -> Any:
@@ -198,10 +190,12 @@ def member(answer: Any, *path: str) -> Any:
     return answer
 
 
-def _tls(folder: Path) -> TLSConfig:
-    return TLSConfig(
-        client_cert=(str(folder / "cert.pem"), str(folder / "key.pem")), ca_cert=str(folder / "ca.pem"), verify=True
-    )
+def _refuse_errors(response: Response, **_: Any) -> None:
+    """Raise an error before docker-py reads it as a stream: a long error comes chunked."""
+    try:
+        response.raise_for_status()
+    except HTTPError as exc:
+        _raise_api_error(exc)
 
 
 def _raise_api_error(exc: HTTPError) -> None:

@@ -1,35 +1,152 @@
-"""Where the Docker Engine is and how to speak to it, as the `docker` command reads it."""
+"""Where the engine is and how to speak to it, as the `docker` command reads it."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
-__all__ = ["Endpoint"]
+__all__ = ["Endpoint", "SshAddress", "TcpAddress", "UnixAddress"]
+
+_LOCAL_SOCKET = "/var/run/docker.sock"
+# github.com/docker/cli, opts/hosts.go: 2375, and with TLS 2376.
+_PORT, _TLS_PORT = 2375, 2376
+_PASSWORD = re.compile(r"(://[^/@:]*):.*@")
+# Nothing that ssh could take for an option, and nothing that a shell would read: ssh puts both into a ProxyCommand.
+_SSH_HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*|[0-9A-Fa-f:]+(%[A-Za-z0-9_.-]+)?", re.ASCII)
+_SSH_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
+class UnixAddress:
+    """A socket of this machine."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class TcpAddress:
+    """A port.
+
+    Attributes:
+        host: A name or an address.
+        port: TCP.
+        tls: Whether TLS is spoken there.
+        prefix: What stands before each path of the API: empty, or `/PATH`.
+    """
+
+    host: str
+    port: int
+    tls: bool
+    prefix: str
+
+    @property
+    def netloc(self) -> str:
+        """The host and the port as a URL writes them."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class SshAddress:
+    """A machine on which `docker system dial-stdio` is run.
+
+    Attributes:
+        host: A name, an address, or a `Host` of the ssh configuration.
+        user: As whom; the ssh configuration says it if None.
+        port: TCP; the ssh configuration says it if None.
+        socket_path: The engine's socket there; the `docker` command there knows it if None.
+    """
+
+    host: str
+    user: str | None = None
+    port: int | None = None
+    socket_path: str | None = None
+
+
+@dataclass(slots=True)
 class Endpoint:
     """The engine's address.
 
     Attributes:
-        docker_host: `unix://PATH`, `tcp://HOST:PORT` or `ssh://[USER@]HOST[:PORT]`; the local socket if None.
+        docker_host: `unix://PATH`, `tcp://HOST[:PORT]` or `ssh://[USER@]HOST[:PORT][/PATH]`; the local socket if None.
         tls_verify: Speak TLS to a `tcp://` engine and verify it.
-        cert_path: Folder of `ca.pem`, `cert.pem` and `key.pem`; `~/.docker` if None.
-        connect_timeout_seconds: For the connection, and for its first answer.
+        cert_path: Folder of `ca.pem`, `cert.pem` and `key.pem`; `config_path` if None.
+        connect_timeout_seconds: For the connection, and for its first response.
+        config_path: Folder of the docker command's `config.json`; `~/.docker` if None.
+        helper_timeout_seconds: For one credential helper.
+        name: What responds there: `Docker Engine` or, once it has said so, `Podman Engine`.
     """
 
     docker_host: str | None
     tls_verify: bool
     cert_path: Path | None
     connect_timeout_seconds: float
+    config_path: Path | None = None
+    helper_timeout_seconds: float = 30
+    name: str = "Docker Engine"
 
     @property
-    def address(self) -> str:
-        """The address for a message."""
-        return self.docker_host or "unix:///var/run/docker.sock"
+    def engine(self) -> str:
+        """What responds there and where, for a message; without a password."""
+        return self.name + " at " + _PASSWORD.sub(r"\1:***@", self._host)
+
+    @property
+    def address(self) -> UnixAddress | TcpAddress | SshAddress:
+        """The address in parts.
+
+        Raises:
+            ValueError: It cannot be read; the text says why.
+        """
+        scheme, separator, rest = self._host.partition("://")
+        if not separator:  # as the docker command reads it
+            scheme, rest = "tcp", self._host
+        if scheme == "unix":
+            return UnixAddress(rest or _LOCAL_SOCKET)
+        if scheme in {"tcp", "http", "https"}:
+            return _tcp(rest, tls=scheme == "https" or self.tls_verify)
+        if scheme == "ssh":
+            return _ssh(rest)
+        raise ValueError(f"it begins with {scheme}://, and not with unix://, tcp:// or ssh://")
 
     @property
     def certificates(self) -> Path | None:
-        """The folder of the certificates, if TLS is to be spoken."""
-        if not self.tls_verify or not self.address.startswith(("tcp://", "http://", "https://")):
+        """The folder of the certificates, if they are to be shown and checked."""
+        return (self.cert_path or self.config_folder) if self.tls_verify else None
+
+    @property
+    def config_folder(self) -> Path | None:
+        """The folder of the docker command's own files; None if nobody has told it and there is no home."""
+        if self.config_path is not None:
+            return self.config_path
+        try:
+            return Path("~/.docker").expanduser()
+        except RuntimeError:  # a user without a home
             return None
-        return self.cert_path or Path("~/.docker").expanduser()
+
+    @property
+    def _host(self) -> str:
+        return self.docker_host or f"unix://{_LOCAL_SOCKET}"
+
+
+def _tcp(rest: str, *, tls: bool) -> TcpAddress:
+    parts = urlsplit(f"//{rest}")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("a user or a password in it would not be used")
+    port = parts.port if parts.port is not None else (_TLS_PORT if tls else _PORT)
+    return TcpAddress(parts.hostname or "localhost", port, tls, parts.path.rstrip("/"))
+
+
+def _ssh(rest: str) -> SshAddress:
+    parts = urlsplit(f"//{rest}")
+    if parts.password is not None:
+        raise ValueError("a password in it would not be used: log in with a key")
+    if parts.query or parts.fragment:
+        raise ValueError("it ends with a query or a fragment")
+    host = rest.partition("/")[0].rpartition("@")[2]  # urlsplit's own is in lower case; a `Host` may not be
+    host = host[1 : host.rindex("]")] if host.startswith("[") and "]" in host else host.partition(":")[0]
+    if not _SSH_HOST.fullmatch(host):
+        raise ValueError(f"{host!r} is no host name")
+    user = None if parts.username is None else unquote(parts.username)
+    if user is not None and not _SSH_USER.fullmatch(user):
+        raise ValueError(f"{user!r} is no user name")
+    path = unquote(parts.path)
+    return SshAddress(host, user, parts.port, path if path.strip("/") else None)

@@ -1,35 +1,48 @@
 """What docker-py and the libraries below it raise becomes a `DeploymentSenderError` here, and nowhere else."""
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from http.client import HTTPException
 
-from docker.credentials.errors import StoreError
 from docker.errors import APIError, DockerException, StreamParseError
 from requests import RequestException
-from urllib3.exceptions import HTTPError
 
 from ..errors import DeploymentSenderError, ErrorCode
 from .engine_refusals import refused
 
-__all__ = ["translated"]
+__all__ = ["TunnelError", "translated"]
 
 # Not the engine's word, but that of a proxy before it.
 _FROM_A_PROXY = {HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}
+
+# OSError is the base of every exception of requests; http.client's come out of half-read responses.
+_OF_THE_CONNECTION = (StreamParseError, HTTPException, OSError)
 
 _ABOUT_PERMISSION = (
     "Run this as a user who may use the engine's socket (usually a member of the group docker), or as root."
 )
 
 
+class TunnelError(Exception):
+    """The program that carries a connection has failed.
+
+    Args:
+        message: What it said.
+        recovery: What to do about it.
+    """
+
+    def __init__(self, message: str, recovery: str) -> None:
+        super().__init__(message)
+        self.recovery = recovery
+
+
 @contextmanager
-def translated(address: str, task: str, refusal: ErrorCode = ErrorCode.BUILD_FAILED) -> Iterator[None]:
+def translated(engine: str, task: str, refusal: ErrorCode = ErrorCode.BUILD_FAILED) -> Iterator[None]:
     """Translate what goes wrong between us and the engine.
 
     Args:
-        address: Where the engine should be.
+        engine: `Endpoint.engine`.
         task: The message's beginning, such as `The image hello:1.0 could not be built`.
         refusal: The code for an engine that answers, with an error.
 
@@ -42,22 +55,21 @@ def translated(address: str, task: str, refusal: ErrorCode = ErrorCode.BUILD_FAI
         code = ErrorCode.DOCKER_UNAVAILABLE if exc.status_code in _FROM_A_PROXY else refusal
         # Not str(exc): that has the URL, with every build argument.
         words = exc.explanation or f"the engine answered {exc.status_code}"
-        raise refused(address, task, words, code) from exc
-    except (DockerException, StoreError) as exc:  # a credential helper that fails, for one
+        raise refused(engine, task, words, code) from exc
+    except DockerException as exc:
         raise DeploymentSenderError(refusal, f"{task}: {exc}") from exc
-    except _of_the_connection() as exc:
+    except TunnelError as exc:
+        message = f"{task}: {_went(engine, refusal)}{exc}"
+        raise DeploymentSenderError(ErrorCode.DOCKER_UNAVAILABLE, message, recovery=exc.recovery) from exc
+    except _OF_THE_CONNECTION as exc:
         cause = _root(exc)
-        went = "" if refusal is ErrorCode.DOCKER_UNAVAILABLE else f"the Docker Engine at {address} went away: "
         recovery = _ABOUT_PERMISSION if isinstance(cause, PermissionError) else None
-        message = f"{task}: {went}{_words(cause)}"
+        message = f"{task}: {_went(engine, refusal)}{_words(cause)}"
         raise DeploymentSenderError(ErrorCode.DOCKER_UNAVAILABLE, message, recovery=recovery) from exc
 
 
-def _of_the_connection() -> tuple[type[Exception], ...]:
-    # OSError is the base of every exception of requests; urllib3's and http.client's come out of half-read answers.
-    foreign = (StreamParseError, HTTPError, HTTPException, OSError)
-    paramiko = sys.modules.get("paramiko")  # only there with docker[ssh]
-    return (*foreign, paramiko.SSHException) if paramiko else foreign
+def _went(engine: str, refusal: ErrorCode) -> str:
+    return "" if refusal is ErrorCode.DOCKER_UNAVAILABLE else f"the {engine} went away: "
 
 
 def _root(exc: BaseException) -> BaseException:

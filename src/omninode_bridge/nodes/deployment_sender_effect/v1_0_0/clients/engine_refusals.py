@@ -16,15 +16,15 @@ def about_space(text: str) -> str | None:
     return _ABOUT_SPACE if _NO_SPACE in text.lower() else None
 
 
-def refused(address: str, task: str, words: str, code: ErrorCode = ErrorCode.BUILD_FAILED) -> DeploymentSenderError:
+def refused(engine: str, task: str, words: str, code: ErrorCode = ErrorCode.BUILD_FAILED) -> DeploymentSenderError:
     """Make the error for what an engine refused, in its own words; a full disk is told to be the engine's.
 
     Args:
-        address: Where the engine is.
+        engine: `Endpoint.engine`: what responds, and where.
         task: The message's beginning.
         words: The engine's.
         code: The error's.
     """
     recovery = about_space(words)
-    whose = f"the disk of the Docker Engine at {address} is full: " if recovery else ""
+    whose = f"the disk of the {engine} is full: " if recovery else ""
     return DeploymentSenderError(code, f"{task}: {whose}{words}", recovery=recovery)

@@ -4,14 +4,16 @@ import os
 import queue
 import select
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from .engine_call import Call
 
-__all__ = ["open_tcp", "open_unix"]
+__all__ = ["Link", "WideSocket", "open_tcp", "open_tls", "open_unix"]
 
 _POLL_SECONDS = 0.1
 # A long build is silent; without this a dead peer is not noticed before the deadline. The docker command has 30 s, too.
@@ -24,11 +26,25 @@ _Address = tuple[Any, ...]
 _Found = list[tuple[int, int, int, str, _Address]]
 
 
-class _Socket(socket.socket):
+class WideSocket(socket.socket):
     """Is read in large pieces by whoever makes a file of it, as http.client does."""
 
     def makefile(self, mode: Any = "r", buffering: int | None = None, **how: Any) -> Any:
+        """Make a file, with a buffer of 1 MiB if none is asked for."""
         return super().makefile(mode, _READ_BYTES if buffering is None else buffering, **how)
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A connection to an engine.
+
+    Attributes:
+        sock: Its socket.
+        failure: Given the exception that it has failed with; returns the one that says why.
+    """
+
+    sock: socket.socket
+    failure: Callable[[Exception], Exception] = lambda exc: exc
 
 
 def open_unix(call: Call, path: str, seconds: float) -> socket.socket:
@@ -37,7 +53,7 @@ def open_unix(call: Call, path: str, seconds: float) -> socket.socket:
     Raises:
         OSError: Nobody listens there.
     """
-    sock = _Socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock = WideSocket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         sock.settimeout(seconds)
         sock.connect(path)
@@ -65,7 +81,7 @@ def open_tcp(
     """
     failure: OSError = OSError(f"{host} has no address")
     for family, kind, protocol, _, address in _resolved(call, resolve, host, port):
-        sock = _Socket(family, kind, protocol)
+        sock = WideSocket(family, kind, protocol)
         try:
             _connect(call, sock, address, seconds)
             call.adopt(sock)
@@ -78,6 +94,20 @@ def open_tcp(
         else:
             return sock
     raise failure
+
+
+def open_tls(call: Call, host: str, port: int, seconds: float, context: ssl.SSLContext) -> ssl.SSLSocket:
+    """Connect as `open_tcp` does and speak TLS.
+
+    Raises:
+        OSError: No address lets us, or the handshake fails.
+    """
+    sock = open_tcp(call, host, port, seconds)
+    try:
+        return context.wrap_socket(sock, server_hostname=host)
+    except BaseException:
+        sock.close()
+        raise
 
 
 def _resolved(call: Call, resolve: Callable[..., Any], host: str, port: int) -> _Found:

@@ -12,8 +12,9 @@ from ..errors import DeploymentSenderError, ErrorCode
 from ..metrics import Span
 from ..models import ModelContainerPackageInput, ModelContainerPackageOutput
 from ..models.fields import Compression
+from ..models.platform import Platform
 from ..pipeline.errors import ArchiveCutShortError, ArchiveError
-from ..ports import BuildRequest, Progress, ProgressCallback
+from ..ports import BuildRequest, ImageEngine, Progress, ProgressCallback
 from ..resources import Resources
 from ..store.paths import check_context
 from .outcome import failure, settle
@@ -36,12 +37,14 @@ class _Built:
     """An image that the engine has built, and how to keep it.
 
     Attributes:
+        platform: `os/architecture[/variant]`.
         span: Of the whole operation.
         exporting: From the moment the image was built.
     """
 
     reference: str
     image_id: str
+    platform: str | None
     compression: Compression
     verify_checksum: bool
     request: ModelContainerPackageInput
@@ -105,10 +108,12 @@ class PackageContainerHandler:
                     ),
                     lambda line: tell(Progress(stage="build", line=line)),
                 )
+            platform = await _platform(engine, image_id, reference, request.platform)
             verify = request.verify_checksum
             built = _Built(
                 reference=reference,
                 image_id=image_id,
+                platform=platform,
                 compression=request.compression or settings.compression,
                 verify_checksum=settings.verify_checksums if verify is None else verify,
                 request=request,
@@ -137,6 +142,26 @@ class PackageContainerHandler:
                 await to_its_end(_undo, store, manifest.package_id)
             raise
         return kept[0]
+
+
+async def _platform(engine: ImageEngine, image_id: str, reference: str, asked: str | None) -> str | None:
+    """Return what an image is for, and insist that it is what was asked for.
+
+    The build cache of the classic builder (Docker 20.10) answers `--platform linux/amd64` with an image for
+    linux/arm64 that was built from the same lines before.
+    """
+    facts = await engine.inspect(image_id)
+    if facts is None:  # it is gone again; the export will tell what is there in its place
+        return None
+    found = facts.platform
+    if asked is not None and not Platform.parse(found or "").satisfies(Platform.parse(asked)):
+        raise DeploymentSenderError(
+            ErrorCode.BUILD_FAILED,
+            f"{reference} was to be built for {asked}, and the image that came out is for {found}",
+            recovery="Package again with no_cache: the engine's build cache may hold steps of the other platform. If it"
+            f" stays so, see that each FROM names an image for {asked}.",
+        )
+    return found
 
 
 def _undo(store: "PackageStore", package_id: str) -> None:
@@ -216,6 +241,7 @@ def _manifest(package_id: str, filename: str, built: _Built, packed: "Packed") -
         image_tag=built.request.image_tag,
         image_id=built.image_id,
         config_digest=packed.archive.config_digest,
+        platform=built.platform,
         layers=tuple(LayerFacts(diff_id=layer.diff_id, size_bytes=layer.size_bytes) for layer in packed.archive.layers),
         compression=built.compression,
         filename=filename,
@@ -238,6 +264,7 @@ def _output(manifest: "PackageManifest", path: Path, span: Span) -> ModelContain
         image_tag=manifest.image_tag,
         package_id=manifest.package_id,
         image_id=manifest.image_id,
+        platform=manifest.platform,
         package_path=str(path),
         package_checksum=manifest.checksum,
         package_size_bytes=manifest.size_bytes,

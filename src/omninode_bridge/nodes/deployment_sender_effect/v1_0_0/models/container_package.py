@@ -46,7 +46,7 @@ class ModelContainerPackageInput(InputModel):
         dockerfile_path: The Dockerfile, relative to `build_context` or absolute inside it.
         build_args: Build arguments; their values never appear in an error, a log or an event.
         target: The stage to build; the last one if not given.
-        platform: `os[/arch[/variant]]`, as `docker build --platform`.
+        platform: `os[/arch[/variant]]`, as `docker build --platform`; an image of another one is BUILD_FAILED.
         labels: Labels to add to the image.
         no_cache: Build every step anew.
         compression: `gzip`, `zstd` or `none`; the setting `compression` if not given.
@@ -75,6 +75,7 @@ class ModelContainerPackageOutput(OutputModel):
     Attributes:
         package_id: A UUID; names the package everywhere.
         image_id: The engine's id of the image, `sha256:...`.
+        platform: What the image is for, `os/architecture[/variant]`, also when none was asked for.
         package_path: Absolute path of the package file.
         package_checksum: BLAKE3 of that file, 64 hex digits.
         package_size_bytes: Its size.
@@ -92,6 +93,7 @@ class ModelContainerPackageOutput(OutputModel):
     image_tag: str | None = None
     package_id: PackageId | None = None
     image_id: str | None = None
+    platform: str | None = None
     package_path: str | None = None
     package_checksum: Checksum | None = None
     package_size_bytes: int | None = None

@@ -34,7 +34,7 @@ _PATH = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|
 _LABEL = r"(?:[A-Za-z0-9]|[A-Za-z0-9][A-Za-z0-9-]*[A-Za-z0-9])"
 _DOMAIN = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:]+\])(?::[0-9]+)?", re.ASCII)
 _HOST = r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*"
-_HOST_NAME = re.compile(rf"(?:{_HOST}|\[[0-9a-fA-F:.]+\])(?::[0-9]+)?", re.ASCII)
+_HOST_NAME = re.compile(rf"(?:{_HOST}\.?|\[(?P<address>[0-9a-fA-F:.]+)\])(?::[0-9]{{1,5}})?", re.ASCII)
 _HOST_PATTERN = re.compile(rf"(?:\*\.)?{_HOST}", re.ASCII)
 _ANCHORED_ID = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _CHECKSUM = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -110,18 +110,29 @@ def _receiver_url(value: str) -> str:
 
 
 def _host_name(value: str) -> str:
-    if not _HOST_NAME.fullmatch(value):
+    match = _HOST_NAME.fullmatch(value)
+    if match is None or not (match["address"] is None or _is_ipv6(match["address"])):
         raise ValueError("a host name is NAME or NAME:PORT, as the Host header has it, without a scheme or a path")
     return value.lower()
 
 
-def _receiver_pattern(value: str) -> str:
+def _is_ipv6(text: str) -> bool:
     try:
-        return str(ipaddress.ip_network(value))
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _receiver_pattern(value: str) -> str:
+    in_brackets = value.startswith("[") and value.endswith("]")
+    bare = value[1:-1] if in_brackets else value.removesuffix(".")
+    try:
+        return str(ipaddress.ip_network(bare))
     except ValueError:
         # Names end in a label that is not all digits (RFC 1123 section 2.1), so a mistyped address is no name.
-        if _HOST_PATTERN.fullmatch(value) and not value.rpartition(".")[2].isdigit():
-            return value.lower()
+        if not in_brackets and _HOST_PATTERN.fullmatch(bare) and not bare.rpartition(".")[2].isdigit():
+            return bare.lower()
     raise ValueError(
         "a receiver is allowed by a host name, by *.SUFFIX, by an address, or by a network such as 10.0.0.0/8 (with no"
         " bits set behind the prefix), each without a scheme, port or path"

@@ -1,4 +1,4 @@
-"""The archive that `docker save` writes, checked and indexed while its bytes pass.
+"""The archive that `docker save` writes, read once, strictly and within bounds, while its bytes pass.
 
 Three formats are one here: that of Engine 1.10 to 24 (`ID/layer.tar`, `CONFIG.json`, `manifest.json`), the OCI image
 layout with `manifest.json` of Engine 25 and newer, and that of the containerd image store, whose layers may be
@@ -10,17 +10,17 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from .documents import field, parsed
+from .configuration import check_configuration
+from .contents import Contents, StoredLayer
+from .documents import Documents, field
 from .errors import ArchiveError
 from .layout import manifest_digests
 from .references import normalized
-from .tar import ArchiveLimits, Member, TarReader
+from .tar import ArchiveLimits, ContentTaker, Member, TarReader
 
 __all__ = ["ArchiveError", "ArchiveLimits", "ArchiveReader", "ImageArchive", "Layer"]
 
 _MANIFEST = "manifest.json"
-# How Docker, the OCI layout and other tools name a configuration after its SHA-256.
-_NAMED_BY_DIGEST = re.compile(r"(?:.*/)?(?:sha256:)?([0-9a-f]{64})(?:\.json)?", re.ASCII | re.DOTALL)
 _LINKS = {"symlink", "hardlink"}
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 
@@ -44,17 +44,22 @@ class ImageArchive:
 
     Attributes:
         references: The names that loading it sets, as the archive spells them.
-        config_digest: SHA-256 of the image's configuration, `sha256:...`: the image's id in the classic image store.
+        config: The image's configuration, as it stands in the archive.
+        config_digest: Its SHA-256, `sha256:...`: the image's id in the classic image store.
         manifest_digests: From the archive's OCI layout, outermost first: the image's id in the containerd image store.
         layers: Lowest first.
         size_bytes: Of the whole archive, without the zeros that some programs put behind its end.
+        stored: Where each layer is, lowest first, and that it is the one that the configuration names; empty if the
+            reader was not asked to look into layers.
     """
 
     references: tuple[str, ...]
+    config: bytes
     config_digest: str
     manifest_digests: tuple[str, ...]
     layers: tuple[Layer, ...]
     size_bytes: int
+    stored: tuple[StoredLayer, ...] = ()
 
     def names(self, reference: str) -> bool:
         """Tell whether loading it sets this `name:tag` and no other."""
@@ -70,15 +75,17 @@ class ArchiveReader:
 
     Args:
         limits: What the archive may hold at most.
+        contents: Looks into the layers, if given.
     """
 
-    def __init__(self, limits: ArchiveLimits | None = None) -> None:
+    def __init__(self, limits: ArchiveLimits | None = None, contents: Contents | None = None) -> None:
         self._limits = limits or ArchiveLimits()
+        self._contents = contents
         self._tar = TarReader(self._limits, self._take)
         self._members: dict[str, Member] = {}
-        self._documents: dict[str, bytes] = {}
-        self._documents_bytes = 0
+        self._documents = Documents(self._limits)
         self._names_characters = 0
+        self._file_bytes = 0
         self._size_bytes = 0
 
     def feed(self, chunk: bytes | memoryview) -> int:
@@ -105,31 +112,46 @@ class ArchiveReader:
         self._tar.finish()
         self._check_tree()
         image = self._only_image()
-        config_name, config_digest, diff_ids = self._config(field(image, "Config", str, _MANIFEST))
+        config_name = self._config_name(field(image, "Config", str, _MANIFEST))
+        config, diff_ids = self._documents.get(config_name) or b"", self._diff_ids(config_name)
         paths = _texts(field(image, "Layers", list, _MANIFEST), "Layers")
         if len(paths) != len(diff_ids):
             raise ArchiveError(f"{_MANIFEST} names {len(paths)} layers and {config_name!r} {len(diff_ids)}")
-        references = _texts(field(image, "RepoTags", list, _MANIFEST), "RepoTags")
+        if len(paths) > self._limits.layers:
+            raise ArchiveError(f"the image has more than {self._limits.layers} layers")
+        files = [self._file(path) for path in paths]
+        self._check_unnamed(sum(file.size for file in {file.name: file for file in files}.values()))
+        config_digest = f"sha256:{hashlib.sha256(config).hexdigest()}"
         return ImageArchive(
-            references=references,
+            references=_texts(field(image, "RepoTags", list, _MANIFEST), "RepoTags"),
+            config=config,
             config_digest=config_digest,
-            manifest_digests=manifest_digests(self._documents, config_digest, references),
-            layers=tuple(Layer(d, self._file(path).size) for d, path in zip(diff_ids, paths, strict=True)),
+            manifest_digests=manifest_digests(self._documents, config_digest),
+            layers=tuple(Layer(diff_id, file.size) for diff_id, file in zip(diff_ids, files, strict=True)),
             size_bytes=self._size_bytes,
+            stored=self._stored(files, diff_ids),
         )
 
-    def _take(self, member: Member, content: bytes | None) -> None:
+    def _take(self, member: Member) -> ContentTaker | None:
         self._names_characters += len(member.name) + len(member.target)
         if self._names_characters > self._limits.names_characters:
             raise ArchiveError(f"the archive's names are longer than {self._limits.names_characters} characters")
         before = self._members.setdefault(member.name, member)
         if before is not member and not before.kind == member.kind == "folder":
             raise ArchiveError(f"the archive holds {member.name!r} twice")
-        if content and content[:1] in {b"{", b"["}:
-            self._documents_bytes += len(content)
-            if self._documents_bytes > self._limits.documents_bytes:
-                raise ArchiveError(f"the archive's documents are larger than {self._limits.documents_bytes} bytes")
-            self._documents[member.name] = content
+        if member.kind != "file":
+            return None
+        self._file_bytes += member.size
+        document = self._documents.collect(member)
+        content = self._contents.collect(member) if self._contents else None
+        if document is None or content is None:
+            return document or content
+
+        def take(data: memoryview) -> None:
+            document(data)
+            content(data)
+
+        return take
 
     def _check_tree(self) -> None:
         for member in self._members.values():
@@ -141,9 +163,7 @@ class ArchiveReader:
                     raise ArchiveError(f"{member.name!r} lies in something that is no folder")
 
     def _only_image(self) -> Any:
-        if _MANIFEST not in self._documents:
-            raise ArchiveError(f"the archive holds no {_MANIFEST}")
-        images = parsed(self._documents[_MANIFEST], _MANIFEST)
+        images = self._documents.parsed(_MANIFEST)
         if not isinstance(images, list) or len(images) != 1:
             raise ArchiveError(f"{_MANIFEST} does not name exactly one image")
         return images[0]
@@ -156,22 +176,29 @@ class ArchiveReader:
             raise ArchiveError(f"{path!r} is not in the archive")
         return member
 
-    def _config(self, path: str | None) -> tuple[str, str, tuple[str, ...]]:
-        content = self._documents.get(path or "")
-        if path is None or content is None:
-            raise ArchiveError(
-                f"the image's configuration {path!r} is not in the archive, or no document of up to"
-                f" {self._limits.document_bytes} bytes"
-            )
-        hex_digest = hashlib.sha256(content).hexdigest()
-        claimed = _NAMED_BY_DIGEST.fullmatch(path)
-        if claimed and claimed[1] != hex_digest:
-            raise ArchiveError(f"the image's configuration {path!r} has the SHA-256 {hex_digest}")
-        rootfs = field(parsed(content, path), "rootfs", dict, path)
-        diff_ids = _texts(field(rootfs or {}, "diff_ids", list, path), "diff_ids")
+    def _config_name(self, path: str | None) -> str:
+        if path is None:
+            raise ArchiveError(f"{_MANIFEST} names no configuration")
+        return self._file(path).name
+
+    def _diff_ids(self, config_name: str) -> tuple[str, ...]:
+        config = self._documents.parsed(config_name)
+        check_configuration(config)
+        rootfs = field(config, "rootfs", dict, config_name)
+        diff_ids = _texts(field(rootfs or {}, "diff_ids", list, config_name), "diff_ids")
         if not all(_DIGEST.fullmatch(diff_id) for diff_id in diff_ids):
-            raise ArchiveError(f"{path!r} holds a diff id that is no SHA-256")
-        return path, f"sha256:{hex_digest}", diff_ids
+            raise ArchiveError(f"{config_name!r} holds a diff id that is no SHA-256")
+        return diff_ids
+
+    def _check_unnamed(self, layers_bytes: int) -> None:
+        unnamed = self._file_bytes - layers_bytes
+        if unnamed > self._limits.unnamed_bytes:
+            raise ArchiveError(f"the archive holds {unnamed} bytes that are no layer of its image")
+
+    def _stored(self, files: list[Member], diff_ids: tuple[str, ...]) -> tuple[StoredLayer, ...]:
+        if self._contents is None:
+            return ()
+        return tuple(self._contents.layer(file.name, diff_id) for file, diff_id in zip(files, diff_ids, strict=True))
 
 
 def _texts(values: list[Any] | None, key: str) -> tuple[str, ...]:

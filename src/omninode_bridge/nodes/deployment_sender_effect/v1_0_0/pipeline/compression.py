@@ -17,7 +17,7 @@ from .gunzip import GzipMember
 if TYPE_CHECKING:
     from io import BufferedWriter
 
-__all__ = ["CompressionError", "Sink", "compressing", "decompressed", "detect"]
+__all__ = ["CompressionError", "Sink", "Unpacker", "compressing", "decompressed", "detect"]
 
 _PIECE_BYTES = 1 << 20
 # A decoder copies what follows its end: small slices keep that cheap where parts are many.
@@ -189,37 +189,66 @@ def _plain(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _unpacked(chunks: Iterable[bytes], kind: Compression) -> Iterator[bytes]:
-    new, failures = _decoders(kind)
-    decoder, parts, total = new(), 1, 0
-    for fed in _slices(chunks):
-        data = fed
-        while data or not (decoder.eof or decoder.needs_input):
-            if decoder.eof:
-                decoder, parts = new(), parts + 1
-                if parts > _PARTS_MAX + total // _PART_BYTES:
-                    raise CompressionError(f"the {kind} stream comes in more parts than any program makes")
-            try:
-                piece = decoder.decompress(data, _PIECE_BYTES)
-            except failures as exc:
-                raise CompressionError(f"the {kind} stream is damaged: {exc}") from exc
-            data = decoder.unused_data if decoder.eof else b""
-            total += len(piece)
-            if piece:
-                yield piece
-    if not decoder.eof:
-        raise CompressionError(f"the {kind} stream is cut short")
-
-
-def _slices(chunks: Iterable[bytes]) -> Iterator[bytes | memoryview]:
+    unpacker = Unpacker(kind)
     for chunk in chunks:
+        yield from unpacker.feed(chunk)
+    unpacker.finish()
+
+
+class Unpacker:
+    """Decompresses a stream that is pushed in, split anyhow.
+
+    Args:
+        kind: How it is compressed; not `none`.
+        zstd_window_log: The largest window that a zstd frame may ask for, as a power of two bytes.
+    """
+
+    def __init__(self, kind: Compression, *, zstd_window_log: int = _ZSTD_WINDOW_LOG_MAX) -> None:
+        self._kind = kind
+        self._new, self._failures = _decoders(kind, zstd_window_log)
+        self._decoder = self._new()
+        self._parts = 1
+        self._total = 0
+
+    def feed(self, chunk: bytes | memoryview) -> Iterator[bytes]:
+        """Yield what the next bytes unpack to, in pieces of at most 1 MiB; take all of it before the next call.
+
+        Raises:
+            CompressionError: The stream is damaged, is followed by something else, or asks for a larger window.
+        """
         view = memoryview(chunk)
-        for start in range(0, len(chunk), _SLICE_BYTES):
-            yield view[start : start + _SLICE_BYTES]
+        for start in range(0, len(view), _SLICE_BYTES):
+            data: bytes | memoryview = view[start : start + _SLICE_BYTES]
+            while data or not (self._decoder.eof or self._decoder.needs_input):
+                if self._decoder.eof:
+                    self._next_part()
+                try:
+                    piece = self._decoder.decompress(data, _PIECE_BYTES)
+                except self._failures as exc:
+                    raise CompressionError(f"the {self._kind} stream is damaged: {exc}") from exc
+                data = self._decoder.unused_data if self._decoder.eof else b""
+                self._total += len(piece)
+                if piece:
+                    yield piece
+
+    def finish(self) -> None:
+        """Say that there are no more bytes.
+
+        Raises:
+            CompressionError: The stream is cut short.
+        """
+        if not self._decoder.eof:
+            raise CompressionError(f"the {self._kind} stream is cut short")
+
+    def _next_part(self) -> None:
+        self._decoder, self._parts = self._new(), self._parts + 1
+        if self._parts > _PARTS_MAX + self._total // _PART_BYTES:
+            raise CompressionError(f"the {self._kind} stream comes in more parts than any program makes")
 
 
-def _decoders(kind: Compression) -> tuple[Callable[[], _Decoder], type[Exception]]:
+def _decoders(kind: Compression, window_log: int) -> tuple[Callable[[], _Decoder], type[Exception]]:
     if kind == "gzip":
         return GzipMember, CompressionError
     zstd = _zstd()
-    options = {zstd.DecompressionParameter.window_log_max: _ZSTD_WINDOW_LOG_MAX}
+    options = {zstd.DecompressionParameter.window_log_max: window_log}
     return lambda: zstd.ZstdDecompressor(options=options), zstd.ZstdError

@@ -5,30 +5,80 @@ that matters is refused.
 """
 
 import json
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from .errors import ArchiveError
+from .tar import ArchiveLimits, Member
 
-__all__ = ["field", "parsed"]
+__all__ = ["Documents", "field"]
 
 T = TypeVar("T")
 
-# Python's parser lets no other thread run. So many values take it about 10 ms; a real configuration has some hundreds.
-_VALUES_MAX = 50_000
+_BLANKS = b" \t\r\n"  # RFC 8259 section 2
+_BEGINS = {b"{", b"["}
+_VALUE_MARKS = (b"[", b"{", b",")
 
 
-def parsed(data: bytes, name: str) -> Any:
-    """Read a document.
+class Documents:
+    """Keeps the documents of one archive, by name, and reads those that are asked for.
 
-    Raises:
-        ArchiveError: It is no JSON in UTF-8, an object in it holds a key twice, or it holds more values than any image.
+    Args:
+        limits: How large one and all of them may be, and how many values those that are read may hold together.
     """
-    if sum(data.count(mark) for mark in (b"[", b"{", b",")) > _VALUES_MAX:
-        raise ArchiveError(f"{name!r} holds more than {_VALUES_MAX} values")
-    try:
-        return json.loads(data.decode(), object_pairs_hook=_unique)
-    except (ValueError, RecursionError) as exc:
-        raise ArchiveError(f"{name!r} cannot be read: {exc}") from exc
+
+    def __init__(self, limits: ArchiveLimits) -> None:
+        self._limits = limits
+        self._contents: dict[str, bytes] = {}
+        self._bytes = 0
+        self._values = 0
+
+    def collect(self, member: Member) -> Callable[[memoryview], None] | None:
+        """Return who takes the content of a member that may be a document; None if it is none."""
+        if not 0 < member.size <= self._limits.document_bytes:
+            return None
+        held = bytearray()
+
+        def take(data: memoryview) -> None:
+            nonlocal held
+            held += data
+            if len(held) == member.size:
+                self._keep(member.name, bytes(held))
+                held = bytearray()
+
+        return take
+
+    def get(self, name: str) -> bytes | None:
+        """Return the bytes of a document; None if there is none of that name."""
+        return self._contents.get(name)
+
+    def parsed(self, name: str) -> Any:
+        """Read a document.
+
+        Raises:
+            ArchiveError: It is not there, is no JSON in UTF-8, an object in it holds a key twice, or there are more
+                values in all that was read than any image has.
+        """
+        content = self._contents.get(name)
+        if content is None:
+            raise ArchiveError(
+                f"{name!r} is not in the archive, or no document of up to {self._limits.document_bytes} B"
+            )
+        self._values += sum(content.count(mark) for mark in _VALUE_MARKS)
+        if self._values > self._limits.values:
+            raise ArchiveError(f"the archive's documents hold more than {self._limits.values} values")
+        try:
+            return json.loads(content.decode(), object_pairs_hook=_unique)
+        except (ValueError, RecursionError) as exc:
+            raise ArchiveError(f"{name!r} cannot be read: {exc}") from exc
+
+    def _keep(self, name: str, content: bytes) -> None:
+        if content.lstrip(_BLANKS)[:1] not in _BEGINS:
+            return
+        self._bytes += len(content)
+        if self._bytes > self._limits.documents_bytes:
+            raise ArchiveError(f"the archive's documents are larger than {self._limits.documents_bytes} bytes")
+        self._contents[name] = content
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -39,7 +89,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def field(document: Any, key: str, kind: type[T], name: str) -> T | None:
-    """Answer one field of an object; None where it is absent or null.
+    """Return one field of an object; None where it is absent or null.
 
     Raises:
         ArchiveError: `document` is no object, the field is of another kind, or another key is the same but for case.

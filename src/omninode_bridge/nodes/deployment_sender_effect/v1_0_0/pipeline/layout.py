@@ -1,84 +1,51 @@
-"""The OCI layout inside an image archive: what the containerd image store loads instead of `manifest.json`.
+"""The ids that the containerd image store gives to an image: digests of manifests in the archive's OCI layout.
 
-It takes the names from the annotations in `index.json` and follows the digests (OCI image-spec 1.1; containerd,
-core/images/archive/importer.go). So both descriptions must be of the same image under the same names.
+They are only compared with an id that was announced; nothing is loaded by them (OCI image-spec 1.1, image-layout.md).
 """
 
 import hashlib
-from collections.abc import Mapping
-from typing import Any
 
-from .documents import field, parsed
+from .documents import Documents, field
 from .errors import ArchiveError
-from .references import normalized
 
 __all__ = ["manifest_digests"]
 
 _INDEX = "index.json"
-_NAME = "io.containerd.image.name"
-_DEPTH = 3  # index.json, an index of platforms, its manifests
+_DEPTH = 2  # below index.json: an index of platforms, its manifests
 
 
-def manifest_digests(
-    documents: Mapping[str, bytes], config_digest: str, references: tuple[str, ...]
-) -> tuple[str, ...]:
-    """Check the layout against what `manifest.json` says.
+def manifest_digests(documents: Documents, config_digest: str) -> tuple[str, ...]:
+    """Follow the digests from `index.json` on.
 
     Args:
-        documents: The archive's JSON documents by name.
-        config_digest: Of the image that `manifest.json` names.
-        references: Under which it names it.
+        documents: The archive's.
+        config_digest: Of the image's configuration, `sha256:...`.
 
     Returns:
-        The digests by which the layout names the image, outermost first; none where the archive holds no layout.
-
-    Raises:
-        ArchiveError: The layout holds another image or another name.
+        The digests of the documents that lead to this configuration, by SHA-256 all the way; none where there is no
+        layout, or one that cannot be read.
     """
-    if _INDEX not in documents:
-        return ()
-    entries = _entries(documents[_INDEX], _INDEX)
-    _check_names(entries, references)
-    seen: dict[str, None] = {}
-    for depth in range(_DEPTH):
-        inner: list[Any] = []
-        for entry in entries:
-            digest = field(entry, "digest", str, _INDEX) or ""
-            path = f"blobs/{digest.replace(':', '/')}"
-            # An index may name manifests of other platforms and leave them out.
-            if depth == 0 and path not in documents:
-                raise ArchiveError(f"{_INDEX} names {digest!r}, which is not in the archive")
-            if path in documents and digest not in seen and not (depth and _is_attestation(entry)):
-                seen[digest] = None
-                inner += _checked(documents[path], path, digest, config_digest)
-        entries = inner
-    if entries:
-        raise ArchiveError(f"{_INDEX} leads deeper than image archives do")
-    return tuple(seen)
+    found: dict[str, bool] = {}
+    _leads_to(documents, _INDEX, config_digest, _DEPTH, found)
+    return tuple(digest for digest, leads in found.items() if leads)
 
 
-def _entries(content: bytes, path: str) -> list[Any]:
-    return field(parsed(content, path), "manifests", list, path) or []
-
-
-def _check_names(entries: list[Any], references: tuple[str, ...]) -> None:
-    known = {normalized(reference) for reference in references}
-    for entry in entries:
-        name = (field(entry, "annotations", dict, _INDEX) or {}).get(_NAME)
-        if name is not None and (not isinstance(name, str) or normalized(name) not in known):
-            raise ArchiveError(f"{_INDEX} names the image {name!r}, and manifest.json does not")
-
-
-def _checked(content: bytes, path: str, digest: str, config_digest: str) -> list[Any]:
-    if digest != f"sha256:{hashlib.sha256(content).hexdigest()}":
-        raise ArchiveError(f"{path!r} has another SHA-256")
-    config = field(parsed(content, path), "config", dict, path)
-    if config is not None and field(config, "digest", str, path) != config_digest:
-        raise ArchiveError(f"{path!r} is of another image than manifest.json names")
-    return _entries(content, path)
-
-
-def _is_attestation(entry: Any) -> bool:
-    # BuildKit's mark for what is no image, so that no engine takes it for one of its platform.
-    platform = field(entry, "platform", dict, _INDEX) or {}
-    return platform.get("os") == platform.get("architecture") == "unknown"
+def _leads_to(documents: Documents, path: str, config_digest: str, depth: int, found: dict[str, bool]) -> bool:
+    try:
+        document = documents.parsed(path)
+        config = field(document, "config", dict, path)
+        if config is not None:
+            return field(config, "digest", str, path) == config_digest
+        entries = field(document, "manifests", list, path) or []
+        digests = {field(entry, "digest", str, path) or "": None for entry in entries}
+    except ArchiveError:
+        return False
+    for digest in digests if depth else ():
+        inner = f"blobs/{digest.replace(':', '/')}"
+        content = documents.get(inner)
+        if content is None or digest in found:
+            continue
+        found[digest] = False  # before what it holds, so that the outermost comes first, and each is read once
+        if digest == f"sha256:{hashlib.sha256(content).hexdigest()}":
+            found[digest] = _leads_to(documents, inner, config_digest, depth - 1, found)
+    return any(found.get(digest) for digest in digests)

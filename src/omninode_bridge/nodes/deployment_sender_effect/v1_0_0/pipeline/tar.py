@@ -1,35 +1,40 @@
-"""A tar archive read as its bytes pass: members are told, their contents are counted and let go.
+"""A tar archive read as its bytes pass: each member is reported, and its content goes to whoever wants it.
 
-The formats are ustar and pax (POSIX.1-2008, `pax`) and GNU long names (GNU tar manual, "Basic Tar Format"); all
-engines write one of them. Whatever two readers could understand differently is refused, because the engine's
-reader (Go's archive/tar) is not this one.
+The formats are ustar and pax (POSIX.1-2008, `pax`), GNU long names (GNU tar manual, "Basic Tar Format") and the one
+before them all, which is called v7. Whatever two readers could understand differently is refused: docs/adr/0012.
 """
 
 import re
 import tarfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from .errors import ArchiveCutShortError, ArchiveError
 
-__all__ = ["ArchiveLimits", "Member", "TarReader"]
+__all__ = ["ArchiveLimits", "ContentTaker", "Member", "TarReader"]
+
+# Is given the content of a file in pieces, none of which it may keep without copying it.
+ContentTaker: TypeAlias = Callable[[memoryview], object]
 
 _BLOCK = tarfile.BLOCKSIZE
 _ZERO_BLOCKS = 2  # two blocks of zeros end an archive
 _KINDS: Mapping[bytes, Literal["file", "folder", "symlink", "hardlink"]] = {
     tarfile.REGTYPE: "file",
+    tarfile.AREGTYPE: "file",
     tarfile.DIRTYPE: "folder",
     tarfile.SYMTYPE: "symlink",
     tarfile.LNKTYPE: "hardlink",
 }
-_EXTENSIONS = {tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK}
+_EXTENSIONS = {tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK}
 _GNU = {tarfile.GNUTYPE_LONGNAME: "path", tarfile.GNUTYPE_LONGLINK: "linkpath"}
 _NAMING = {"path", "linkpath", "size"}
 # Octal digits, then blanks or NULs; or a positive base-256 number. Python and Go differ on anything looser.
 _SIZE = re.compile(rb" *[0-7]+[ \0]*|\x80.{11}", re.DOTALL)
 _PAX_RECORD = re.compile(rb"([1-9][0-9]{0,6}) ")
 _DECIMAL = re.compile(r"[0-9]{1,19}", re.ASCII)
+_USTAR = b"ustar\x0000"
+_WITHOUT_PREFIX = {b"ustar  \0", bytes(8)}
 _PATH_MAX = 4096  # limits.h
 
 
@@ -44,6 +49,11 @@ class ArchiveLimits:
         name_parts: Parts of one name between slashes.
         document_bytes: Size of one JSON document that is read.
         documents_bytes: Size of all of them together.
+        values: Values in all documents together that are parsed. Python's parser lets no other thread run, and so many
+            take it about 10 ms; a real configuration has some hundreds.
+        layers: Of the image; Docker mounts 125 (moby, layer/layer_store.go) and podman 500 (containers/storage,
+            drivers/overlay).
+        unnamed_bytes: Size of all that no document names: attestations and the like.
         extension_bytes: Size of one pax or GNU extension; Go's reader has the same limit.
     """
 
@@ -53,6 +63,9 @@ class ArchiveLimits:
     name_parts: int = 16
     document_bytes: int = 1 << 20
     documents_bytes: int = 16 << 20
+    values: int = 50_000
+    layers: int = 500
+    unnamed_bytes: int = 1 << 30
     extension_bytes: int = 1 << 20
 
 
@@ -77,13 +90,15 @@ class TarReader:
 
     Args:
         limits: What it may hold at most.
-        on_member: Told each member, with the content of files up to `limits.document_bytes` and None for all others.
+        on_member: Given each member; returns who takes the content if it is a file, or None.
     """
 
-    def __init__(self, limits: ArchiveLimits, on_member: Callable[[Member, bytes | None], None]) -> None:
+    def __init__(self, limits: ArchiveLimits, on_member: Callable[[Member], ContentTaker | None]) -> None:
         self._limits = limits
         self._on_member = on_member
-        self._skip_bytes = 0
+        self._take: ContentTaker | None = None
+        self._content_bytes = 0
+        self._padding_bytes = 0
         self._held = bytearray()
         self._wanted_bytes = _BLOCK
         self._then: Callable[[bytes], None] = self._header
@@ -103,9 +118,14 @@ class TarReader:
                 if bytes(view).strip(b"\0"):
                     raise ArchiveError("something follows the end of the archive")
                 break
-            if self._skip_bytes:
-                step = min(self._skip_bytes, len(view))
-                self._skip_bytes -= step
+            if self._content_bytes:
+                step = min(self._content_bytes, len(view))
+                self._content_bytes -= step
+                if self._take is not None:
+                    self._take(view[:step])
+            elif self._padding_bytes:
+                step = min(self._padding_bytes, len(view))
+                self._padding_bytes -= step
             else:
                 step = min(self._wanted_bytes - len(self._held), len(view))
                 self._held += view[:step]
@@ -158,6 +178,11 @@ class TarReader:
             self._member(info)
 
     def _extend(self, kind: bytes, content: bytes) -> None:
+        if kind == tarfile.XGLTYPE:
+            # Go passes it over, and with it a pax header before it; Python heeds what it names.
+            if self._extensions or _NAMING & _pax_records(content).keys():
+                raise ArchiveError("a global pax header names members, or stands before one that is named")
+            return
         gnu = _GNU.get(kind)
         found = {gnu: _text(content.partition(b"\0")[0])} if gnu else _pax_records(content)
         # Of several, one reader takes all and another the last.
@@ -167,21 +192,22 @@ class TarReader:
 
     def _member(self, info: tarfile.TarInfo) -> None:
         extensions, self._extensions = self._extensions, {}
-        name = self._name(extensions.get("path") or info.name)
+        raw_name = extensions.get("path") or info.name
+        name = self._name(raw_name)
         size = _size(extensions.get("size"), info.size)
         kind = _KINDS.get(info.type)
-        if kind is None:
+        if kind is None or (info.type == tarfile.AREGTYPE and raw_name.endswith("/")):  # a folder, for some
             raise ArchiveError(f"{name!r} is neither a file, a folder nor a link (type {info.type!r})")
         if size > self._limits.member_bytes or (size and kind != "file"):
             raise ArchiveError(f"{name!r} cannot have {size} bytes")
         if kind == "file":
             self._file(Member(name, kind, size))
         elif kind == "folder":
-            self._on_member(Member(name, kind), None)
+            self._on_member(Member(name, kind))
         else:
             base = name.rpartition("/")[0] if kind == "symlink" else ""
             target = self._target(base, extensions.get("linkpath") or info.linkname)
-            self._on_member(Member(name, kind, target=target), None)
+            self._on_member(Member(name, kind, target=target))
 
     def _name(self, raw: str) -> str:
         parts = _parts(raw)
@@ -199,11 +225,9 @@ class TarReader:
         return self._name("/" * raw.startswith("/") + "/".join(above + parts))
 
     def _file(self, member: Member) -> None:
-        if 0 < member.size <= self._limits.document_bytes:
-            self._collect(member.size, lambda content: self._on_member(member, content))
-        else:
-            self._skip_bytes = _padded(member.size)
-            self._on_member(member, None)
+        self._take = self._on_member(member)
+        self._content_bytes = member.size
+        self._padding_bytes = _padded(member.size) - member.size
 
 
 def _padded(size: int) -> int:
@@ -216,9 +240,10 @@ def _parts(raw: str) -> list[str]:
 
 def _parsed(block: bytes) -> tarfile.TarInfo:
     # After the magic and version of ustar, Python and Go read the last fields alike: a prefix of the name, and
-    # nothing. After GNU's, Go reads times where Python reads that prefix; `star` has them inside of it.
-    magic, prefix, rest = block[257:265], block[345:500], block[500:]
-    if rest.strip(b"\0") or not (magic == b"ustar\x0000" or (magic == b"ustar  \0" and not prefix.strip(b"\0"))):
+    # nothing. After GNU's, Go reads times where Python reads that prefix, and after v7's nothing; `star` has them
+    # inside of it.
+    magic, prefix, rest = block[257:265], block[345:500].strip(b"\0"), block[500:].strip(b"\0")
+    if rest or not (magic == _USTAR or (magic in _WITHOUT_PREFIX and not prefix)):
         raise ArchiveError("a header is of no format that image archives have")
     if not _SIZE.fullmatch(block[124:136]):
         raise ArchiveError("a member has an unreadable or negative size")
@@ -226,7 +251,9 @@ def _parsed(block: bytes) -> tarfile.TarInfo:
         info = tarfile.TarInfo.frombuf(block, "utf-8", "strict")
     except (tarfile.HeaderError, ValueError) as exc:
         raise ArchiveError(f"a header is damaged: {exc}") from exc
-    info.type = block[156:157]  # not what Python makes of a name that ends in a slash
+    if info.isdir() and block[156:157] == tarfile.AREGTYPE:
+        info.name += "/"  # which Python takes away, and makes a folder of
+    info.type = block[156:157]
     return info
 
 

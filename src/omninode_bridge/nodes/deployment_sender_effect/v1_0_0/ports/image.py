@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from ..models.platform import Platform
 from .runtime import ContainerRuntime
 
 __all__ = ["BuildRequest", "EngineInfo", "ImageEngine", "ImageFacts"]
@@ -35,11 +36,24 @@ class BuildRequest:
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """The engine that answers: its version, image store driver and data folder, as `docker info` tells."""
+    """The engine that answers: its version, image store driver and data folder, as `docker info` tells.
+
+    Attributes:
+        name: What answers: `Docker Engine` or `Podman Engine`.
+        image_store: The plug-in of containerd that keeps the images; empty where the storage driver does.
+        os: What its images are for, as OCI images name it: `linux`; empty where it does not say, as the next one.
+        architecture: As OCI images name it: `amd64`, `arm64`, `arm`, ...
+        variant: Of the architecture: `v7`, ...; None where there is none.
+    """
 
     version: str
     storage_driver: str
     data_folder: str
+    name: str = "Docker Engine"
+    image_store: str = ""
+    os: str = ""
+    architecture: str = ""
+    variant: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +63,19 @@ class ImageFacts:
     Attributes:
         image_id: The engine's own id; differs between image stores for the same image.
         diff_ids: SHA-256 of each uncompressed layer, lowest first; the same on every engine.
+        os: By the image's configuration, as `architecture` and `variant`; empty where it says none.
     """
 
     image_id: str
     diff_ids: tuple[str, ...]
+    os: str = ""
+    architecture: str = ""
+    variant: str = ""
+
+    @property
+    def platform(self) -> str | None:
+        """`os/architecture[/variant]` in its one form; None where the configuration leaves it open."""
+        return str(Platform.of(self.os, self.architecture, self.variant)) if self.os and self.architecture else None
 
 
 class ImageEngine(Protocol):
@@ -61,6 +84,10 @@ class ImageEngine(Protocol):
     @property
     def runtime(self) -> ContainerRuntime:
         """Its containers."""
+        ...
+
+    async def ping(self) -> None:
+        """See that it answers."""
         ...
 
     async def info(self) -> EngineInfo:
@@ -84,6 +111,18 @@ class ImageEngine(Protocol):
 
     async def inspect(self, reference: str) -> ImageFacts | None:
         """Tell what the engine knows of an image; None if it has none of that name or id."""
+        ...
+
+    async def tag(self, image_id: str, reference: str) -> None:
+        """Give an image a further `name:tag`, which leads to no other image from then on. BUILD_FAILED."""
+        ...
+
+    async def untag(self, reference: str) -> None:
+        """Take a `name:tag` from its image, which goes with its last name; fine if there is none. BUILD_FAILED."""
+        ...
+
+    async def references(self, repository: str) -> tuple[str, ...]:
+        """List every `name:tag` whose name is `repository`."""
         ...
 
     async def close(self) -> None:

@@ -12,6 +12,7 @@ import secrets
 from dataclasses import dataclass, fields
 from typing import Self
 
+from .hosts import normal_host
 from .upload import UploadFields
 
 __all__ = [
@@ -50,8 +51,8 @@ class SignedRequest:
     """What a signature covers; a GET leaves the fields of an upload empty.
 
     Attributes:
-        method: In upper case.
-        host: The `Host` header, in lower case, with its port if it has one.
+        method: As on the request line; a signature is good for no other.
+        host: The `Host` header in its one spelling (`normal_host`).
         path: As on the request line: percent-encoded, with the query if there is one.
         size: Bytes of the package file, in decimal.
         verify_checksum: `true` or `false`.
@@ -69,16 +70,24 @@ class SignedRequest:
     image_id: str = ""
     verify_checksum: str = ""
     correlation_id: str = ""
+    platform: str = ""
 
     @classmethod
     def for_upload(cls, host: str, path: str, form: UploadFields, size_bytes: int) -> Self:
-        """Describe a `POST` of a package; both sides build it from the parsed fields."""
-        return cls("POST", host.lower(), path, size=str(size_bytes), **form.form())
+        """Describe a `POST` of a package; both sides build it from the parsed fields.
+
+        Args:
+            host: The `Host` header; a port that is the scheme's default is left out of it (RFC 9110 section 4.2.3).
+            path: As on the request line.
+            form: The form's fields.
+            size_bytes: Of the package file.
+        """
+        return cls("POST", normal_host(host), path, size=str(size_bytes), **form.form())
 
     @classmethod
-    def for_get(cls, host: str, path: str) -> Self:
-        """Describe a `GET`."""
-        return cls("GET", host.lower(), path)
+    def for_get(cls, host: str, path: str, method: str = "GET") -> Self:
+        """Describe a request without a body, a `GET` or a `HEAD`; `host` and `path` are as for an upload."""
+        return cls(method, normal_host(host), path)
 
 
 @dataclass(frozen=True, slots=True)

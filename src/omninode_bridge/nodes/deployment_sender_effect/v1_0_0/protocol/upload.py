@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ..models import DeploymentStatus, InputModel
 from ..models.fields import Checksum, Compression, ContainerName, CorrelationId, ImageTag, PackageId
+from ..models.platform import PlatformName
 
 __all__ = ["DEPLOY_PATH", "PACKAGE_PART", "ErrorBody", "ReceiptBody", "StateBody", "UploadFields", "deploy_url"]
 
@@ -25,6 +26,7 @@ class UploadFields(InputModel):
 
     Attributes:
         image_id: The config digest of the image, or the digest in the archive's `index.json`.
+        platform: What the image is for, `os/architecture[/variant]`.
         compression: Of the package file; told from its first bytes if left out.
     """
 
@@ -38,6 +40,7 @@ class UploadFields(InputModel):
     correlation_id: CorrelationId | None = None
     compression: Compression | None = None
     image_id: Annotated[str, Field(pattern=_IMAGE_ID)] | None = None
+    platform: PlatformName | None = None
 
     def form(self) -> dict[str, str]:
         """The fields as text, in the order in which they are sent."""
@@ -55,6 +58,7 @@ class ReceiptBody(BaseModel):
     checksum: str | None = None
     status: DeploymentStatus | None = None
     status_url: str | None = None
+    platform: str | None = None
 
 
 class StateBody(BaseModel):
@@ -62,6 +66,7 @@ class StateBody(BaseModel):
 
     Attributes:
         will_run: Whether this receiver starts the container after loading.
+        platform: What the sender says that the image is for.
         container_id: The started container.
         container_status: What its engine says of it: `running`, `restarting`, `exited`, `paused`, `dead` or `removed`.
         exit_code: Of its process, when it ended last.
@@ -82,6 +87,7 @@ class StateBody(BaseModel):
     checksum_verified: bool | None = None
     container_name: str | None = None
     image_tag: str | None = None
+    platform: str | None = None
     image_id: str | None = None
     container_id: str | None = None
     container_status: str | None = None

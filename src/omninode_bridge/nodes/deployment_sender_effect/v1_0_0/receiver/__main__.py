@@ -65,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Run the receiver. What is not given here is read from DEPLOYMENT_RECEIVER_HOST, ..._PORT and so"
         " on; the accepted keys from DEPLOYMENT_RECEIVER_SIGNING_KEYS, the engine from DOCKER_HOST.",
     )
+    serve.register("action", None, _Once)
     serve.add_argument("--host", help=f"address to listen on; beyond loopback only with keys ({default.host})")
     serve.add_argument("--port", type=int, help=f"TCP port, 0 for a free one ({default.port})")
     serve.add_argument("--tls-cert", type=Path, metavar="FILE", help="certificate in PEM form: speak TLS")
@@ -79,7 +80,12 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         dest="host_names",
         metavar="NAME",
-        help="a name of this receiver, NAME or NAME:PORT: refuse what was signed for another; may be repeated",
+        help="a name of this receiver, NAME or NAME:PORT: refuse what is for another; may be repeated",
+    )
+    serve.add_argument(
+        "--public-url",
+        metavar="URL",
+        help="this receiver's URL as senders write it, where a proxy changes the Host or the path",
     )
     store = str(default.store).replace(str(Path.home()), "~")
     serve.add_argument("--store", type=Path, metavar="DIR", help=f"folder for packages ({store})")
@@ -92,6 +98,21 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands.add_parser("keygen", help="print a fresh signing key", description="Print a fresh signing key, ID:SECRET.")
     return parser
+
+
+class _Once(argparse.Action):
+    """Keeps an option's one value, and says so when it is given twice; argparse would keep the last one in silence."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        if getattr(namespace, self.dest) is not None:
+            parser.error(f"{option_string} is given twice; give it once")
+        setattr(namespace, self.dest, values)
 
 
 def _values(chosen: argparse.Namespace) -> dict[str, object]:

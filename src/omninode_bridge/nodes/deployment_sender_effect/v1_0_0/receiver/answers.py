@@ -9,6 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from ..errors import ERRORS, DeploymentSenderError, ErrorCode
 from ..protocol.upload import ErrorBody
+from ..store.disk import is_disk_full, may_pass
 from .limits import PATIENCE_WITH_THE_REFUSED, Patience
 
 __all__ = ["Answer", "Body", "RefusedError", "error_answer"]
@@ -55,6 +56,18 @@ class Body:
         self._receive = receive
         self.idle_timeout_seconds = idle_timeout_seconds
         self.complete = False
+        self._was_read_past = False
+
+    def read_past(self) -> None:
+        """Say that somebody has read it to its end from the socket itself."""
+        self.complete = self._was_read_past = True
+
+    def listen_on(self) -> None:
+        """Take what may come on top of what was announced for a part of it, to throw it away.
+
+        Nobody but who reads from the socket itself leaves it there; the connection would be reset over it.
+        """
+        self.complete = self.complete and not self._was_read_past
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Yield what arrives.
@@ -136,8 +149,26 @@ class Answer(JSONResponse):
 
 
 def error_answer(error: DeploymentSenderError) -> Answer:
-    """Tell an error as `ErrorBody`, with its own HTTP status or the table's."""
+    """Tell an error as `ErrorBody`, with its own HTTP status or the table's, and without the receiver's own paths."""
+    if error.code is ErrorCode.BUILD_FAILED and not isinstance(error, RefusedError):
+        error = _disk_refusal(error)
     body = ErrorBody(error_code=error.code, error_message=error.message, recovery=error.recovery)
     if isinstance(error, RefusedError):
         return Answer(error.status, body.model_dump(), error.headers)
     return Answer(ERRORS[error.code].http_status, body.model_dump())
+
+
+def _disk_refusal(error: DeploymentSenderError) -> RefusedError:
+    """Make of what the disk refuses, whose message names our folders, what a client may read."""
+    if is_disk_full(error):
+        return RefusedError(
+            507, "the receiver's disk is full", recovery="Make room on the receiver, then transfer again."
+        )
+    if may_pass(error):
+        return RefusedError(
+            503,
+            "the receiver's store is busy",
+            recovery="Wait a moment and transfer again.",
+            headers={"Retry-After": "1"},
+        )
+    return RefusedError(500, "the receiver cannot use its store; its log tells why")

@@ -5,13 +5,20 @@ from dataclasses import dataclass
 __all__ = [
     "CHECKED_FIRST_MAX_BYTES",
     "CHECKS_AT_ONCE",
+    "CONNECTIONS_MAX",
+    "ENGINE_SECONDS",
     "FIELDS_MAX",
     "FIELD_MAX_BYTES",
     "FORM_OVERHEAD_MAX_BYTES",
     "HEAD_MAX_BYTES",
+    "LINGERING_MAX_BYTES",
+    "LINGERING_SECONDS",
     "LIST_DEFAULT",
     "LIST_MAX",
     "LOADS_AT_ONCE",
+    "LOOK_EVERY_SECONDS",
+    "NONCES_KEPT",
+    "NONCES_MAX",
     "PATIENCE_WITH_THE_REFUSED",
     "PIECE_BYTES",
     "SHUTDOWN_SECONDS",
@@ -37,8 +44,15 @@ class Patience:
     idle_seconds: float
 
 
+# Connections that are not let in: before, during and after a request; uploads that are let in come on top.
+CONNECTIONS_MAX = 128
+
 # Of a request's line and headers, within one read of the socket (256 KiB).
 HEAD_MAX_BYTES = 64 << 10
+
+# A connection that ends is read on for so long, so that its client comes to read why.
+LINGERING_MAX_BYTES = 8 << 20
+LINGERING_SECONDS = 1
 
 FIELDS_MAX = 32
 FIELD_MAX_BYTES = 4096
@@ -54,7 +68,7 @@ STRAIGHT_REST_BYTES = 64 << 10
 CHECKS_AT_ONCE = 2
 LOADS_AT_ONCE = 2
 
-# Up to this size a package is read through before it is kept and answered: a fifth of a second for gzip.
+# Up to this size a package is read through before it is kept and answered: a quarter of a second for gzip.
 CHECKED_FIRST_MAX_BYTES = 64 << 20
 
 # An image may unpack to this many times the limit on a package.
@@ -62,8 +76,17 @@ UNPACKED_FACTOR = 10
 
 PATIENCE_WITH_THE_REFUSED = Patience(max_bytes=1 << 30, max_seconds=10, idle_seconds=1)
 
+# So many nonces are remembered at least, however old they are; and at most, however new.
+NONCES_KEPT = 10_000
+NONCES_MAX = 100_000
+
 # Uploads under way may go on for this long when the receiver stops.
 SHUTDOWN_SECONDS = 5
+
+# How long a request waits for the engine, when its response should say what the engine says.
+ENGINE_SECONDS = 5
+# How often the records of what was loaded and started are compared with what the engine has.
+LOOK_EVERY_SECONDS = 60
 
 LIST_DEFAULT = 100
 LIST_MAX = 1000

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["UploadForm", "boundary_of"]
 
 _BOUNDARY_MAX_BYTES = 70  # RFC 2046 section 5.1.1
+_LINE_END = b"\r\n"
 _BOUNDARY_INSIDE = "the form's boundary stands inside the package"
 
 
@@ -137,7 +138,9 @@ class UploadForm:
         self._body = body
         self._straight = straight
         self._delimiter = b"\r\n--" + boundary
-        self._last = b""
+        self._end = self._delimiter + b"--"
+        self._last = b""  # of what came, all but a byte of the form's end
+        self._after_end = b""
         self._seen = 0
         self._parts = _Parts()
         self._parser = MultipartParser(boundary, self._parts.callbacks())
@@ -199,24 +202,20 @@ class UploadForm:
         return any(self._last.endswith(mark[:length]) for length in range(1, len(mark)))
 
     def _checked(self, buffer: bytearray, filled: int, keep: Callable[[bytearray, int], None]) -> None:
-        size = len(self._delimiter)
-        self._must_be_package(buffer[: min(size, filled)])
+        self._must_be_package(buffer[: min(len(self._delimiter), filled)])
         if buffer.find(self._delimiter, 0, filled) >= 0:
             raise _wrong(_BOUNDARY_INSIDE)
-        self._last = bytes(self._last + buffer[max(0, filled - size) : filled])[1 - size :]
+        self._remember(buffer[max(0, filled - len(self._end)) : filled])
         keep(buffer, filled)
 
     def _must_be_package(self, begin: bytearray) -> None:
         """Insist that no boundary ends in the next bytes."""
-        if self._delimiter in self._last + begin:
+        if self._delimiter in self._last[1 - len(self._delimiter) :] + begin:
             raise _wrong(_BOUNDARY_INSIDE)
 
     async def _epilogue(self) -> None:
-        seen = 0
         async for chunk in self._body:
-            seen += len(chunk)
-            if seen > FIELD_MAX_BYTES:
-                raise _wrong("the request goes on after the form's last boundary")
+            self._write(chunk)
 
     async def _feed(self, at_the_end: str) -> None:
         chunk = await anext(self._body, None)
@@ -230,8 +229,22 @@ class UploadForm:
         if not self._seen and not b"-".startswith(chunk[:1]):
             raise _wrong("the form cannot be read: it does not begin with its boundary")
         self._seen += len(chunk)
-        self._last = (self._last + chunk[-len(self._delimiter) :])[1 - len(self._delimiter) :]
+        if self._parts.ended:
+            self._see_after_end(chunk)
+            return
         try:
             self._parser.write(chunk)
         except FormParserError as exc:
             raise _wrong(f"the form cannot be read: {exc}") from exc
+        if self._parts.ended:
+            self._see_after_end((self._last + chunk).partition(self._end)[2])
+        self._remember(chunk)
+
+    def _remember(self, chunk: bytes | bytearray) -> None:
+        self._last = bytes(self._last + chunk[-len(self._end) :])[1 - len(self._end) :]
+
+    def _see_after_end(self, chunk: bytes) -> None:
+        """Insist on a line's end, or nothing: whoever reads differently could find another form there."""
+        self._after_end += chunk[: len(_LINE_END) + 1]
+        if not _LINE_END.startswith(self._after_end):
+            raise _wrong("the request goes on after the form's last boundary")

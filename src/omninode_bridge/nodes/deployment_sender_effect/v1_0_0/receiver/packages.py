@@ -1,25 +1,29 @@
-"""Reads a package on the disk: proves that it is what was announced, then hands out the archive inside."""
+"""Reads a package on the disk: proves that it is what was announced, then writes the archive that the engine reads."""
 
 import asyncio
 import threading
-from collections import deque
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import BinaryIO
 
 from ..errors import DeploymentSenderError, ErrorCode
 from ..pipeline.archive import ArchiveError, ArchiveReader, ImageArchive
 from ..pipeline.checksum import Hasher, HashingStoppedError, hash_file, hasher
 from ..pipeline.compression import CompressionError, decompressed, detect
+from ..pipeline.contents import Contents
+from ..pipeline.engine_archive import EngineArchive
+from ..pipeline.references import normalized
 from .deployments import Deployment
 from .limits import CHECKS_AT_ONCE, PIECE_BYTES, UNPACKED_FACTOR
 from .shared import Shared
 
-__all__ = ["Packages", "StoppedError", "check_package", "still_unpacked", "unpacked"]
+__all__ = ["INCOMING", "Packages", "StoppedError", "check_package", "written_for_engine"]
 
+# Images have a name of this repository until they were compared; RFC 2606 keeps `.invalid` free of names that resolve.
+INCOMING = "incoming.invalid/deployment"
+_INCOMING_DOMAIN = INCOMING.partition("/")[0]
 _MAGIC_BYTES = 4
-# The end of an archive: more than the zeros that a tar program puts after the last member (10 KiB for GNU tar).
-_END_BYTES = 65_536
 
 
 class Packages:
@@ -52,71 +56,62 @@ class Packages:
                 work.exception()  # says that it was stopped; nobody else asks
                 raise
 
-    def unpacked(self, path: Path, deployment: Deployment) -> Generator[bytes, None, None]:
-        """Yield the image archive in a package, as `still_unpacked` does; blocks."""
-        return still_unpacked(path, deployment, max_bytes=self._max_bytes)
+    def written_for_engine(
+        self, path: Path, deployment: Deployment, archive: EngineArchive
+    ) -> Generator[bytes, None, None]:
+        """Yield the archive for the engine, as `written_for_engine` does; blocks."""
+        return written_for_engine(path, deployment, archive, max_bytes=self._max_bytes)
 
 
 class StoppedError(Exception):
     """The reader was told to stop."""
 
 
-def unpacked(
-    path: Path, deployment: Deployment, *, max_bytes: int, digest: Hasher | None = None
+def _unpacked(
+    file: BinaryIO, deployment: Deployment, raw: Iterator[bytes], max_bytes: int
 ) -> Generator[bytes, None, None]:
-    """Yield the image archive in a package, in pieces of at most 1 MiB.
-
-    Args:
-        path: The package file.
-        deployment: What was announced.
-        max_bytes: The limit on what comes out.
-        digest: Told the bytes of the file.
-
-    Raises:
-        CompressionError: The file is damaged.
-        DeploymentSenderError: `PACKAGE_TOO_LARGE`, before a piece that crosses the limit.
-        OSError: The file cannot be read.
-    """
-    with path.open("rb") as file:
-        kind = deployment.compression or detect(file.read(_MAGIC_BYTES))
-        file.seek(0)
-
-        def pieces() -> Iterator[bytes]:
-            while piece := file.read(PIECE_BYTES):
-                if digest is not None:
-                    digest.update(piece)
-                yield piece
-
-        yield from decompressed(pieces(), kind, max_bytes=max_bytes)
+    """Yield the image archive in a package file, whose bytes come by `raw`, in pieces of at most 1 MiB."""
+    kind = deployment.compression or detect(file.read(_MAGIC_BYTES))
+    file.seek(0)
+    yield from decompressed(raw, kind, max_bytes=max_bytes)
 
 
-def still_unpacked(path: Path, deployment: Deployment, *, max_bytes: int) -> Generator[bytes, None, None]:
-    """Yield the image archive in a package that was checked, its end only if the file is still what it was.
+def _hashed(file: BinaryIO, digest: Hasher) -> Iterator[bytes]:
+    while piece := file.read(PIECE_BYTES):
+        digest.update(piece)
+        yield piece
+
+
+def written_for_engine(
+    path: Path, deployment: Deployment, archive: EngineArchive, *, max_bytes: int
+) -> Generator[bytes, None, None]:
+    """Yield the archive for the engine, from a package that was checked; its end only if the file is what it was.
 
     Whoever loads what comes here has no whole archive, and so loads nothing, if the file was damaged meanwhile.
 
     Args:
         path: The package file.
         deployment: What was announced.
-        max_bytes: The limit on what comes out.
+        archive: What is to be written.
+        max_bytes: The limit on what the package unpacks to.
 
     Raises:
         DeploymentSenderError: `CHECKSUM_MISMATCH`.
         OSError: The file cannot be read.
     """
-    digest, held, held_bytes = hasher(), deque[bytes](), 0
-    try:
-        with closing(unpacked(path, deployment, max_bytes=max_bytes, digest=digest)) as pieces:
-            for piece in pieces:
-                held.append(piece)
-                held_bytes += len(piece)
-                while held_bytes - len(held[0]) >= _END_BYTES:
-                    held_bytes -= len(held[0])
-                    yield held.popleft()
-    except CompressionError as exc:
-        raise _damaged() from exc
+    digest = hasher()
+    with path.open("rb") as file:
+        raw = _hashed(file, digest)
+        yield archive.begin()
+        try:
+            with closing(_unpacked(file, deployment, raw, max_bytes)) as pieces:
+                yield from archive.layers(pieces)
+        except (ArchiveError, CompressionError) as exc:
+            raise _damaged() from exc
+        for _ in raw:  # the rest belongs to the checksum, and is not unpacked again
+            pass
     _must_match(digest.hexdigest(), deployment)
-    yield from held
+    yield archive.end()
 
 
 def check_package(path: Path, deployment: Deployment, *, max_bytes: int, stop: threading.Event) -> ImageArchive:
@@ -133,10 +128,15 @@ def check_package(path: Path, deployment: Deployment, *, max_bytes: int, stop: t
         StoppedError: `stop` was set.
         OSError: The file cannot be read.
     """
+    if normalized(deployment.reference).partition("/")[0].lower() == _INCOMING_DOMAIN:
+        raise _wrong(f"the receiver keeps names of {_INCOMING_DOMAIN} for itself")
     digest = hasher()
-    reader = ArchiveReader()
+    reader = ArchiveReader(contents=Contents(max_bytes))
     try:
-        with closing(unpacked(path, deployment, max_bytes=max_bytes, digest=digest)) as pieces:
+        with (
+            path.open("rb") as file,
+            closing(_unpacked(file, deployment, _hashed(file, digest), max_bytes)) as pieces,
+        ):
             for piece in pieces:
                 if stop.is_set():
                     raise StoppedError

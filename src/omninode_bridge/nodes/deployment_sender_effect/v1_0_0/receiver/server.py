@@ -12,23 +12,32 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import uvicorn
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from ..errors import DeploymentSenderError, ErrorCode
 from ..ports import ImageEngine
 from ..protocol.tls import server_context
 from ..settings import ReceiverSettings
 from ..store.disk import disk_errors
+from ..store.documents import private_file
 from ..store.staging import make_folder
+from .about import About
 from .app import make_app
 from .auth import Gate
 from .connection import bounded_protocol
 from .deployments import Deployments
+from .doorway import Doorway
+from .engine import Engine
 from .images import ImageLoader
-from .limits import CHECKS_AT_ONCE, LOADS_AT_ONCE, SHUTDOWN_SECONDS
+from .limits import CHECKS_AT_ONCE, CONNECTIONS_MAX, LOADS_AT_ONCE, SHUTDOWN_SECONDS
+from .listener import Listener
+from .names import Names
 from .packages import Packages
+from .reconciling import Reconciler
+from .repeats import Repeats
 from .shared import Shared
 from .upload import Uploads
+from .watching import Watching
 from .workers import Workers
 
 __all__ = ["serving"]
@@ -71,11 +80,11 @@ async def serving(
 
     context = await asyncio.to_thread(_tls, settings)
     async with contextlib.AsyncExitStack() as stack:
-        sock = stack.enter_context(await _listen(settings))
+        listener = stack.enter_context(await _listen(settings))
         app = await stack.enter_async_context(_receiver(settings, open_engine or open_own_engine))
-        await stack.enter_async_context(_served(app, sock, context, settings.idle_timeout_seconds))
-        host, port = sock.getsockname()[:2]
-        where = f"[{host}]:{port}" if sock.family == socket.AF_INET6 else f"{host}:{port}"
+        await stack.enter_async_context(_served(app, listener, context, settings.idle_timeout_seconds))
+        host, port = listener.getsockname()[:2]
+        where = f"[{host}]:{port}" if listener.family == socket.AF_INET6 else f"{host}:{port}"
         yield f"http://{where}" if context is None else f"https://{where}"
 
 
@@ -87,25 +96,27 @@ def _tls(settings: ReceiverSettings) -> ssl.SSLContext | None:
 
 @contextlib.asynccontextmanager
 async def _served(
-    app: Starlette, sock: socket.socket, context: ssl.SSLContext | None, idle_timeout_seconds: float
+    app: ASGIApp, listener: Listener, context: ssl.SSLContext | None, idle_timeout_seconds: float
 ) -> AsyncIterator[None]:
     # The parser tells the log what the client is told anyway.
     logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
     config = uvicorn.Config(
         app,
-        http=bounded_protocol(idle_timeout_seconds),
+        http=bounded_protocol(idle_timeout_seconds, listener),
+        backlog=CONNECTIONS_MAX,
         ws="none",
         lifespan="off",
         log_config=None,
         log_level="critical",
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
     await asyncio.to_thread(config.load)  # imports what it needs, for a tenth of a second
     config.ssl = context
     server = _Server(config)
-    task = asyncio.create_task(server.serve([sock]), name="deployment receiver")
+    task = asyncio.create_task(server.serve([listener]), name="deployment receiver")
     try:
         await server.ready.wait()
         yield
@@ -120,7 +131,7 @@ async def _served(
 @contextlib.asynccontextmanager
 async def _receiver(
     settings: ReceiverSettings, open_engine: Callable[[], Awaitable[ImageEngine]]
-) -> AsyncIterator[Starlette]:
+) -> AsyncIterator[ASGIApp]:
     async with contextlib.AsyncExitStack() as stack:
         workers = Workers(settings.max_concurrent_uploads + CHECKS_AT_ONCE + LOADS_AT_ONCE)
         stack.push_async_callback(workers.close)
@@ -128,22 +139,35 @@ async def _receiver(
         stack.callback(os.close, lock)
         deployments = Deployments(settings.store, workers)
         await deployments.open()
-        gate = await Gate.open(
-            settings.signing_keys, settings.store / "nonces.sqlite3", workers, host_names=settings.host_names
-        )
+        names = Names.of(settings)
+        gate = await Gate.open(settings.signing_keys, settings.store / "nonces.sqlite3", workers, names=names)
         stack.push_async_callback(gate.close)
         shared = Shared(settings, workers, deployments)
         packages = Packages(shared)
-        images = ImageLoader(shared, packages, open_engine)
+        engine = Engine(open_engine)
+        stack.push_async_callback(engine.close)
+        images = ImageLoader(shared, packages, engine)
         stack.push_async_callback(images.close)
         images.start()
-        yield make_app(shared, gate, Uploads(shared, gate, packages, images))
+        watching = Watching(shared, images.services, engine.answering)
+        stack.push_async_callback(watching.close)
+        watching.start()
+        reconciler = Reconciler(shared, images.services, engine)
+        stack.push_async_callback(reconciler.close)
+        reconciler.start()
+        uploads = Uploads(shared, gate, packages, images, Repeats(shared, images, reconciler))
+        yield Doorway(
+            make_app(shared, gate, uploads, await About.read(shared, engine)),
+            names,
+            has_keys=bool(settings.signing_keys),
+            idle_timeout_seconds=settings.idle_timeout_seconds,
+        )
 
 
 def _lock(store: Path) -> int:
     with disk_errors("use", store):
         make_folder(store)
-        lock = os.open(store / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = private_file(store / "lock", os.O_CREAT)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as exc:
@@ -156,19 +180,19 @@ def _lock(store: Path) -> int:
     return lock
 
 
-async def _listen(settings: ReceiverSettings) -> socket.socket:
+async def _listen(settings: ReceiverSettings) -> Listener:
     host, port = settings.host, settings.port
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
         family, _, _, _, address = found[0]
         _must_be_guarded(settings, str(address[0]))
-        sock = socket.socket(family, socket.SOCK_STREAM)
+        listener = Listener(family, CONNECTIONS_MAX)
         try:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            sock.bind(address)
-            sock.listen()
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(CONNECTIONS_MAX)
         except OSError:
-            sock.close()
+            listener.close()
             raise
     except OSError as exc:
         raise DeploymentSenderError(
@@ -176,7 +200,7 @@ async def _listen(settings: ReceiverSettings) -> socket.socket:
             f"cannot listen on {host}:{port}: {exc.strerror}",
             recovery="Choose another --host or --port, or stop what listens there.",
         ) from exc
-    return sock
+    return listener
 
 
 def _must_be_guarded(settings: ReceiverSettings, address: str) -> None:
@@ -196,5 +220,6 @@ async def _open_engine(settings: ReceiverSettings) -> ImageEngine:
         docker_host=settings.docker_host,
         tls_verify=settings.docker_tls_verify,
         cert_path=settings.docker_cert_path,
+        config_path=settings.docker_config,
         load_timeout_seconds=settings.load_timeout_seconds,
     )

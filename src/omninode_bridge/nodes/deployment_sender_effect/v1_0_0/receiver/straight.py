@@ -34,10 +34,11 @@ class Straight:
         self._body = body
         self._length = length
         self._workers = workers
+        self._read_bytes = 0
 
     def left_bytes(self, seen_bytes: int) -> int:
-        """Answer what will still come from the socket, when so much of the body was handed out."""
-        return self._length - seen_bytes - len(self._connection.cycle.body)
+        """Answer what will still come from the socket, when the HTTP server has handed out so much of the body."""
+        return self._length - seen_bytes - self._read_bytes - len(self._connection.cycle.body)
 
     def pays(self, seen_bytes: int) -> bool:
         """Tell whether enough is left."""
@@ -62,7 +63,7 @@ class Straight:
         """Read so many bytes.
 
         Args:
-            count: How many.
+            count: How many; no more than are left.
             keep: Called in a thread with a buffer and how many bytes of it are new, up to 1 MiB at a time; what it
                 raises passes through.
 
@@ -71,6 +72,7 @@ class Straight:
             ClientDisconnect: The client has gone.
         """
         self._connection.leave_body()
+        self._read_bytes += count
         with self._connection.transport.get_extra_info("socket").dup() as sock:
             sock.settimeout(self._body.idle_timeout_seconds)
             work = self._workers.begin(self._read, sock, count, keep)
@@ -84,7 +86,7 @@ class Straight:
 
     def all_read(self) -> None:
         """Say that the body was read to its end."""
-        self._body.complete = True
+        self._body.read_past()
 
     def _read(self, sock: socket.socket, count: int, keep: Callable[[bytearray, int], None]) -> None:
         buffer = bytearray(min(count, PIECE_BYTES))

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from ..models.fields import HostName
+from ..models.fields import HostName, ReceiverUrl
 from .base import BYTES_PER_GB, AbsolutePath, Seconds, Settings, Several, SigningKey, together
 
 __all__ = ["ReceiverSettings"]
@@ -26,8 +26,10 @@ class ReceiverSettings(Settings):
         tls_cert: Certificate in PEM form, with its chain; speak TLS only.
         tls_key: Its private key in PEM form, without a password; in `tls_cert` if not given.
         tls_client_ca: Certificates in PEM form; only senders with a certificate by one of them are let in.
-        host_names: Its own names, each with or without a port; a request that was signed for another `Host` is refused.
-            Any `Host` will do if not given.
+        host_names: Its own names, each with or without a port; a request for another `Host` is refused. If not given,
+            any `Host` will do with a signing key, and loopback names only without one.
+        public_url: Its URL as senders write it, where a proxy before it changes the `Host` or the path: what they sign
+            is checked against that.
         store: Folder for packages and deployments.
         run: Start the container of each deployment.
         container_memory_mb: Limit on a container's memory, and none of it is swap.
@@ -47,11 +49,12 @@ class ReceiverSettings(Settings):
         docker_host: As for the sender.
         docker_tls_verify: As for the sender.
         docker_cert_path: As for the sender.
+        docker_config: As for the sender.
     """
 
     env_prefix: ClassVar[str] = "DEPLOYMENT_RECEIVER_"
     env_names: ClassVar[Mapping[str, str]] = {
-        name: name.upper() for name in ("docker_host", "docker_tls_verify", "docker_cert_path")
+        name: name.upper() for name in ("docker_host", "docker_tls_verify", "docker_cert_path", "docker_config")
     }
 
     host: str = "127.0.0.1"
@@ -60,6 +63,7 @@ class ReceiverSettings(Settings):
     tls_key: AbsolutePath | None = None
     tls_client_ca: AbsolutePath | None = None
     host_names: Annotated[tuple[HostName, ...], Several] = ()
+    public_url: ReceiverUrl | None = None
     store: AbsolutePath = Path("~/.local/share/deployment-receiver")
     run: bool = False
     container_memory_mb: float = Field(default=512, ge=_ENGINE_MIN_MEMORY_MB, allow_inf_nan=False)
@@ -79,6 +83,7 @@ class ReceiverSettings(Settings):
     docker_host: str | None = None
     docker_tls_verify: bool = False
     docker_cert_path: Path | None = None
+    docker_config: Path | None = None
 
     @field_validator("tls_key", "tls_client_ca")
     @classmethod

@@ -19,7 +19,9 @@ class DeploymentSenderSettings(Settings):
         package_dir: The package store and the outbox live here; made when first needed.
         docker_host: As for `docker`: `unix://`, `tcp://` or `ssh://`; the local socket if not given.
         docker_tls_verify: Speak TLS to a `tcp://` engine and verify it.
-        docker_cert_path: Folder of `ca.pem`, `cert.pem` and `key.pem` for that.
+        docker_cert_path: Folder of `ca.pem`, `cert.pem` and `key.pem` for that; `docker_config` if not given.
+        docker_config: Folder of the docker command's `config.json`, with credentials for registries and with proxies;
+            `~/.docker` if not given.
         kafka_bootstrap_servers: `host:port[,host:port]`; without it events stay in the outbox.
         default_receiver_url: Where packages go when the input names no receiver.
         allowed_receivers: Host names, `*.SUFFIX`, addresses and networks that packages may go to; everywhere if not
@@ -32,7 +34,8 @@ class DeploymentSenderSettings(Settings):
         compression: `gzip`, `zstd` or `none`.
         verify_checksums: Hash a package while it is sent, and send its end only if the checksum matches.
         max_concurrent_transfers: Further ones wait.
-        transfer_attempts: Uploads tried before a transfer fails.
+        transfer_attempts: Uploads tried before a transfer fails; as many as `transfer_timeout_seconds` allows if not
+            given.
         build_timeout_seconds: For one build, start to end.
         export_silence_timeout_seconds: Between two bytes of an export; an engine is silent before the first.
         connect_timeout_seconds: To reach an engine or a receiver.
@@ -51,6 +54,7 @@ class DeploymentSenderSettings(Settings):
             "docker_host",
             "docker_tls_verify",
             "docker_cert_path",
+            "docker_config",
             "kafka_bootstrap_servers",
             "default_receiver_url",
         )
@@ -60,6 +64,7 @@ class DeploymentSenderSettings(Settings):
     docker_host: str | None = None
     docker_tls_verify: bool = False
     docker_cert_path: Path | None = None
+    docker_config: Path | None = None
     kafka_bootstrap_servers: str | None = None
     default_receiver_url: ReceiverUrl | None = None
     allowed_receivers: Annotated[tuple[ReceiverPattern, ...], Several] = ()
@@ -71,7 +76,7 @@ class DeploymentSenderSettings(Settings):
     compression: Literal["gzip", "zstd", "none"] = "gzip"
     verify_checksums: bool = True
     max_concurrent_transfers: int = Field(default=5, ge=1)
-    transfer_attempts: int = Field(default=5, ge=1)
+    transfer_attempts: Annotated[int, Field(ge=1)] | None = None
     build_timeout_seconds: Seconds = 1800
     export_silence_timeout_seconds: Seconds = 600
     connect_timeout_seconds: Seconds = 10

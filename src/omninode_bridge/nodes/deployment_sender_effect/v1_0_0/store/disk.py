@@ -8,9 +8,10 @@ from pathlib import Path
 
 from ..errors import DeploymentSenderError, ErrorCode
 
-__all__ = ["disk_errors", "is_disk_full"]
+__all__ = ["disk_errors", "is_disk_full", "may_pass"]
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_PASSING = {errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ETIMEDOUT}
 
 # What happened and what to do, by errno(3); `{disk}` is where the disk is mounted.
 _EXPLAINED = {
@@ -62,6 +63,11 @@ def disk_errors(action: str, path: Path) -> Iterator[None]:
 def is_disk_full(error: BaseException) -> bool:
     """Tell whether an error of `disk_errors` is for want of space: a full disk, a quota or a file-size limit."""
     return isinstance(error.__cause__, OSError) and error.__cause__.errno in _FULL
+
+
+def may_pass(error: BaseException) -> bool:
+    """Tell whether an error of `disk_errors` may be gone in a moment: a lock, or too many open files."""
+    return isinstance(error.__cause__, OSError) and error.__cause__.errno in _PASSING
 
 
 def _mount_point(path: Path) -> Path:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from ..models.fields import Checksum, Compression, ContainerName, CorrelationId, ImageTag, PackageId
+from ..models.platform import PlatformName
 
 __all__ = ["LayerFacts", "PackageManifest"]
 
@@ -38,6 +39,7 @@ class PackageManifest(BaseModel):
         filename: Of the package file.
         size_bytes: Of the package file.
         exported_bytes: Of the image archive inside.
+        platform: What the image is for, `os/architecture[/variant]`; None in a manifest of an earlier version.
         checksum: BLAKE3 of the package file.
         verify_checksum: Whether transfers check the file first unless they say otherwise.
         created_at: In UTC.
@@ -52,6 +54,7 @@ class PackageManifest(BaseModel):
     image_id: Digest
     config_digest: Digest
     layers: tuple[LayerFacts, ...]
+    platform: PlatformName | None = None
     compression: Compression
     filename: Literal["image.tar", "image.tar.gz", "image.tar.zst"]
     size_bytes: Annotated[int, Field(ge=0)]

@@ -1,0 +1,70 @@
+"""Dockerfiles: whatever they hold, they are read, and what needs BuildKit is found wherever it stands."""
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.pipeline.classic_builder import (
+    platform_arguments,
+    unsupported,
+)
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.pipeline.dockerfile import Dockerfile
+
+_PIECES = [
+    "FROM",
+    "RUN",
+    "COPY",
+    "ADD",
+    "ARG",
+    "ONBUILD",
+    "# syntax=",
+    "# check=",
+    "# escape=`",
+    "#",
+    "\\",
+    "`",
+    "\n",
+    "\r\n",
+]
+_PIECES += [
+    " ",
+    "\t",
+    "--",
+    "--a=",
+    "<<",
+    "<<-",
+    "A",
+    "'",
+    '"',
+    "$",
+    "${",
+    "}",
+    ":-",
+    "[",
+    '["a", "b"]',
+    "x.git",
+    "\0",
+    "é",
+]
+_texts = st.lists(st.sampled_from(_PIECES), max_size=25).map("".join)
+_ORDINARY = ["RUN true", "RUN a \\\n # comment\n\n && b", "ENV a=b", 'CMD ["x"]', "# comment", "", "RUN echo $((1<<2))"]
+
+
+@given(_texts | st.binary(max_size=40))
+@example("# syntax= ")
+def test_anything_can_be_read(content: str | bytes) -> None:
+    """What is wrong with it, the engine says."""
+    content = content.encode() if isinstance(content, str) else content
+    dockerfile = Dockerfile(content)
+
+    assert all(1 <= one.line <= content.count(b"\n") + 1 for one in unsupported(dockerfile))
+    assert platform_arguments(dockerfile) <= {"TARGETPLATFORM"}
+
+
+@given(st.lists(st.sampled_from(_ORDINARY), max_size=6), st.lists(st.sampled_from(_ORDINARY), max_size=6))
+def test_what_needs_buildkit_is_found_anywhere(before: list[str], after: list[str]) -> None:
+    """And nothing else is."""
+    begin = "\n".join(["FROM scratch", *before])
+    text = "\n".join([begin, "RUN <<END", "COPY --link a /", "END", *after, "COPY --link a /"])
+
+    lines = [begin.count("\n") + 2, text.count("\n") + 1]
+    assert lines == [one.line for one in unsupported(Dockerfile(text.encode()))]

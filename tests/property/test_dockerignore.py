@@ -1,0 +1,80 @@
+"""`.dockerignore`: what is packed is what a docker client of today sends."""
+
+import io
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.engine_call import Call
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.engine_context import pack_context
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError
+from support.docker_client import DockerClient, make_tree
+
+FILES = [
+    "Dockerfile",
+    ".dockerignore",
+    ".env",
+    "A/b",
+    "a/b/a",
+    "a/b/secrets/key.pem",
+    "a/secrets/public/key.pem",
+    "a.b",
+    "ab/a.b/b",
+    "b/a/b/d1",
+    "secrets/private/key.pem",
+    "secrets/public/key.pem",
+    "é/a",
+]
+_PARTS = ["a", "b", "ab", "a.b", "A", "é", "secrets", "public", "key.pem", "Dockerfile", ".env", "*", "**", "?"]
+_RARE = ["[ab]", "[^a]", "[a-c]", "[*]", "..", ".", "\\*", "\\d", "^", "!", "|", "{1}", "$", "(", "+", " ", "#"]
+_names = st.lists(st.sampled_from(_PARTS) | st.sampled_from(_RARE), min_size=1, max_size=2).map("".join)
+_patterns = st.lists(_names, min_size=1, max_size=4).map("/".join)
+_lines = st.builds(
+    lambda before, pattern, after: before + pattern + after,
+    st.sampled_from(["", "", "", "!", "!", "/", "! ", " ", "#"]),
+    _patterns,
+    st.sampled_from(["", "", "", "/", " ", "\r"]),
+)
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[DockerClient]:
+    """A docker client of today."""
+    with DockerClient.found() as found:
+        if found is None:
+            pytest.skip("no docker client 23 or newer is on this machine; its answers are in dockerignore_cases.json")
+        yield found
+
+
+@pytest.fixture(scope="module")
+def context(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tree in which patterns find something."""
+    folder = tmp_path_factory.mktemp("context") / "context"
+    make_tree(folder, FILES)
+    return folder
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(lines=st.lists(_lines, max_size=6))
+@example(lines=["!"])
+@example(lines=["**/a/**/b*/**/*", "!*/*/*/a", "!**/b/**/d*1*"])
+@example(lines=["**/secrets", "!secrets/public"])
+@example(lines=["*", "!**/key.pem", "!a/secrets"])
+def test_what_is_packed_is_what_docker_sends(client: DockerClient, context: Path, lines: list[str]) -> None:
+    """The same names, whatever the patterns; and what one refuses the other refuses."""
+    (context / ".dockerignore").write_text("\n".join(lines), newline="")
+    assert client.sent(context) == _packed(context)
+
+
+def _packed(context: Path) -> list[str] | None:
+    file = io.BytesIO()
+    try:
+        pack_context(Call(), context, "Dockerfile", file)
+    except DeploymentSenderError:
+        return None
+    with tarfile.open(fileobj=file) as archive:
+        return sorted(archive.getnames())

@@ -1,0 +1,30 @@
+"""Which processes live, as proc(5) lists them; one that has ended and that nobody has waited for does not."""
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+__all__ = ["children", "until_group_ends"]
+
+
+def children(name: str) -> list[int]:
+    """Find the programs of a name that this process has started."""
+    return [pid for pid, command, parent, _ in _living() if (command, parent) == (name, os.getpid())]
+
+
+def until_group_ends(group: int) -> None:
+    """Wait until no member of a process group lives."""
+    while any(member == group for _, _, _, member in _living()):
+        time.sleep(0.01)
+
+
+def _living() -> Iterator[tuple[int, str, int, int]]:
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            head, _, rest = stat.read_text().rpartition(")")
+        except OSError:  # it has just ended
+            continue
+        state, parent, group = rest.split()[:3]
+        if state != "Z":
+            yield int(stat.parent.name), head.partition("(")[2], int(parent), int(group)
