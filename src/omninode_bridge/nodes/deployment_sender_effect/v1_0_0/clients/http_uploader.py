@@ -83,17 +83,7 @@ class HttpUploader:
         """
         client = await self._opened()
         url = deploy_url(upload.receiver_url)
-        fields = UploadFields(
-            package_id=upload.package_id,
-            checksum=upload.checksum,
-            container_name=upload.container_name,
-            image_tag=upload.image_tag,
-            verify_checksum=upload.verify_checksum,
-            correlation_id=upload.correlation_id,
-            compression=upload.compression,
-            image_id=upload.image_id,
-            platform=upload.platform,
-        )
+        fields = _fields(upload)
         body = MultipartBody(
             fields.form(), PACKAGE_PART, upload.filename, upload.file, upload.size_bytes, check=upload.check
         )
@@ -193,3 +183,17 @@ def _origin(url: str) -> tuple[str, str] | None:
     except ValueError:
         return None
     return None if "@" in parts.netloc else (parts.scheme, normal_host(parts.netloc, parts.scheme))
+
+
+def _fields(upload: PackageUpload) -> UploadFields:
+    return UploadFields(
+        package_id=upload.package_id,
+        checksum=upload.checksum,
+        container_name=upload.container_name,
+        image_tag=upload.image_tag,
+        verify_checksum=upload.verify_checksum,
+        correlation_id=upload.correlation_id,
+        compression=upload.compression,
+        image_id=upload.image_id,
+        platform=upload.platform,
+    )
