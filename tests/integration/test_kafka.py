@@ -43,7 +43,8 @@ async def node(tmp_path: Path, broker: KafkaBroker) -> AsyncIterator[NodeDeploym
 
 def values(tmp_path: Path, servers: str | None) -> dict[str, Any]:
     """What a container holds."""
-    return {"package_dir": str(tmp_path / "store"), "kafka_bootstrap_servers": servers}
+    folder = str(tmp_path / "store")
+    return {"package_dir": folder, "kafka_bootstrap_servers": servers, "publish_timeout_seconds": 60}
 
 
 async def publish(node: NodeDeploymentSenderEffect, **fields: Any) -> ModelKafkaPublishOutput:
