@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0 import ErrorCode, ModelPackageTransferInput
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import Progress
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import Progress, ProgressCallback
+from support.clock import put_forward
 from support.receiver_process import ReceiverProcess
 from support.scripted_receiver import Reply, ScriptedReceiver, receipt
 from support.sending import Sender
@@ -25,6 +26,19 @@ def sender(tmp_path: Path) -> Sender:
 def package(sender: Sender) -> str:
     """What is sent."""
     return sender.keep_image(100 << 10)
+
+
+def late_at(stage: str, times: int, *, seconds: float) -> ProgressCallback:
+    """Put the clock forward when something is told for the nth time."""
+    told: list[Progress] = []
+
+    def on_progress(step: Progress) -> None:
+        if step.stage == stage:
+            told.append(step)
+            if len(told) == times:
+                put_forward(seconds)
+
+    return on_progress
 
 
 async def test_a_receiver_that_comes_back_gets_the_package(sender: Sender, package: str, tmp_path: Path) -> None:
@@ -61,11 +75,16 @@ async def test_a_receiver_that_comes_back_gets_the_package(sender: Sender, packa
 async def test_a_receiver_that_stays_away_ends_with_the_transfers_time(sender: Sender, package: str) -> None:
     """The time of this one transfer, and the code of what kept it."""
     async with sender.node(transfer_attempts=None) as node:
-        output = await sender.send(node, package, "http://127.0.0.1:1", transfer_timeout_seconds=0.5)
+        output = await node.transfer_package(
+            ModelPackageTransferInput(
+                package_id=package, remote_receiver_url="http://127.0.0.1:1", transfer_timeout_seconds=1800
+            ),
+            on_progress=late_at("retry", 3, seconds=1800),
+        )
 
-    assert ErrorCode.REMOTE_UNREACHABLE is output.error_code
+    assert (3, ErrorCode.REMOTE_UNREACHABLE) == (output.attempts, output.error_code)
     assert str(output.error_message).startswith(
-        f"the receiver did not have the package after 0.5 s and {output.attempts} attempts; the last failure: no conn"
+        "the receiver did not have the package after 1800 s and 3 attempts; the last failure: no connection to"
     )
 
 
@@ -91,14 +110,17 @@ async def test_trouble_that_does_not_pass_says_what_is_known(sender: Sender, pac
     trouble = Reply(503, {"error_code": "TRANSFER_FAILED", "error_message": "the disk is full"})
     async with (
         ScriptedReceiver(receipt(status="received", status_url="deployments/d-1"), trouble) as receiver,
-        sender.node(deployment_timeout_seconds=0.5) as node,
+        sender.node(deployment_timeout_seconds=900) as node,
     ):
         url = receiver.url
-        output = await sender.send(node, package, url, wait_for="loaded")
+        output = await node.transfer_package(
+            ModelPackageTransferInput(package_id=package, remote_receiver_url=url),
+            on_progress=late_at("retry", 2, seconds=900),
+        )
 
     assert (False, "d-1", True) == (output.success, output.remote_deployment_id, output.deployment_continues)
     assert (
-        "the receiver has the package, verified, as deployment d-1 and goes on with it, but after 0.5 s it is received,"
+        "the receiver has the package, verified, as deployment d-1 and goes on with it, but after 900 s it is received,"
         " not loaded; it does not answer now: the receiver answered 503 Service Unavailable: the disk is full"
     ) == output.error_message
     assert f"deployment-sender status d-1 --to {url}" in str(output.recovery)

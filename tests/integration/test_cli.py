@@ -173,6 +173,28 @@ def test_a_receiver_that_is_not_there_is_told_before_the_build(command: Command)
     assert ([], {"packages": []}) == (command.events(), command.document("packages"))
 
 
+@pytest.mark.parametrize(
+    ("environ", "words"),
+    [
+        ({"DEPLOYMENT_RECEIVER_SIGNING_KEYS": f"main:{'k' * 32}"}, "401 Unauthorized: the request must be signed"),
+        ({"DOCKER_HOST": "tcp://127.0.0.1:1"}, "the receiver's engine does not answer: "),
+    ],
+    ids=["key", "engine"],
+)
+def test_a_receiver_that_cannot_take_it_is_told_before_the_build(
+    command: Command, tmp_path: Path, environ: dict[str, str], words: str
+) -> None:
+    """Its key does not match, or its engine is down: nothing was built, kept or told."""
+    command.context()
+    with ReceiverProcess(tmp_path / "receiver", environ=environ) as receiver:
+        done = command.run(*command.ship(receiver.url))
+
+    assert (1, "") == (done.returncode, done.stdout)
+    assert words in done.stderr
+    assert "what to do: " in done.stderr
+    assert ([], {"packages": []}) == (command.events(), command.document("packages"))
+
+
 def test_a_receiver_that_goes_away_after_the_build_is_waited_for(command: Command, tmp_path: Path) -> None:
     """Each attempt is a line; at the end of its time the package stays, and it says how to send it again."""
     command.context("RUN echo now && sleep 1")

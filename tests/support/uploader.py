@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -12,8 +12,12 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import (
     Receipt,
     ReceiverInfo,
 )
+from support.clock import put_forward
 
-__all__ = ["FakeUploader"]
+__all__ = ["LATE_SECONDS", "FakeUploader", "LateUploader"]
+
+LATE_SECONDS = 3600.0
+_THIRD = 3
 
 T = TypeVar("T")
 
@@ -84,6 +88,25 @@ class FakeUploader:
     async def close(self) -> None:
         """Count it."""
         self.closed += 1
+
+
+class LateUploader(FakeUploader):
+    """Is an hour late at its third attempt and at its third question, by the loop's own clock."""
+
+    async def send(self, upload: PackageUpload, on_sent: Callable[[int], None]) -> Receipt:
+        """Give the next outcome."""
+        _third(self.uploads)
+        return await super().send(upload, on_sent)
+
+    async def state(self, receiver_url: str, status_url: str) -> DeploymentState:
+        """Give the next state."""
+        _third(self.asked)
+        return await super().state(receiver_url, status_url)
+
+
+def _third(before: Sized) -> None:
+    if len(before) == _THIRD - 1:
+        put_forward(LATE_SECONDS)
 
 
 def _next(outcomes: list[T | Exception]) -> T:

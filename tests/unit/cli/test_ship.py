@@ -21,7 +21,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import (
 )
 from support.engine import FakeEngine
 from support.publisher import FakeBroker
-from support.uploader import FakeUploader
+from support.uploader import LATE_SECONDS, FakeUploader, LateUploader
 
 if TYPE_CHECKING:
     from .conftest import CommandLine
@@ -228,12 +228,13 @@ def test_a_deployment_that_fails_has_its_log_on_the_screen(cli: "CommandLine") -
 
 def test_a_wait_that_ends_is_no_deployment_that_failed(cli: "CommandLine", monkeypatch: pytest.MonkeyPatch) -> None:
     """The receiver goes on: it is said how to look, and no event says what nobody knows."""
-    monkeypatch.setenv("DEPLOYMENT_SENDER_DEPLOYMENT_TIMEOUT_SECONDS", "0.2")
+    monkeypatch.setenv("DEPLOYMENT_SENDER_DEPLOYMENT_TIMEOUT_SECONDS", str(LATE_SECONDS))
+    cli.uploader = LateUploader()
     follow(cli, DeploymentState("d-1", "received", error_message="the engine does not answer"))
     printed = cli.run(*arguments(cli))
 
     assert 1 == printed.code
-    assert "as deployment d-1 and goes on with it, but after 0.2 s it is received, not loaded" in printed.err
+    assert "as deployment d-1 and goes on with it, but after 3600 s it is received, not loaded" in printed.err
     assert "the engine does not answer" in printed.err
     assert f"deployment-sender status d-1 --to {URL}" in printed.err
     assert ["BUILD_STARTED", "BUILD_COMPLETED", "TRANSFER_STARTED"] == recorded(cli)

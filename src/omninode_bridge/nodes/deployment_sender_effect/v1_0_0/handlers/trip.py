@@ -71,7 +71,8 @@ class Trip:
         doing = _DOING[state.status]
         if state.status == "loaded" and state.will_run:
             doing += ", and the receiver is starting the container"
-        line = f"{doing}: {state.error_message}" if state.error_message else doing
+        # Why it has failed is the error that ends the transfer, and told with it.
+        line = f"{doing}: {state.error_message}" if state.error_message and state.status != "failed" else doing
         receipt = replace(self.receipt, status=state.status)
         self.tell(Progress(stage="deploy", line=line, receipt=receipt))
 
