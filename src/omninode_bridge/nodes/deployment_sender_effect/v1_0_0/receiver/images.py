@@ -76,6 +76,7 @@ class ImageLoader:
 
     async def _deploy(self, deployment: Deployment, checked: ImageArchive | None) -> None:
         try:
+            checked = checked or await self._check(deployment)
             await self._with_engine(deployment, partial(self._load, deployment, checked))
             if self._now(deployment).start_pending:
                 await self._with_engine(deployment, partial(self._start, deployment))
@@ -89,6 +90,14 @@ class ImageLoader:
         except Exception as exc:  # noqa: BLE001 - whatever it is, the deployment must not hang in `loading`
             _log.exception("%s: unexpected", deployment.deployment_id)
             await self._fail(deployment, ErrorCode.TRANSFER_FAILED, f"unexpected in the receiver: {exc!r}")
+
+    async def _check(self, deployment: Deployment) -> ImageArchive | None:
+        """Read a package through, whether or not the engine answers; None if its image may be in the engine already."""
+        now = self._now(deployment)
+        if now.image_id is not None:
+            return None
+        async with asyncio.timeout(self._settings.load_timeout_seconds):
+            return await self._packages.check(self._deployments.package_file(now), now)
 
     async def _with_engine(self, deployment: Deployment, step: Callable[[ImageEngine], Awaitable[None]]) -> None:
         """Do a step once the engine answers; try it some times more if the engine goes away meanwhile.
