@@ -297,7 +297,8 @@ async def test_images_of_one_name_are_loaded_in_the_order_of_their_arrival(make:
         packages = [image_archive(layers=[layer(number=b"%d" % number)]) for number in range(3)]
         deployments = [await loading.keep(package) for package in packages]
         for deployment in deployments:
-            loading.loader.submit(deployment)
+            path = loading.shared.deployments.package_file(deployment)
+            loading.loader.submit(deployment, await Packages(loading.shared).check(path, deployment))
         await loading.reached(deployments[0], "loading")
         assert [loading.now(one).status for one in deployments] == ["loading", "received", "received"]
         engine.hold.set()
