@@ -56,7 +56,8 @@ async def test_an_older_package_is_started_again_when_it_arrives_again(start: St
         assert again == first | {"status": "received"}
         back = await receiver.finished(first["deployment_id"])
         assert await statuses(receiver, first, second) == ["running", "replaced"]
-    assert receiver.engine.containers["hello"][0] == state["image_id"] == back["image_id"]
+    images = [one.spec.image_id for one in receiver.engine.runtime.containers.values() if one.spec]
+    assert images == [state["image_id"]] == [back["image_id"]]
     assert back["container_id"] == receiver.engine.runtime.named("hello").facts.container_id != state["container_id"]
 
 
