@@ -126,7 +126,7 @@ async def test_an_archive_that_may_not_be_loaded_never_meets_the_engine(make: Ma
         state = await loading.ended(image_archive(reference="other:1.0"))
     assert (state.status, state.error_code) == ("failed", "VALIDATION_ERROR")
     assert "other:1.0" in str(state.error_message)
-    assert loading.engine.calls == ["close"]
+    assert loading.engine.calls == []
 
 
 async def test_an_engine_that_has_another_image_afterwards_is_told(make: Make) -> None:
@@ -279,8 +279,8 @@ async def test_the_check_of_a_package_is_broken_off_at_the_end(make: Make) -> No
         await until(lambda: str(path) in open_files())
         started = time.monotonic()
     assert time.monotonic() - started < 2
-    assert loading.engine.calls == ["close"]
-    assert loading.now(deployment).status == "loading"
+    assert loading.engine.calls == []
+    assert loading.now(deployment).status == "received"
 
 
 def open_files() -> set[str]:

@@ -76,6 +76,8 @@ class ImageLoader:
 
     async def _deploy(self, deployment: Deployment, checked: ImageArchive | None) -> None:
         try:
+            if deployment.image_id is None:  # what is wrong with a package shows without an engine
+                checked = checked or await self._check(deployment)
             await self._with_engine(deployment, partial(self._load, deployment, checked))
             if self._now(deployment).start_pending:
                 await self._with_engine(deployment, partial(self._start, deployment))
@@ -123,14 +125,16 @@ class ImageLoader:
     async def _loaded(self, deployment: Deployment, checked: ImageArchive | None, engine: ImageEngine) -> str:
         try:
             async with asyncio.timeout(self._settings.load_timeout_seconds):
-                path = self._deployments.package_file(deployment)
-                archive = checked or await self._packages.check(path, deployment)
+                archive = checked or await self._check(deployment)
                 image_id = await self._loading.load(engine, deployment, archive)
         except TimeoutError:
             await self._engine.answering()  # one that hangs as a whole is waited for
             raise
         self._counters.add("loads_succeeded_total")
         return image_id
+
+    async def _check(self, deployment: Deployment) -> ImageArchive:
+        return await self._packages.check(self._deployments.package_file(deployment), deployment)
 
     async def _start(self, deployment: Deployment, engine: ImageEngine) -> None:
         async with self._containers.of(deployment.container_name):
