@@ -6,7 +6,6 @@ import os
 import random
 import socket
 import threading
-import time
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,8 +20,7 @@ from support.packaging import Packaging, eventually
 from support.scripted_receiver import Reply, ScriptedReceiver
 from support.stored import keep_package
 
-# Far below what each of the cancelled operations would take, far above what a busy machine needs to stop it.
-AT_ONCE_SECONDS = 5
+# What is cancelled would go on for hours: who waited for it would not come to the end within a test's time-out.
 SLEEP = f"sleep {random.randint(300_000, 399_999)}"
 LARGE = "FROM BASE\nRUN head -c 30000000 /dev/urandom > /large"
 
@@ -45,16 +43,6 @@ def _run(journey: Coroutine[Any, Any, None]) -> None:
     assert set() == set(threading.enumerate()) - before
 
 
-class _Stopwatch:
-    """Sees that all that comes after `start` is done at once."""
-
-    def start(self) -> None:
-        self._started = time.monotonic()
-
-    def stop(self) -> None:
-        assert AT_ONCE_SECONDS > time.monotonic() - self._started
-
-
 def _working(packaging: Packaging) -> list[str]:
     containers = packaging.engine.api.containers(all=True)
     return [container["Id"] for container in containers if SLEEP in container["Command"]]
@@ -63,19 +51,16 @@ def _working(packaging: Packaging) -> list[str]:
 @pytest.mark.parametrize("times", [1, 2])
 def test_in_a_build(packaging: Packaging, times: int) -> None:
     """The engine's container goes, there is no image, and `asyncio.run` does not wait for the build."""
-    watch = _Stopwatch()
     contract = packaging.contract(f"FROM BASE\nRUN {SLEEP}")
 
     async def journey() -> None:
         async with packaging.node() as node:
             build = asyncio.create_task(node.execute_effect(contract))
             assert await eventually(lambda: _working(packaging))
-            watch.start()
             await _cancel(build, times)
             await packaging.works(node)
 
     _run(journey())
-    watch.stop()
     assert asyncio.run(eventually(lambda: not _working(packaging)))
     given = contract["input_data"]["input"]
     assert [] == packaging.engine.api.images(name=f"{given['container_name']}:{given['image_tag']}")
@@ -84,39 +69,33 @@ def test_in_a_build(packaging: Packaging, times: int) -> None:
 def test_in_the_packing_of_a_context(packaging: Packaging) -> None:
     """While a large one is packed."""
     with (packaging.context / "sparse").open("wb") as sparse:
-        sparse.truncate(20_000_000_000)
-    watch = _Stopwatch()
+        sparse.truncate(8_000_000_000_000)
 
     async def journey() -> None:
         async with packaging.node() as node:
             build = asyncio.create_task(packaging.package(node))
-            await asyncio.sleep(0.3)
-            watch.start()
+            assert await eventually(lambda: _descriptors(packaging.context / "sparse"))
             await _cancel(build)
             await asyncio.to_thread((packaging.context / "sparse").unlink)
             await packaging.works(node)
 
     _run(journey())
-    watch.stop()
 
 
 def test_in_the_sending_of_a_context(packaging: Packaging, proxy: EngineProxy) -> None:
     """To an engine that does not take it."""
     proxy.hold_builds = True
     (packaging.context / "large").write_bytes(bytes(20_000_000))
-    watch = _Stopwatch()
 
     async def journey() -> None:
         async with packaging.node(docker_host=proxy.docker_host) as node:
             build = asyncio.create_task(packaging.package(node))
             assert await eventually(proxy.held.is_set)
-            watch.start()
             await _cancel(build)
             proxy.release()
             await packaging.works(node)
 
     _run(journey())
-    watch.stop()
 
 
 @pytest.mark.parametrize("times", [1, 2])
@@ -124,38 +103,34 @@ def test_in_the_sending_of_a_context(packaging: Packaging, proxy: EngineProxy) -
 def test_in_an_export(packaging: Packaging, proxy: EngineProxy, passed: int, times: int) -> None:
     """Before the first byte and after some; the half-written package goes."""
     proxy.hold_after_bytes = passed
-    watch = _Stopwatch()
 
     async def journey() -> None:
         async with packaging.node(docker_host=proxy.docker_host) as node:
             export = asyncio.create_task(packaging.package(node, LARGE))
             assert await eventually(proxy.held.is_set)
-            watch.start()
             await _cancel(export, times)
             assert [] == packaging.files()
             proxy.release()
             await packaging.works(node)
 
     _run(journey())
-    watch.stop()
 
 
 @pytest.mark.parametrize("compression", ["none", "gzip", "zstd"])
-def test_in_the_compression(packaging: Packaging, compression: str) -> None:
-    """At full speed, wherever the thread is just then."""
-    watch = _Stopwatch()
+def test_in_the_compression(packaging: Packaging, proxy: EngineProxy, compression: str) -> None:
+    """Wherever the threads are just then; the end of the archive does not come before the cancel."""
+    proxy.hold_after_bytes = 25_000_000
 
     async def journey() -> None:
-        async with packaging.node() as node:
+        async with packaging.node(docker_host=proxy.docker_host) as node:
             export = asyncio.create_task(packaging.package(node, LARGE, compression=compression))
             assert await eventually(lambda: any(size > 1_000_000 for size in _sizes(packaging)))
-            watch.start()
             await _cancel(export)
             assert [] == packaging.files()
+            proxy.release()
             await packaging.works(node)
 
     _run(journey())
-    watch.stop()
 
 
 def _sizes(packaging: Packaging) -> list[int]:
@@ -171,21 +146,18 @@ def _transfer(package_id: str, url: str) -> dict[str, Any]:
 def test_in_an_upload(packaging: Packaging, times: int) -> None:
     """The connection is closed, the package stays as it was, and no descriptor is left open."""
     manifest, path = keep_package(packaging.folder, os.urandom(20_000_000))
-    watch = _Stopwatch()
 
     async def journey() -> None:
-        slow = Reply(read_bytes=1_000_000, delay_seconds=300)
-        async with ScriptedReceiver(slow) as receiver, packaging.node() as node:
+        slow = Reply(read_bytes=1_000_000, delay_seconds=3600)
+        async with ScriptedReceiver(slow) as receiver, packaging.node(idle_timeout_seconds=3600) as node:
             transfer = asyncio.create_task(node.execute_effect(_transfer(manifest.package_id, receiver.url)))
             assert await eventually(lambda: receiver.heard and len(receiver.heard[0].body) == 1_000_000)
             assert 1 == _descriptors(path)
-            watch.start()
             await _cancel(transfer, times)
             assert 0 == _descriptors(path)
             await packaging.works(node)
 
     _run(journey())
-    watch.stop()
     assert 20_000_000 == path.stat().st_size
 
 
@@ -197,10 +169,11 @@ def test_in_the_resolution_of_a_name(packaging: Packaging, nursery: Nursery, tmp
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
         address = f"127.{random.randint(1, 250)}.{random.randint(1, 250)}.1"
         silent.bind((address, 53))
-        (tmp_path / "resolv.conf").write_text(f"nameserver {address}\noptions timeout:30 attempts:1\n")
+        # Of resolv.conf(5) the longest: 150 s.
+        (tmp_path / "resolv.conf").write_text(f"nameserver {address}\noptions timeout:30 attempts:5\n")
         contract = _transfer(manifest.package_id, "http://receiver.example:8001")
         arguments = [packaging.settings(), contract, str(tmp_path / "resolv.conf")]
-        assert AT_ONCE_SECONDS > nursery.child("support.children:resolve", *arguments).begin().end(60)
+        nursery.child("support.children:resolve", *arguments).begin().end(100)
 
 
 def _descriptors(path: Path) -> int:
@@ -222,9 +195,8 @@ async def _kept(folder: Path) -> Path:
     (folder / "staging").mkdir(parents=True)
     with _locked(folder / "staging"):
         assert await eventually(_waits_for_a_lock)
-    end = time.monotonic() + AT_ONCE_SECONDS
     while not (found := list(folder.glob("packages/*"))):
-        assert time.monotonic() < end
+        pass
     with _locked(found[0]):  # nobody has it who still writes it
         return found[0]
 
@@ -269,14 +241,12 @@ def test_after_the_end_when_it_cannot_be_undone(packaging: Packaging, caplog: py
 
 def test_in_the_clean_up(packaging: Packaging) -> None:
     """`cleanup()` ends a build that goes on; when it is cancelled, everything is closed nevertheless."""
-    watch = _Stopwatch()
     contract = packaging.contract(f"FROM BASE\nRUN {SLEEP}")
 
     async def journey() -> None:
         node = packaging.node()
         build = asyncio.create_task(node.execute_effect(contract))
         assert await eventually(lambda: _working(packaging))
-        watch.start()
         cleanup = asyncio.create_task(node.cleanup())
         await asyncio.sleep(0)
         await _cancel(cleanup, 2)
@@ -288,5 +258,4 @@ def test_in_the_clean_up(packaging: Packaging) -> None:
         await node.cleanup()
 
     _run(journey())
-    watch.stop()
     assert asyncio.run(eventually(lambda: not _working(packaging)))

@@ -108,7 +108,7 @@ async def test_names_that_are_none(builder: Builder, name: object) -> None:
 )
 async def test_dockerfiles_that_lead_out_or_are_none(builder: Builder, dockerfile: str) -> None:
     """By dots, by links, by what is no file; a FIFO holds nobody."""
-    assert "dockerfile_path" in await asyncio.wait_for(builder.refused(dockerfile_path=dockerfile), 5)
+    assert "dockerfile_path" in await asyncio.wait_for(builder.refused(dockerfile_path=dockerfile), 60)
 
 
 async def test_an_absolute_dockerfile_outside(builder: Builder) -> None:
@@ -143,7 +143,7 @@ async def test_contexts_that_an_engine_would_fetch(builder: Builder, address: st
 async def test_contexts_that_are_no_folder(builder: Builder, name: str) -> None:
     """A file, a FIFO, a link to itself, nothing at all."""
     assert "build_context" in await asyncio.wait_for(
-        builder.refused(build_context=f"{builder.context.parent}/{name}"), 5
+        builder.refused(build_context=f"{builder.context.parent}/{name}"), 60
     )
 
 

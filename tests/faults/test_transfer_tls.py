@@ -189,7 +189,7 @@ async def test_http_to_a_receiver_that_speaks_tls(sender: Sender, tmp_path: Path
         async with sender.node(transfer_attempts=1) as node:
             output = await sender.send(node, package, plain)
         asked = await asyncio.create_subprocess_exec("curl", "-sS", "--max-time", "5", plain, stderr=subprocess.DEVNULL)
-        code = await asyncio.wait_for(asked.wait(), 5)
+        code = await asyncio.wait_for(asked.wait(), 60)
 
     assert ErrorCode.TRANSFER_FAILED is output.error_code
     assert "that its URL says https if it speaks TLS" in str(output.recovery)

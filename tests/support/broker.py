@@ -13,7 +13,7 @@ import noida_db  # type: ignore[import-untyped]
 from aiokafka import AIOKafkaConsumer, TopicPartition  # type: ignore[import-untyped]
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic  # type: ignore[import-untyped]
 
-_STARTS_IN_SECONDS = 15
+_STARTS_IN_SECONDS = 120
 
 
 @dataclass(frozen=True)

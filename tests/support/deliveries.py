@@ -105,7 +105,7 @@ class Deliveries:
 
     async def ask(self, path: str) -> httpx.Response:
         """Ask the receiver for something."""
-        async with httpx.AsyncClient(base_url=self.url, trust_env=False, timeout=20) as client:
+        async with httpx.AsyncClient(base_url=self.url, trust_env=False, timeout=120) as client:
             return await client.get(path)
 
     async def ended(self, deployment_id: str | None) -> dict[str, Any]:

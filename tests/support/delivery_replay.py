@@ -129,7 +129,7 @@ class _Process:
     @property
     def marks(self) -> list[int]:
         """What it has still to mark as sent."""
-        return [seq for seq, *_ in self.outbox._file._sent]
+        return [stored.seq for stored, *_ in self.outbox._file._sent]
 
     def begin(self, work: Any) -> None:
         """Begin what a caller asks for."""
@@ -201,7 +201,7 @@ class _SlowOutbox(EventOutbox):
         match about:
             case str():
                 await self._process.stop_at(f"{operation.__name__} {about}")
-            case StoredEvent():
+            case StoredEvent() if operation.__name__ != OutboxFile.look.__name__:  # the model knows of which
                 await self._process.stop_at(f"{operation.__name__} {about.event.event_id}")
             case _ if operation.__name__ not in _FREE:
                 await self._process.stop_at(operation.__name__)

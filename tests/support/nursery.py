@@ -26,7 +26,7 @@ import pytest
 __all__ = ["Child", "Nursery", "SystemCall"]
 
 _TESTS = Path(__file__).parents[1]
-_DEADLINE_SECONDS = 30
+_DEADLINE_SECONDS = 120
 # What `strace -f -o` writes: `1234  fsync(3</tmp/store>) = 0`.
 _CALL = re.compile(r"\d+ +(\w+)\(.*")
 

@@ -98,6 +98,13 @@ class Packaging:
         """See that the node packages."""
         self.is_whole(await self.package(node, dockerfile))
 
+    async def comes_to_work(self, node: NodeDeploymentSenderEffect) -> None:
+        """See that the node packages again, however often the engine was too slow for it."""
+        result = await self.package(node)
+        while result.error_code is ErrorCode.DOCKER_UNAVAILABLE:
+            result = await self.package(node)
+        self.is_whole(result)
+
     def is_whole(self, result: ModelContainerPackageOutput) -> None:
         """See that a package is there, matches its checksum, and that nothing else has stayed beside it."""
         assert result.success, result
@@ -117,11 +124,8 @@ class Packaging:
         return [str(path.relative_to(self.folder)) for path in self.folder.rglob("*") if not path.is_dir()]
 
 
-async def eventually(is_so: Callable[[], object], seconds: float = 20) -> bool:
-    """Wait, without holding the loop, until something is so."""
-    end = asyncio.get_running_loop().time() + seconds
-    while not await asyncio.to_thread(is_so):
-        if asyncio.get_running_loop().time() > end:
-            return False
+async def eventually(is_so: Callable[[], object]) -> bool:
+    """Wait, without holding the loop, until something is so; the test's own time-out bounds it."""
+    while not await asyncio.to_thread(is_so):  # noqa: ASYNC110 - what is waited for knows no events
         await asyncio.sleep(0.01)
     return True

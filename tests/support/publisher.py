@@ -46,7 +46,9 @@ class FakeBroker:
         opened: How often somebody tried to connect.
         publishers: Each that got through.
         pause: How long a publish takes, in seconds.
-        busiest: The most publishes that were under way at once.
+        gate: Publishes wait before it; open until a test clears it.
+        under_way: Publishes that are under way.
+        busiest: The most publishes that one connection had under way at once.
     """
 
     down: bool = False
@@ -56,7 +58,22 @@ class FakeBroker:
     opened: int = 0
     publishers: list["FakePublisher"] = field(default_factory=list)
     pause: float = 0.0
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+    under_way: int = 0
     busiest: int = 0
+
+    def __post_init__(self) -> None:
+        self.gate.set()
+
+    async def busy(self, count: int = 1) -> None:
+        """Wait until so many publishes are under way; the test's own time-out bounds it."""
+        while self.under_way < count:  # noqa: ASYNC110 - it is a number, not an event
+            await asyncio.sleep(0.001)
+
+    async def connecting(self) -> None:
+        """Wait until somebody tries to connect."""
+        while not self.opened:  # noqa: ASYNC110 - likewise
+            await asyncio.sleep(0.001)
 
     def script(self, key: str, *faults: Fault) -> None:
         """Let the next publishes of a key go wrong."""
@@ -91,12 +108,15 @@ class FakePublisher:
         """Do what the script says, or store the event."""
         broker = self._broker
         self._under_way += 1
+        broker.under_way += 1
         broker.busiest = max(broker.busiest, self._under_way)
         try:
+            await broker.gate.wait()
             await asyncio.sleep(broker.pause)
             return await self._store(topic, key.decode(), value)
         finally:
             self._under_way -= 1
+            broker.under_way -= 1
 
     async def _store(self, topic: str, key: str, value: bytes) -> Delivery:
         broker = self._broker

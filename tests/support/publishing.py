@@ -35,7 +35,8 @@ def request(name: str, number: int) -> ModelKafkaPublishInput:
 
 
 async def _publish(folder: str, servers: str, name: str, count: str, *rest: str) -> None:
-    node = NodeDeploymentSenderEffect({"package_dir": folder, "kafka_bootstrap_servers": servers or None})
+    values = {"package_dir": folder, "kafka_bootstrap_servers": servers or None, "publish_timeout_seconds": 60}
+    node = NodeDeploymentSenderEffect(values)
     for number in range(int(count)):
         output = await node.publish_transfer_event(request(name, number))
         print(output.model_dump_json(), flush=True)  # noqa: T201 - that is how it answers

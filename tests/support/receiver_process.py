@@ -35,12 +35,13 @@ class ReceiverProcess:
     """
 
     def __init__(
-        self, store: Path, *arguments: str, environ: Mapping[str, str] | None = None, deadline_seconds: float = 20
+        self, store: Path, *arguments: str, environ: Mapping[str, str] | None = None, deadline_seconds: float = 120
     ) -> None:
         self.url = ""
         self.store = store
         self.lines: list[str] = []
-        self._command = [sys.executable, "-m", _MODULE, "serve", "--port", "0", "--store", str(store), *arguments]
+        port = [] if "--port" in arguments else ["--port", "0"]
+        self._command = [sys.executable, "-m", _MODULE, "serve", *port, "--store", str(store), *arguments]
         quick = {"DEPLOYMENT_RECEIVER_START_WATCH_SECONDS": "0.5", "DEPLOYMENT_RECEIVER_WATCH_INTERVAL_SECONDS": "0.2"}
         self._environ = {**os.environ, **quick, **(environ or {})}
         self._deadline_seconds = deadline_seconds
@@ -71,7 +72,7 @@ class ReceiverProcess:
         """The process's id."""
         return self._process.pid
 
-    def wait_for(self, pattern: str, seconds: float = 20) -> re.Match[str]:
+    def wait_for(self, pattern: str, seconds: float = 120) -> re.Match[str]:
         """Wait until a line that it prints matches."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:

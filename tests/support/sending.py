@@ -49,7 +49,7 @@ class Sender:
     async def node(self, **settings: Any) -> AsyncIterator[NodeDeploymentSenderEffect]:
         """Make a node, impatient, so that what hangs is seen soon; it leaves nothing behind."""
         before = _opened()
-        patience = {"connect_timeout_seconds": 5, "idle_timeout_seconds": 5, "transfer_attempts": 3}
+        patience = {"connect_timeout_seconds": 60, "idle_timeout_seconds": 60, "transfer_attempts": 3}
         async with NodeDeploymentSenderEffect({"package_dir": str(self.folder)} | patience | settings) as node:
             yield node
         assert before == _opened()

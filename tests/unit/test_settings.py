@@ -63,7 +63,114 @@ def test_a_relative_folder_becomes_absolute_and_home_is_known(monkeypatch: pytes
     monkeypatch.setenv("HOME", "/home/someone")
 
     assert Path("/home/someone/x") == DeploymentSenderSettings.load({"package_dir": "~/x"}, {}).package_dir
-    assert DeploymentSenderSettings.load({"package_dir": "x"}, {}).package_dir.is_absolute()
+    assert DeploymentSenderSettings.load({"package_dir": "x"}, {}).package_folder.is_absolute()
+
+
+def test_a_default_folder_is_worked_out_when_it_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the home of the user of then."""
+    sender, receiver = DeploymentSenderSettings.load({}, {}), ReceiverSettings.load({}, {})
+    monkeypatch.setenv("HOME", "/home/someone")
+
+    assert Path("/home/someone/.local/share/deployment-sender") == sender.package_folder
+    assert Path("/home/someone/.local/share/deployment-receiver") == receiver.store_folder
+
+
+def test_an_empty_home_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would be taken for the root folder."""
+    monkeypatch.setenv("HOME", "")
+    settings = DeploymentSenderSettings.load({}, {})
+
+    with pytest.raises(DeploymentSenderError, match="package_dir is not set, and its default ~") as caught:
+        _ = settings.package_folder
+
+    assert ErrorCode.VALIDATION_ERROR == caught.value.code
+    assert "--package-dir" in caught.value.recovery
+
+
+@pytest.mark.parametrize("path", ["~/x.pem", "~nobody-of-this-name/x.pem"])
+def test_a_path_in_a_home_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    """By the setting's name."""
+    monkeypatch.setenv("HOME", "")
+
+    with pytest.raises(DeploymentSenderError, match="settings: ca_file: is in a home directory, and there is none"):
+        DeploymentSenderSettings.load({"ca_file": path}, {})
+
+
+def test_a_relative_path_needs_a_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that was removed is none."""
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    folder.rmdir()
+
+    with pytest.raises(DeploymentSenderError, match="settings: ca_file: is relative to the current folder, which is"):
+        DeploymentSenderSettings.load({"ca_file": "x.pem"}, {})
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("DEPLOYMENT_RECEIVER_SIGNING_KEY", "DEPLOYMENT_RECEIVER_SIGNING_KEYS"),
+        ("DEPLOYMENT_RECEIVER_DOCKER_HOST", "DOCKER_HOST"),
+        ("DEPLOYMENT_RECEIVER_HOSTNAMES", "DEPLOYMENT_RECEIVER_HOST_NAMES"),
+        ("deployment_receiver_run", "DEPLOYMENT_RECEIVER_RUN"),
+    ],
+)
+def test_a_receiver_refuses_a_variable_that_is_no_setting(name: str, meant: str) -> None:
+    """With the nearest name and without the value, which may be a key."""
+    with pytest.raises(DeploymentSenderError) as caught:
+        ReceiverSettings.load({}, {name: SECRET})
+
+    assert ErrorCode.VALIDATION_ERROR == caught.value.code
+    assert f"the environment variable {name} is no setting; is it {meant}?" == caught.value.message
+
+
+def test_every_wrong_variable_is_named_at_once() -> None:
+    """One for which no name is near, too."""
+    with pytest.raises(DeploymentSenderError) as caught:
+        ReceiverSettings.load({}, {"DEPLOYMENT_RECEIVER_ZZZ": "1", "DEPLOYMENT_RECEIVER_PROT": "1"})
+
+    assert (
+        "the environment variable DEPLOYMENT_RECEIVER_PROT is no setting; is it DEPLOYMENT_RECEIVER_PORT?;"
+        " the environment variable DEPLOYMENT_RECEIVER_ZZZ is no setting"
+    ) == caught.value.message
+
+
+def test_a_sender_warns_of_a_variable_that_is_no_setting(caplog: pytest.LogCaptureFixture) -> None:
+    """In the log: a library prints nothing."""
+    settings = DeploymentSenderSettings.load(
+        {}, {"DEPLOYMENT_SENDER_COMPRESION": SECRET, "DEPLOYMENT_SENDER_CA_FILE": "/ca.pem"}
+    )
+
+    assert Path("/ca.pem") == settings.ca_file
+    assert [
+        "the environment variable DEPLOYMENT_SENDER_COMPRESION is no setting; is it DEPLOYMENT_SENDER_COMPRESSION?"
+    ] == [record.getMessage() for record in caplog.records]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "DEPLOYMENT_RECEIVER_RUN",
+        "DEPLOYMENT_RECEIVER_SERVICE_HOST",
+        "DEPLOYMENT_RECEIVER_SERVICE_PORT_HTTP",
+        "DEPLOYMENT_RECEIVER_PORT_8001_TCP",
+        "DEPLOYMENT_RECEIVER_PORT_8001_TCP_ADDR",
+        "DEPLOYMENT_SENDER_BASE_IMAGE",
+        "DEPLOYMENT_RECEIVERS",
+    ],
+)
+def test_a_variable_of_somebody_else_is_none_of_ours(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Kubernetes puts a service's addresses beside it, under our prefix where the service has our name."""
+    for settings in (ReceiverSettings, DeploymentSenderSettings):
+        settings.load({}, {name: "1"})
+
+    assert [] == caplog.records
+
+
+def test_an_empty_variable_counts_as_unset() -> None:
+    """Whatever its name."""
+    ReceiverSettings.load({}, {"DEPLOYMENT_RECEIVER_SIGNING_KEY": " "})
 
 
 def test_a_wrong_setting_names_the_field_and_not_the_value() -> None:
@@ -110,8 +217,8 @@ def test_a_receiver_takes_several_keys_from_one_variable() -> None:
 
 def test_allowed_receivers_come_as_one_text_or_as_several() -> None:
     """Names in lower case, networks as they are."""
-    patterns = ("edge.example", "*.lab.example", "10.0.0.0/8", "127.0.0.1/32", "fd12::/32")
-    text = "Edge.example, *.lab.example 10.0.0.0/8,127.0.0.1 fd12::/32"
+    patterns = ("edge.example", "*.lab.example", "10.0.0.0/8", "127.0.0.1/32", "fd12::/32", "::1/128", "a.example")
+    text = "Edge.example, *.lab.example 10.0.0.0/8,127.0.0.1 fd12::/32 [0:0:0:0:0:0:0:1] A.example."
 
     for settings in (
         DeploymentSenderSettings.load({}, {"DEPLOYMENT_SENDER_ALLOWED_RECEIVERS": text}),
@@ -131,7 +238,8 @@ def test_allowed_receivers_come_as_one_text_or_as_several() -> None:
         "10.0.0.1/8",
         "10.0.0.300",
         "10.0.0.0/33",
-        "[::1]",
+        "[edge]",
+        "[::1]:8001",
         "é.de",
     ],
 )
@@ -182,3 +290,24 @@ def test_what_no_host_header_says_is_no_name(name: str) -> None:
     """A receiver that refuses everybody would be no help."""
     with pytest.raises(DeploymentSenderError, match=r"settings: host_names\.0: a host name is NAME or NAME:PORT"):
         ReceiverSettings.load({"host_names": [name]}, {})
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("container_memory_mb", "6"),
+        ("container_memory_mb", "inf"),
+        ("container_cpus", "0"),
+        ("container_pids", "0"),
+        ("container_log_max_mb", "0"),
+        ("container_log_files", "0"),
+        ("container_stop_seconds", "0"),
+        ("start_watch_seconds", "-1"),
+        ("health_timeout_seconds", "nan"),
+        ("watch_interval_seconds", "0"),
+    ],
+)
+def test_a_limit_that_an_engine_would_refuse_is_refused_at_the_start(field: str, value: str) -> None:
+    """Not by each deployment."""
+    with pytest.raises(DeploymentSenderError, match=f"settings: {field}: "):
+        ReceiverSettings.load({}, {ReceiverSettings.env_name(field): value})

@@ -138,3 +138,22 @@ def test_verbose_lets_our_own_log_lines_through() -> None:
         assert logging.INFO == ours.level
     finally:
         ours.setLevel(before)
+
+
+async def _reads_settings_twice() -> bool:
+    for _ in range(2):
+        Session(CommonOptions()).settings()
+    return True
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_a_misspelt_variable_is_reported_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], verbose: bool
+) -> None:
+    """However often a command reads its settings."""
+    monkeypatch.setenv("DEPLOYMENT_SENDER_SIGNING_KEYS", "id:secret")
+
+    assert 0 == Session(CommonOptions(verbose=verbose)).run(_reads_settings_twice)
+
+    warning = "the environment variable DEPLOYMENT_SENDER_SIGNING_KEYS is no setting; is it"
+    assert ("", f"warning: {warning} DEPLOYMENT_SENDER_SIGNING_KEY?\n") == capsys.readouterr()

@@ -38,7 +38,7 @@ def daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeDaem
 @pytest.fixture
 def calls(daemon: FakeDaemon) -> Iterator[ContainerCalls]:
     """Calls to it."""
-    endpoint = Endpoint(daemon.docker_host, tls_verify=False, cert_path=None, connect_timeout_seconds=5)
+    endpoint = Endpoint(daemon.docker_host, tls_verify=False, cert_path=None, connect_timeout_seconds=60)
     with closing(Call()) as call, connected(endpoint, call) as client:
         yield ContainerCalls(client)
 

@@ -41,7 +41,9 @@ def context(tmp_path: Path) -> Path:
 
 
 def _at(daemon: FakeDaemon, config: Path = Path("/nonexistent")) -> Endpoint:
-    return Endpoint(daemon.docker_host, tls_verify=False, cert_path=None, connect_timeout_seconds=5, config_path=config)
+    return Endpoint(
+        daemon.docker_host, tls_verify=False, cert_path=None, connect_timeout_seconds=60, config_path=config
+    )
 
 
 def _build(

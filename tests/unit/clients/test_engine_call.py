@@ -10,6 +10,7 @@ import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.engine_call import AbortedError, Call, Workers
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+from support.clock import put_forward
 
 
 @pytest.fixture
@@ -29,26 +30,35 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 
 class Work:
-    """Waits for a byte that never comes, in as many steps as a slow thread has."""
+    """Waits for a byte that never comes.
 
-    def __init__(self, call: Call, sock: socket.socket, slow_seconds: float = 0) -> None:
+    Attributes:
+        go_on: What it waits for once it is broken off; a test may clear it before.
+    """
+
+    def __init__(self, call: Call, sock: socket.socket) -> None:
         self.call = call
         self.sock = sock
-        self.slow_seconds = slow_seconds
-        self.began = threading.Event()
-        self.ended = threading.Event()
+        self.began, self.broken_off, self.ended = threading.Event(), threading.Event(), threading.Event()
+        self.go_on = threading.Event()
+        self.go_on.set()
 
     def __call__(self) -> bytes:
         self.call.adopt(self.sock)
         self.began.set()
         data = self.sock.recv(1)
-        threading.Event().wait(self.slow_seconds)
+        self.broken_off.set()
+        self.go_on.wait()
         self.ended.set()
         return data
 
     async def until_it_waits(self) -> None:
         """Wait until the thread is in `recv`."""
-        await asyncio.to_thread(self.began.wait, 5)
+        await asyncio.to_thread(self.began.wait)
+
+    async def until_it_is_broken_off(self) -> None:
+        """Wait until `recv` has ended, and what comes behind it goes on."""
+        await asyncio.to_thread(self.broken_off.wait)
 
 
 def _run(workers: Workers, call: Call, work: Callable[[], Any], seconds: float | None = None) -> Any:
@@ -70,17 +80,21 @@ async def test_what_the_work_raises_comes_out(workers: Workers) -> None:
 async def test_stop_iteration_becomes_a_runtime_error(workers: Workers) -> None:
     """A future cannot carry it; without this the caller would wait for ever."""
     with pytest.raises(RuntimeError, match="StopIteration"):
-        await asyncio.wait_for(_run(workers, Call(), lambda: next(iter(()))), 5)
+        await _run(workers, Call(), lambda: next(iter(())))
 
 
 async def test_cancelling_ends_the_work_before_it_comes_out(
     workers: Workers, pair: tuple[socket.socket, socket.socket]
 ) -> None:
     """The thread has ended when `CancelledError` is raised."""
-    work = Work(call := Call(), pair[0], slow_seconds=0.05)
+    work = Work(call := Call(), pair[0])
+    work.go_on.clear()
     task = asyncio.create_task(_run(workers, call, work))
     await work.until_it_waits()
     task.cancel()
+    await work.until_it_is_broken_off()
+    assert not task.done()
+    work.go_on.set()
     with pytest.raises(asyncio.CancelledError):
         await task
 
@@ -91,12 +105,16 @@ async def test_cancelling_twice_still_waits_for_the_end(
     workers: Workers, pair: tuple[socket.socket, socket.socket]
 ) -> None:
     """A second, impatient cancel changes nothing."""
-    work = Work(call := Call(), pair[0], slow_seconds=0.2)
+    work = Work(call := Call(), pair[0])
+    work.go_on.clear()
     task = asyncio.create_task(_run(workers, call, work))
     await work.until_it_waits()
     task.cancel()
-    await asyncio.sleep(0.05)
+    await work.until_it_is_broken_off()
     task.cancel()
+    await asyncio.sleep(0)
+    assert not task.done()
+    work.go_on.set()
     with pytest.raises(asyncio.CancelledError):
         await task
 
@@ -106,8 +124,11 @@ async def test_cancelling_twice_still_waits_for_the_end(
 async def test_a_deadline_ends_the_work_too(workers: Workers, pair: tuple[socket.socket, socket.socket]) -> None:
     """And raises what the caller wants then."""
     work = Work(call := Call(), pair[0])
+    task = asyncio.create_task(_run(workers, call, work, seconds=3600))
+    await work.until_it_waits()
+    put_forward(3600)
     with pytest.raises(DeploymentSenderError, match="too late"):
-        await _run(workers, call, work, seconds=0.05)
+        await task
 
     assert work.ended.is_set()
 
@@ -116,10 +137,15 @@ async def test_a_cancel_during_the_end_of_a_deadline_wins(
     workers: Workers, pair: tuple[socket.socket, socket.socket]
 ) -> None:
     """Whoever cancels hears `CancelledError`."""
-    work = Work(call := Call(), pair[0], slow_seconds=0.3)
-    task = asyncio.create_task(_run(workers, call, work, seconds=0.05))
-    await asyncio.sleep(0.15)
+    work = Work(call := Call(), pair[0])
+    work.go_on.clear()
+    task = asyncio.create_task(_run(workers, call, work, seconds=3600))
+    await work.until_it_waits()
+    put_forward(3600)
+    await work.until_it_is_broken_off()
     task.cancel()
+    await asyncio.sleep(0)
+    work.go_on.set()
     with pytest.raises(asyncio.CancelledError):
         await task
 
@@ -129,7 +155,7 @@ async def test_a_cancel_during_the_end_of_a_deadline_wins(
 async def test_a_call_that_waits_for_a_thread_never_starts_once_cancelled(workers: Workers) -> None:
     """Thirty-two are busy, one waits."""
     done = threading.Event()
-    busy = [asyncio.create_task(_run(workers, Call(), lambda: done.wait(10))) for _ in range(32)]
+    busy = [asyncio.create_task(_run(workers, Call(), done.wait)) for _ in range(32)]
     await asyncio.sleep(0)
     started = threading.Event()
     waits = asyncio.create_task(_run(workers, Call(), started.set))
@@ -175,12 +201,16 @@ async def test_after_closing_nothing_is_done() -> None:
 async def test_closing_can_be_cancelled_and_still_ends(pair: tuple[socket.socket, socket.socket]) -> None:
     """`CancelledError` comes out when all has ended."""
     workers = Workers()
-    work = Work(call := Call(), pair[0], slow_seconds=0.2)
+    work = Work(call := Call(), pair[0])
+    work.go_on.clear()
     task = asyncio.create_task(_run(workers, call, work))
     await work.until_it_waits()
     closing = asyncio.create_task(workers.close())
-    await asyncio.sleep(0.05)
+    await work.until_it_is_broken_off()
     closing.cancel()
+    await asyncio.sleep(0)
+    assert not closing.done()
+    work.go_on.set()
     with pytest.raises(asyncio.CancelledError):
         await closing
 

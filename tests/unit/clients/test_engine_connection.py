@@ -134,10 +134,17 @@ def test_an_abort_ends_the_silence(tls: bool, tmp_path: Path) -> None:
         endpoint = _endpoint(
             f"tcp://127.0.0.1:{listener.getsockname()[1]}", 60, _certificates(tmp_path) if tls else None
         )
-        timer = threading.Timer(0.2, call.abort)
-        timer.start()
+
+        def abort_once_asked() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(1)
+                call.abort()
+
+        aborting = threading.Thread(target=abort_once_asked)
+        aborting.start()
         _error(endpoint, call)
-        timer.join()
+        aborting.join()
 
 
 def test_after_an_abort_no_connection_is_made(daemon: FakeDaemon) -> None:
@@ -259,15 +266,19 @@ def test_tls_shows_and_checks_certificates(call: Call, tls_daemon: FakeDaemon, t
 
 def test_an_abort_reaches_through_tls(call: Call, tls_daemon: FakeDaemon, tmp_path: Path) -> None:
     """In the middle of an answer."""
-    tls_daemon.on("GET", "/info", lambda exchange: exchange.wait_until_gone())
-    timer = threading.Timer(0.2, call.abort)
-    with connected(_endpoint(tls_daemon.docker_host, certificates=tmp_path), call) as client:
-        timer.start()
-        with pytest.raises((OSError, HTTPException)):
-            client.info()
-    timer.join()
 
-    assert tls_daemon.exchanges[-1].gone.wait(5)
+    def abort(exchange: Exchange) -> None:
+        call.abort()
+        exchange.wait_until_gone()
+
+    tls_daemon.on("GET", "/info", abort)
+    with (
+        connected(_endpoint(tls_daemon.docker_host, certificates=tmp_path), call) as client,
+        pytest.raises((OSError, HTTPException)),
+    ):
+        client.info()
+
+    assert tls_daemon.exchanges[-1].gone.wait(60)
 
 
 def test_a_certificate_of_another_is_refused(call: Call, tls_daemon: FakeDaemon, tmp_path: Path) -> None:

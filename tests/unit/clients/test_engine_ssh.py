@@ -147,7 +147,7 @@ def test_a_program_that_is_not_there_leaves_nothing(
 def test_an_engine_behind_it_that_is_not_there_is_told_with_advice(call: Call, ssh: Callable[[str], None]) -> None:
     """As an engine of any other kind."""
     ssh("echo Permission denied >&2; exit 255")
-    endpoint = Endpoint("ssh://edge", tls_verify=False, cert_path=None, connect_timeout_seconds=5)
+    endpoint = Endpoint("ssh://edge", tls_verify=False, cert_path=None, connect_timeout_seconds=60)
     with pytest.raises(DeploymentSenderError) as caught, connected(endpoint, call):
         pass
 

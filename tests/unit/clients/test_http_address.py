@@ -31,6 +31,19 @@ NEVER = [
     "::ffff:0.0.0.0",
     "64:ff9b::169.254.169.254",
     "2002:a9fe:a9fe::1",
+    "::169.254.169.254",
+    "::100.100.100.200",
+    "::ffff:0:169.254.169.254",
+    "64:ff9b:1::169.254.169.254",
+    "64:ff9b:1:abcd::168.63.129.16",
+    "64:ff9b:1:a9fe:a9:fe00::",
+    "64:ff9b:1:a9:fe:a9fe::",
+    "64:ff9b:1:7:a9:fea9:fe00:0",
+    "64:ff9b:1::",
+    "2001:0:a9fe:a9fe::1",
+    "2001:0:c000:201:0:0:5601:5601",
+    "2001:db8::5efe:169.254.169.254",
+    "2001:db8::200:5efe:169.254.169.254",
 ]
 
 
@@ -95,10 +108,29 @@ def test_an_address_cannot_be_written_so_that_it_is_not_seen(host: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["127.0.0.1", "[::1]", "10.1.2.3", "[fd12::1]", "192.168.1.1", "8.8.8.8", "edge", "a" * 70]
+    "host",
+    [
+        "127.0.0.1",
+        "[::1]",
+        "10.1.2.3",
+        "[fd12::1]",
+        "192.168.1.1",
+        "8.8.8.8",
+        "[::10.1.2.3]",
+        "[64:ff9b::10.1.2.3]",
+        "[64:ff9b:1::10.1.2.3]",
+        "[64:ff9b:1:a01:2:300::]",
+        "[64:ff9b:1:a:1:203::]",
+        "[64:ff9b:1:0:a:102:300:0]",
+        "[2002:a01:203::1]",
+        "[2001:0:808:808::f5fe:fdfc]",
+        "[2001:db8::5efe:10.1.2.3]",
+        "edge",
+        "a" * 70,
+    ],
 )
 def test_everything_else_may_be_sent_to_without_a_list(host: str) -> None:
-    """Private networks are where receivers live."""
+    """Private networks are where receivers live, and an IPv6 address may lead to one of theirs."""
     ReceiverRules().check_url(f"http://{host}:8001")
 
 
@@ -139,6 +171,9 @@ def test_what_is_on_the_list_may_be_sent_to(url: str, allowed: str) -> None:
         ("http://184615427", "10.0.0.0/8"),
         ("http://127.0.0.1", "10.0.0.0/8"),
         ("http://[::1]", "127.0.0.1"),
+        ("http://[::10.1.2.3]", "10.0.0.0/8"),
+        ("http://[64:ff9b:1::10.1.2.3]", "10.0.0.0/8"),
+        ("http://[2001:0:a01:203::f5fe:fdfc]", "10.0.0.0/8"),
     ],
 )
 def test_what_is_not_on_the_list_is_refused(url: str, allowed: str) -> None:

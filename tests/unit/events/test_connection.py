@@ -98,7 +98,7 @@ async def test_what_was_cancelled_leaves_no_connection_that_may_hang(
     """The next event has a new one."""
     broker.script("a", Fault.HANGS)
     hanging = asyncio.ensure_future(connection.publish(an_event("a")))
-    await asyncio.sleep(0.01)
+    await broker.busy()
     hanging.cancel()
     with pytest.raises(asyncio.CancelledError):
         await hanging

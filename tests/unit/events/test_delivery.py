@@ -238,9 +238,10 @@ async def test_a_sweep_takes_what_comes_meanwhile(house: House) -> None:
     house.broker.script("a", Fault.HANGS)
     await house.accept("a", b"1")
     sweeping = asyncio.ensure_future(house.deliverer.sweep())
-    await asyncio.sleep(0.03)
+    await house.broker.busy()
     await house.accept("b", b"2")
-    await asyncio.sleep(0.1)
+    while not house.broker.records:  # noqa: ASYNC110 - it is a list, not an event
+        await asyncio.sleep(0.001)
     sweeping.cancel()
     with pytest.raises(asyncio.CancelledError):
         await sweeping
@@ -276,7 +277,7 @@ async def test_a_cancelled_sweep_leaves_nothing_under_way(house: House) -> None:
     house.broker.script("a", Fault.HANGS)
     await house.accept("a", b"1")
     sweeping = asyncio.ensure_future(house.deliverer.sweep())
-    await asyncio.sleep(0.03)
+    await house.broker.busy()
     sweeping.cancel()
     with pytest.raises(asyncio.CancelledError):
         await sweeping

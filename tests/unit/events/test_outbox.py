@@ -1,10 +1,12 @@
 """The outbox for the event loop."""
 
 import asyncio
+import fcntl
+import os
 import sqlite3
 import threading
-import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -34,11 +36,6 @@ async def outbox(path: Path) -> AsyncIterator[EventOutbox]:
 def threads() -> list[threading.Thread]:
     """Those of outboxes."""
     return [thread for thread in threading.enumerate() if thread.name == "outbox"]
-
-
-def slow(_: OutboxFile) -> None:
-    """An operation that takes a while."""
-    time.sleep(0.05)
 
 
 async def test_operations_run_in_one_thread_of_its_own(outbox: EventOutbox) -> None:
@@ -108,12 +105,14 @@ async def test_resting_comes_after_what_was_begun_before(path: Path, outbox: Eve
 
 async def test_what_a_cancelled_caller_began_is_done(outbox: EventOutbox) -> None:
     """An accepted event is accepted."""
-    blocking = asyncio.ensure_future(outbox.run(slow))
+    go_on = threading.Event()
+    blocking = asyncio.ensure_future(outbox.run(lambda _: go_on.wait()))
     accepting = asyncio.ensure_future(outbox.run(OutboxFile.accept, an_event()))
     await asyncio.sleep(0)
     accepting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await accepting
+    go_on.set()
     await blocking
 
     assert 1 == (await outbox.run(OutboxFile.counts))[EventState.WAITING]
@@ -121,14 +120,16 @@ async def test_what_a_cancelled_caller_began_is_done(outbox: EventOutbox) -> Non
 
 def test_a_loop_that_ends_meanwhile_does_no_harm(path: Path) -> None:
     """Nobody waits for the answer any more."""
+    go_on = threading.Event()
 
     async def forget(outbox: EventOutbox) -> None:
-        task = asyncio.ensure_future(outbox.run(slow))
+        task = asyncio.ensure_future(outbox.run(lambda _: go_on.wait()))
         await asyncio.sleep(0)
         task.cancel()
 
     outbox = EventOutbox(path)
     asyncio.run(forget(outbox))
+    go_on.set()
 
     asyncio.run(outbox.close())
 
@@ -183,22 +184,6 @@ async def test_it_works_again_when_there_is_room(outbox: EventOutbox) -> None:
     assert 1 == (await outbox.run(OutboxFile.counts))[EventState.WAITING]
 
 
-def no_database(path: Path) -> None:
-    """Put something else in its place."""
-    path.write_bytes(b"no database at all" * 1000)
-
-
-def damaged(path: Path) -> None:
-    """Overwrite all but the header of a file that had an event."""
-    file = OutboxFile(path)
-    file.accept(an_event())
-    file.close()
-    size = path.stat().st_size
-    with path.open("r+b") as raw:
-        raw.seek(100)
-        raw.write(b"\xff" * (size - 100))
-
-
 def a_folder(path: Path) -> None:
     """Put a folder in its place."""
     path.mkdir()
@@ -213,8 +198,6 @@ def locked(path: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "told"),
     [
-        (no_database, "the file is no outbox"),
-        (damaged, "the file is damaged"),
         (a_folder, "it cannot be opened"),
         (locked, "it cannot be used"),
     ],
@@ -233,8 +216,9 @@ async def test_what_is_wrong_with_the_file_is_told(tmp_path: Path, spoil: Callab
     assert "publish again" in error.recovery
 
 
-async def test_a_file_that_another_program_keeps_locked_is_told_as_one(path: Path, outbox: EventOutbox) -> None:
-    """After a few seconds of waiting."""
+async def test_a_file_that_another_program_keeps_locked_is_told_as_one(path: Path) -> None:
+    """After so long a wait as it was told."""
+    outbox = EventOutbox(path, busy_seconds=0.01)
     await outbox.run(OutboxFile.counts)
     db = sqlite3.connect(path, isolation_level=None)
     db.execute("BEGIN IMMEDIATE")
@@ -242,5 +226,56 @@ async def test_a_file_that_another_program_keeps_locked_is_told_as_one(path: Pat
         error = await failure(outbox)
     finally:
         db.close()
+        await outbox.close()
 
     assert "another process keeps it locked" in error.message
+
+
+async def test_a_damaged_file_is_kept_aside_and_the_next_operation_works(
+    path: Path, outbox: EventOutbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The error says where it is and how to read it, and so does the log."""
+    await outbox.run(OutboxFile.accept, an_event())
+    await outbox.close()
+    path.write_bytes(b"no database at all" * 1000)
+
+    error = await failure(outbox)
+    await outbox.run(OutboxFile.accept, an_event())
+
+    (aside,) = path.parent.glob("outbox.damaged-*")
+    assert b"no database at all" * 1000 == aside.read_bytes()
+    assert ErrorCode.KAFKA_PUBLISH_FAILED == error.code
+    assert f"the file was damaged and is kept as {aside.name}; a new one has the 0 events of it" in error.message
+    assert f"`sqlite3 {aside} .recover`" in error.recovery
+    assert "file is not a database" in caplog.text
+
+
+async def test_a_row_that_is_damaged_while_it_is_open_is_damage_too(path: Path, outbox: EventOutbox) -> None:
+    """The event that can be read is in the new file."""
+    stored = await outbox.run(OutboxFile.accept, an_event("a"))
+    await outbox.run(OutboxFile.accept, an_event("b"))
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA ignore_check_constraints = 1")
+        db.execute("UPDATE events SET state = '' WHERE key = 'b'")
+        db.commit()
+
+    with pytest.raises(DeploymentSenderError, match="a new one has the 1 events of it that could be read"):
+        await outbox.run(OutboxFile.entries, 10)
+
+    assert stored == await outbox.run(OutboxFile.head, "a")
+
+
+async def test_a_damaged_file_stays_where_no_new_one_can_be_made(path: Path) -> None:
+    """It has its name as before, and the error says what to do."""
+    path.write_bytes(b"no database at all" * 1000)
+    descriptor = os.open(path.parent, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    outbox = EventOutbox(path, busy_seconds=0.01)
+    try:
+        error = await failure(outbox)
+    finally:
+        os.close(descriptor)
+        await outbox.close()
+
+    assert "the file is damaged, and cannot be kept aside as another process keeps it locked" in error.message
+    assert [path] == list(path.parent.iterdir())

@@ -4,11 +4,12 @@ import sqlite3
 import stat
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.events.outbox_entries import EventState
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.events.outbox_entries import EventState, OutboxDamagedError
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.events.outbox_file import KEPT_EVENTS, OutboxFile
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import Delivery
 from support.events import an_event
@@ -295,10 +296,10 @@ def test_a_look_tells_what_became_of_an_event(outbox: OutboxFile, other: OutboxF
     """And whether this process may deliver now."""
     outbox.own()
     stored = outbox.accept(an_event())
-    before = other.look(stored.seq)
+    before = other.look(stored)
     outbox.note_sent(stored, Delivery(1, 2))
     outbox.rest()
-    after = other.look(stored.seq)
+    after = other.look(stored)
 
     assert before.entry is not None
     assert after.entry is not None
@@ -309,8 +310,21 @@ def test_a_look_tells_what_became_of_an_event(outbox: OutboxFile, other: OutboxF
 
 
 def test_a_look_finds_nothing_where_there_is_nothing(outbox: OutboxFile) -> None:
-    """It may have been dropped."""
-    assert outbox.look(1).entry is None
+    """It may have been dropped, or be in a damaged file with its number given anew."""
+    stored = outbox.accept(an_event())
+
+    assert outbox.look(replace(stored, event=an_event())).entry is None
+
+
+def test_what_is_noted_of_an_event_is_noted_of_no_other(outbox: OutboxFile) -> None:
+    """One that was in a damaged file may have had the same number."""
+    stored = outbox.accept(an_event())
+    another = replace(stored, event=an_event())
+
+    outbox.note_sent(another, Delivery(0, 0))
+    outbox.note_failure(another, "no broker", for_good=True)
+
+    assert stored == outbox.head("package")
 
 
 def test_it_is_still_there_after_closing(outbox: OutboxFile) -> None:
@@ -372,3 +386,32 @@ def test_every_query_on_the_way_of_an_event_uses_the_index(outbox: OutboxFile) -
     plans = [str(outbox._db.execute(f"EXPLAIN QUERY PLAN {query}").fetchall()) for query in selects]
 
     assert [True] * 3 == ["events_unsent" in plan for plan in plans]
+
+
+def test_an_outbox_that_another_process_kept_aside_is_left(outbox: OutboxFile, other: OutboxFile) -> None:
+    """What comes next is in the new one, with what could be read of the old one."""
+    first = outbox.accept(an_event("a"))
+    assert first == other.head("a")
+
+    rescue = other.keep_aside()
+    second = outbox.accept(an_event("b"))
+
+    assert 1 == rescue.events
+    assert [first, second] == [other.head("a"), other.head("b")]
+
+
+def test_an_event_that_was_written_into_a_file_kept_aside_is_not_accepted(
+    outbox: OutboxFile, other: OutboxFile
+) -> None:
+    """The commit goes through, and nobody would ever deliver it."""
+    outbox.accept(an_event())
+    other.counts()
+
+    def write() -> None:
+        with outbox._transaction():
+            outbox._insert(an_event())
+            assert other.keep_aside().aside is not None
+
+    with pytest.raises(OutboxDamagedError, match="another process has found it damaged"):
+        write()
+    assert 1 == outbox.counts()[EventState.WAITING]

@@ -1,16 +1,24 @@
 """Opening and making the outbox's file."""
 
+import fcntl
+import os
 import sqlite3
 import stat
 import subprocess
 import sys
-import threading
-import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.events.outbox_schema import open_outbox
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.events.outbox_entries import OutboxDamagedError
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.events.outbox_schema import (
+    identity,
+    make_outbox,
+    open_outbox,
+)
 
 _LAST_USER = """
 import sqlite3, sys
@@ -20,11 +28,15 @@ db.close()
 """
 
 
-def lock(path: Path) -> sqlite3.Connection:
-    """Lock the file, as another process does for a moment while it makes it."""
-    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    db.execute("BEGIN EXCLUSIVE")
-    return db
+@contextmanager
+def making(folder: Path) -> Iterator[None]:
+    """Hold the folder, as another process does while it makes the file."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def modes(*paths: Path) -> list[str]:
@@ -32,8 +44,17 @@ def modes(*paths: Path) -> list[str]:
     return [oct(stat.S_IMODE(path.stat().st_mode)) for path in paths]
 
 
+@pytest.fixture(params=[0, 0o777], ids=oct)
+def umask(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Take away nothing from the modes of new files, or all."""
+    before = os.umask(request.param)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("umask")
 def test_it_is_for_this_user_only(tmp_path: Path) -> None:
-    """With what SQLite keeps beside it, and every folder that had to be made."""
+    """With what SQLite keeps beside it, and every folder that had to be made, whatever the umask."""
     path = tmp_path / "above" / "store" / "outbox.sqlite3"
     db = open_outbox(path)
 
@@ -70,26 +91,74 @@ def test_opening_it_again_takes_no_lock_from_who_has_it(tmp_path: Path) -> None:
 
 
 def test_while_another_process_makes_it_this_one_waits(tmp_path: Path) -> None:
-    """SQLite itself does not, for this one statement."""
-    other = lock(tmp_path / "outbox.sqlite3")
-    closing = threading.Timer(0.1, other.close)
-    closing.start()
+    """And takes the other one's."""
+    path = tmp_path / "outbox.sqlite3"
+    with ThreadPoolExecutor(1) as pool:
+        with making(tmp_path):
+            opening = pool.submit(lambda: open_outbox(path, busy_seconds=60).close())
+            make_outbox(path)
+            made = identity(path)
+        opening.result()
 
-    db = open_outbox(tmp_path / "outbox.sqlite3")
-
-    assert ("wal",) == db.execute("PRAGMA journal_mode").fetchone()
-    db.close()
-    closing.join()
+    assert made == identity(path)
 
 
 def test_it_does_not_wait_for_ever(tmp_path: Path) -> None:
-    """A few seconds."""
-    other = lock(tmp_path / "outbox.sqlite3")
-    started = time.monotonic()
-    try:
-        with pytest.raises(sqlite3.OperationalError, match="locked"):
-            open_outbox(tmp_path / "outbox.sqlite3")
-    finally:
-        other.close()
+    """So long as it was told."""
+    with making(tmp_path), pytest.raises(TimeoutError, match="is locked"):
+        open_outbox(tmp_path / "outbox.sqlite3", busy_seconds=0.01)
 
-    assert 2 < time.monotonic() - started < 10
+
+def test_one_that_could_not_be_made_leaves_nothing(tmp_path: Path) -> None:
+    """No half file has its name, and none lies beside it."""
+    rows = iter([("no", "such", "columns")])
+    with pytest.raises(sqlite3.ProgrammingError, match="Incorrect number of bindings"):
+        make_outbox(tmp_path / "outbox.sqlite3", rows)
+
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_what_an_earlier_try_left_is_no_hindrance(tmp_path: Path) -> None:
+    """Its process was killed."""
+    (tmp_path / "outbox.sqlite3.new").write_bytes(b"half")
+
+    open_outbox(tmp_path / "outbox.sqlite3").close()
+
+    assert ["outbox.sqlite3"] == [one.name for one in tmp_path.iterdir()]
+
+
+def test_an_empty_file_is_no_new_one(tmp_path: Path) -> None:
+    """A new one has its name when it is finished; so this one was another."""
+    path = tmp_path / "outbox.sqlite3"
+    path.touch()
+    log = tmp_path / "outbox.sqlite3-wal"
+    log.write_bytes(b"what the log still has")
+
+    with pytest.raises(OutboxDamagedError, match="it is empty"):
+        open_outbox(path)
+
+    assert b"what the log still has" == log.read_bytes()
+
+
+def test_another_programs_database_is_no_outbox(tmp_path: Path) -> None:
+    """It is not written to."""
+    path = tmp_path / "outbox.sqlite3"
+    db = sqlite3.connect(path)
+    db.execute("CREATE TABLE theirs (value TEXT)")
+    db.close()
+
+    with pytest.raises(OutboxDamagedError, match="it is no outbox"):
+        open_outbox(path)
+
+
+def test_a_log_whose_file_is_gone_is_kept_aside(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """SQLite would write it into the new file."""
+    path = tmp_path / "outbox.sqlite3"
+    log = tmp_path / "outbox.sqlite3-wal"
+    log.write_bytes(b"of another file")
+
+    open_outbox(path).close()
+
+    (aside,) = tmp_path.glob("outbox.damaged-*.sqlite3-wal")
+    assert b"of another file" == aside.read_bytes()
+    assert "was left of an outbox that is gone" in caplog.text

@@ -1,5 +1,6 @@
 """From a request to its answer, with a broker in memory."""
 
+import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator
@@ -18,6 +19,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.models import (
 )
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.resources import Openers, Resources
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.settings import DeploymentSenderSettings
+from support.clock import put_forward
 from support.publisher import FakeBroker, FakePublisher, Fault
 
 PACKAGE_ID = "0b54cb3c-6d0f-4a07-9d2b-8d2f4c0a1c11"
@@ -125,14 +127,17 @@ async def test_a_broker_that_does_not_answer_is_a_failure_and_the_event_waits(ho
 
 async def test_the_deadline_is_the_settings(tmp_path: Path) -> None:
     """Also for a broker that hangs."""
-    house = House(tmp_path, kafka_bootstrap_servers="broker:9092", publish_timeout_seconds=0.1)
+    house = House(tmp_path, kafka_bootstrap_servers="broker:9092", publish_timeout_seconds=60)
     house.broker.stuck = True
 
-    output = await house.publish()
+    publishing = asyncio.ensure_future(house.publish())
+    await house.broker.connecting()
+    put_forward(60)
+    output = await publishing
     await house.resources.close()
 
     assert (False, True) == (output.success, output.queued)
-    assert "the broker did not acknowledge the event within 0.1 s" == output.error_message
+    assert "the broker did not acknowledge the event within 60 s" == output.error_message
 
 
 async def test_an_event_that_the_broker_will_never_take_does_not_wait(house: House) -> None:

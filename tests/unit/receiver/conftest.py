@@ -43,7 +43,7 @@ def start(tmp_path: Path, engine: FakeEngine) -> Start:
     """Answer a function that starts a receiver with some settings."""
 
     @contextlib.asynccontextmanager
-    async def started(**settings: Any) -> AsyncIterator[Running]:
+    async def started(*, shutdown_seconds: float = 60, **settings: Any) -> AsyncIterator[Running]:
         store = settings.pop("store", tmp_path / "store")
         made = await asyncio.to_thread(
             ReceiverSettings, port=0, store=store, **({"start_watch_seconds": 0.01} | settings)
@@ -53,8 +53,8 @@ def start(tmp_path: Path, engine: FakeEngine) -> Start:
             return engine
 
         async with (
-            serving(made, open_engine) as url,
-            httpx.AsyncClient(base_url=url, trust_env=False, timeout=20) as client,
+            serving(made, open_engine, shutdown_seconds=shutdown_seconds) as url,
+            httpx.AsyncClient(base_url=url, trust_env=False, timeout=120) as client,
         ):
             yield Running(url, store, client, engine)
 

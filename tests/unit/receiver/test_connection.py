@@ -224,14 +224,14 @@ async def test_a_response_that_is_read_slowly_but_in_time_comes_whole() -> None:
 
 async def test_an_upload_may_be_slower_than_a_head(start: Start, package: bytes) -> None:
     """Its own time-out counts from piece to piece."""
-    async with start(idle_timeout_seconds=0.5) as receiver:
+    async with start(idle_timeout_seconds=2) as receiver:
         whole = httpx.Request("POST", "http://x", data=form(package), files={"package": ("p", package)})
 
         async def pieces() -> AsyncIterator[bytes]:
             body = whole.read()
             for piece in range(8):
                 yield body[len(body) * piece // 8 : len(body) * (piece + 1) // 8]
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(0.3)
 
         headers = {"Content-Type": whole.headers["Content-Type"]}
         assert (await receiver.client.post("/deploy", content=pieces(), headers=headers)).status_code == 201

@@ -5,7 +5,6 @@ import contextlib
 import gzip
 import os
 import tarfile
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -270,15 +269,13 @@ async def test_what_is_under_way_at_the_end_is_taken_up_at_the_next_start(make: 
 async def test_the_check_of_a_package_is_broken_off_at_the_end(make: Make) -> None:
     """However long the package is."""
     info = tarfile.TarInfo("layer.tar")
-    info.size = 40_000_000_000  # would take some ten seconds to read
+    info.size = 8_000_000_000_000  # would take an hour to read
     async with make() as loading:
         deployment = await loading.keep(info.tobuf())
         path = loading.shared.deployments.package_file(deployment)
         await asyncio.to_thread(os.truncate, path, info.size + 10240)
         loading.loader.submit(deployment)
         await until(lambda: str(path) in open_files())
-        started = time.monotonic()
-    assert time.monotonic() - started < 2
     assert loading.engine.calls == []
     assert loading.now(deployment).status == "received"
 

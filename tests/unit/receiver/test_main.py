@@ -67,6 +67,18 @@ def test_a_wrong_call_is_told_in_a_sentence(
     assert error.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    "option", ["--host", "--port", "--tls-cert", "--tls-key", "--tls-client-ca", "--store", "--max-package-size-gb"]
+)
+def test_an_option_with_one_value_is_given_once(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """With exit code 2: the last one would count, and the other in silence."""
+    with pytest.raises(SystemExit) as left:
+        main(["serve", option, "1", option, "2"])
+
+    assert 2 == left.value.code
+    assert f"error: {option} is given twice; give it once" in capsys.readouterr().err
+
+
 def test_a_wrong_key_is_told_without_the_key(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -114,3 +126,16 @@ def test_help_and_version_need_no_extra(arguments: list[str], code: int) -> None
     with pytest.raises(SystemExit) as caught:
         main(arguments)
     assert caught.value.code == code
+
+
+def test_a_misspelt_variable_keeps_it_from_starting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It may have been meant to be the key."""
+    monkeypatch.setenv("DEPLOYMENT_RECEIVER_SIGNING_KEY", "k1:" + "s" * 32)
+
+    assert main(["serve", "--store", str(tmp_path)]) == 2
+
+    error = capsys.readouterr().err
+    assert "DEPLOYMENT_RECEIVER_SIGNING_KEY is no setting; is it DEPLOYMENT_RECEIVER_SIGNING_KEYS?" in error
+    assert "s" * 32 not in error

@@ -173,7 +173,7 @@ async def test_a_receiver_that_stops_does_not_wait_for_a_silent_sender(start: St
 @asynccontextmanager
 async def connected_after_stop(start: Start, large: bytes) -> AsyncIterator[tuple[Path, asyncio.StreamReader]]:
     """Leave a receiver while somebody sends."""
-    async with start() as receiver:
+    async with start(shutdown_seconds=0.2) as receiver:
         url = httpx.URL(receiver.url)
         reader, writer = await asyncio.open_connection(url.host, url.port)
         writer.write(written_upload(large)[: 3 * PIECE_BYTES])

@@ -13,7 +13,7 @@ import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.store.disk import is_disk_full
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.store.staging import Staging, make_folder
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.store.staging import Staging
 
 _OWNER = """
 import sys, pathlib
@@ -100,13 +100,25 @@ def test_a_large_file(folder: Path, piece_bytes: int) -> None:
     assert content == path.read_bytes()
 
 
+@pytest.fixture(params=[0, 0o022, 0o777], ids=oct)
+def umask(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Take away nothing from the modes of new files, what is usual, or all."""
+    before = os.umask(request.param)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("umask")
 def test_for_this_user_only(folder: Path) -> None:
-    """Others may read neither folders nor files: an image may hold secrets."""
+    """Whatever the umask, this user may read all of it and others nothing: an image may hold secrets."""
     with Staging(folder).begin("one", "image.tar") as staged:
         path = staged.commit({"manifest.json": b"{}"})
 
-    modes = [stat.S_IMODE(one.stat().st_mode) for one in (folder, path.parent, path, path.parent / "manifest.json")]
-    assert modes == [0o700, 0o700, 0o600, 0o600]
+    modes = {oct(stat.S_IMODE(one.stat().st_mode)) for one in (folder.parent, folder, *folder.rglob("*"))}
+    assert {"0o700", "0o600"} == modes
+    assert {path, path.parent / "manifest.json"} == {
+        one for one in folder.rglob("*") if stat.S_IMODE(one.stat().st_mode) == 0o600
+    }
 
 
 def test_abort(folder: Path) -> None:
@@ -320,11 +332,3 @@ def test_remove_what_is_not_there(folder: Path) -> None:
         Staging(folder).remove("one")
 
     assert caught.value.code is ErrorCode.BUILD_FAILED
-
-
-def test_make_folder_twice(folder: Path) -> None:
-    """A folder that is there is left as it is."""
-    make_folder(folder)
-    make_folder(folder)
-
-    assert folder.is_dir()

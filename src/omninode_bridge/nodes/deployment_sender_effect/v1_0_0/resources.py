@@ -135,7 +135,7 @@ class Resources:
         from .store.store import PackageStore  # noqa: PLC0415 - loaded where it is used
 
         if self._store is None:  # still: another caller may have been faster
-            self._store = PackageStore(self.settings.package_dir)
+            self._store = PackageStore(self.settings.package_folder)
         return self._store
 
     async def engine(self) -> ImageEngine:
@@ -156,7 +156,7 @@ class Resources:
 
         settings = self.settings
         open_publisher = (lambda: openers.publisher(settings)) if settings.kafka_bootstrap_servers else None
-        return EventCourier(settings.package_dir / "outbox.sqlite3", open_publisher)
+        return EventCourier(settings.package_folder / "outbox.sqlite3", open_publisher)
 
     async def close(self) -> None:
         """Close what is open, newest first; twice is safe, and the next use opens anew."""

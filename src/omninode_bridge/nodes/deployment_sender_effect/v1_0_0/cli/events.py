@@ -31,7 +31,7 @@ async def outbox(session: Session) -> AsyncIterator[EventCourier]:
     """Open the outbox, with the broker behind it if there is to be one."""
     settings = session.settings()
     open_publisher = (lambda: session.openers.publisher(settings)) if settings.kafka_bootstrap_servers else None
-    courier = EventCourier(settings.package_dir / "outbox.sqlite3", open_publisher)
+    courier = EventCourier(settings.package_folder / "outbox.sqlite3", open_publisher)
     try:
         yield courier
     finally:

@@ -32,7 +32,7 @@ async def metrics(session: Session, receiver: ReceiverOption = None) -> bool:
     """
     if receiver is not None:
         return await _of_receiver(session, check_url(receiver))
-    packages = await asyncio.to_thread(PackageStore(session.settings().package_dir).list)
+    packages = await asyncio.to_thread(PackageStore(session.settings().package_folder).list)
     async with outbox(session) as courier:
         events = await courier.counts()
     package_bytes = sum(package.size_bytes for package in packages)

@@ -39,16 +39,16 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Only tell what would be
 
 async def list_packages(session: Session) -> bool:
     """List the packages, newest first."""
-    store = PackageStore(session.settings().package_dir)
+    store = PackageStore(session.settings().package_folder)
     found = await asyncio.to_thread(store.list)
     session.console.document({"packages": [manifest.model_dump(mode="json") for manifest in found]})
-    session.console.say(*(_lines(found) if found else [f"no packages in {session.settings().package_dir}"]))
+    session.console.say(*(_lines(found) if found else [f"no packages in {session.settings().package_folder}"]))
     return True
 
 
 async def remove_package(session: Session, package_id: PackageId) -> bool:
     """Remove a package from the store."""
-    store = PackageStore(session.settings().package_dir)
+    store = PackageStore(session.settings().package_folder)
     await asyncio.to_thread(store.remove, package_id)
     session.console.document({"success": True, "package_id": package_id})
     session.console.say(f"removed {package_id}")
@@ -60,7 +60,7 @@ async def check_packages(session: Session) -> bool:
 
     The exit code is 1 if any is damaged.
     """
-    store = PackageStore(session.settings().package_dir)
+    store = PackageStore(session.settings().package_folder)
     checked = await _checked(session.console, store, await asyncio.to_thread(store.ids))
     damaged = [one for one in checked if one.error]
     success, checked_bytes = not damaged, sum(one.size_bytes for one in checked)
@@ -100,7 +100,7 @@ async def prune_packages(
         max_bytes=None if max_size is None else int(max_size * BYTES_PER_GB),
         keep=keep,
     )
-    store = PackageStore(session.settings().package_dir)
+    store = PackageStore(session.settings().package_folder)
     pruned = await to_its_end(partial(prune, store, retention, now=datetime.now(UTC), dry_run=dry_run))
     session.console.document(
         {

@@ -5,7 +5,8 @@ import logging
 import signal
 import sys
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import DeploymentSenderError, ErrorCode
@@ -26,6 +27,7 @@ USAGE = 2
 INTERRUPTED = 130  # what a shell answers for a command that Ctrl-C ended: 128 + SIGINT
 
 _PACKAGE = __name__.partition(".")[0]
+_SETTINGS = DeploymentSenderSettings.__module__.rpartition(".")[0]
 
 
 class Session:
@@ -88,7 +90,8 @@ class Session:
         """
         self._set_up_logging()
         try:
-            return SUCCESS if asyncio.run(_interruptible(work)) else FAILED
+            with _settings_warnings(self.console):
+                return SUCCESS if asyncio.run(_interruptible(work)) else FAILED
         except DeploymentSenderError as error:
             return self._failed(error)
         except (asyncio.CancelledError, KeyboardInterrupt):
@@ -121,6 +124,31 @@ class Session:
             logging.getLogger(_PACKAGE).setLevel(logging.INFO)
         else:  # without any handler, Python would print warnings to stderr
             logging.basicConfig(handlers=[logging.NullHandler()])
+
+
+@contextmanager
+def _settings_warnings(console: Console) -> Iterator[None]:
+    """Print what the settings warn of, once, though a command may read them several times."""
+    logger, handler = logging.getLogger(_SETTINGS), _Once(console)
+    logger.addHandler(handler)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.propagate = True
+        logger.removeHandler(handler)
+
+
+class _Once(logging.Handler):
+    def __init__(self, console: Console) -> None:
+        super().__init__(logging.WARNING)
+        self._console = console
+        self._printed: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if (message := record.getMessage()) not in self._printed:
+            self._printed.add(message)
+            self._console.note(f"warning: {message}")
 
 
 async def _interruptible(work: Callable[[], Awaitable[bool]]) -> bool:

@@ -5,8 +5,8 @@ that answers differently the second time (DNS rebinding) is not asked a second t
 """
 
 import socket
-from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+from collections.abc import Iterator, Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,6 +18,17 @@ Found = tuple[socket.AddressFamily, socket.SocketKind, int, str, tuple[Any, ...]
 """One of `getaddrinfo`'s answers."""
 
 _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052 section 2.1
+_LOCAL_NAT64 = IPv6Network("64:ff9b:1::/48")  # RFC 8215
+# Networks whose addresses end with an IPv4 address.
+_ENDS_WITH_IPV4 = (
+    IPv6Network("::/96"),  # IPv4-compatible: RFC 4291 section 2.5.5.1
+    IPv6Network("::ffff:0:0/96"),  # IPv4-mapped: RFC 4291 section 2.5.5.2
+    IPv6Network("::ffff:0:0:0/96"),  # IPv4-translated: RFC 2765 section 2.1
+    _NAT64,
+)
+_ISATAP = {0x00005EFE, 0x02005EFE}  # RFC 5214 section 6.1: before the IPv4 address, behind any network
+# RFC 1122 section 3.2.1.3; Linux connects 0.0.0.0 and :: to the machine itself.
+_THIS_NETWORK = IPv4Network("0.0.0.0/8")
 _NEVER = {
     ip_network(network): kind
     for kind, networks in {
@@ -30,8 +41,7 @@ _NEVER = {
             "168.63.129.16",
             "192.0.0.192",
         ),
-        # RFC 1122 section 3.2.1.3; Linux connects 0.0.0.0 and :: to the machine itself.
-        "no address of a machine": ("0.0.0.0/8", "::", "255.255.255.255"),
+        "no address of a machine": (_THIS_NETWORK, "::", "255.255.255.255"),
         "a multicast address": ("224.0.0.0/4", "ff00::/8"),
     }.items()
     for network in networks
@@ -98,8 +108,9 @@ class ReceiverRules:
         text = str(found[4][0])
         address = ip_address(text)
         meant = _meant(address)
+        spelled = {address, *_embedded(address)}
         for network, kind in _NEVER.items():
-            if meant in network:
+            if any(one in network for one in spelled):
                 return f"{_named(host, text)} is {kind}, and no package is ever sent there"
         if self._is_listed(host) or any(one in network for network in self._networks for one in (address, meant)):
             return None
@@ -113,12 +124,40 @@ class ReceiverRules:
 
 
 def _meant(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-    """Answer the IPv4 address that an IPv6 address stands for, if it does."""
+    """Return the IPv4 address that an IPv6 address stands for, if it does, so that a list may name either."""
     if isinstance(address, IPv4Address):
         return address
     if address in _NAT64:
-        return IPv4Address(int(address) & 0xFFFFFFFF)
+        return _ipv4(address, 96)
     return address.ipv4_mapped or address.sixtofour or address
+
+
+def _embedded(address: IPv4Address | IPv6Address) -> Iterator[IPv4Address]:
+    """Yield every IPv4 address that an IPv6 address may lead to, whichever mechanism is in use."""
+    if isinstance(address, IPv4Address) or address.is_loopback:  # ::1 is IPv4-compatible by its bits only
+        return
+    if any(address in network for network in _ENDS_WITH_IPV4) or (int(address) >> 32) & 0xFFFFFFFF in _ISATAP:
+        yield _ipv4(address, 96)
+    if address in _LOCAL_NAT64:
+        yield from _local_nat64(address)
+    if address.sixtofour is not None:
+        yield address.sixtofour
+    if address.teredo is not None:  # the server's and the client's: RFC 4380 section 4
+        yield from address.teredo
+
+
+def _local_nat64(address: IPv6Address) -> list[IPv4Address]:
+    """Return what the address means by each length that the translator's prefix may have (RFC 6052 section 2.2)."""
+    readings = [_ipv4(address, prefix) for prefix in (48, 56, 64, 96)]
+    # All but one of the readings are mistaken, and those mostly fall on zeros.
+    return [one for one in readings if one not in _THIS_NETWORK] or readings
+
+
+def _ipv4(address: IPv6Address, prefix: int) -> IPv4Address:
+    """Take the 32 bits behind a prefix, without bits 64 to 71, which RFC 6052 section 2.2 keeps zero."""
+    bits = f"{int(address):0128b}"
+    behind = bits[prefix:] if prefix > 64 else bits[prefix:64] + bits[72:]  # noqa: PLR2004 - as in the RFC
+    return IPv4Address(int(behind[:32], 2))
 
 
 def _named(host: str, address: str) -> str:

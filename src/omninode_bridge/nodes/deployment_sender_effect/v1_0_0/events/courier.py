@@ -119,7 +119,7 @@ class EventCourier:
         """Deliver, or wait until the process that may do so has."""
         delivery = await deliverer.deliver(accepted.stored, alone=accepted.alone) if accepted.owned else None
         while delivery is None:
-            look = await self._outbox.run(OutboxFile.look, accepted.stored.seq)
+            look = await self._outbox.run(OutboxFile.look, accepted.stored)
             if look.entry is None or look.entry.state is EventState.FAILED:
                 reason = "was dropped" if look.entry is None else f"was set aside: {look.entry.last_error}"
                 raise publish_failure(f"the event {reason}", retry=False)

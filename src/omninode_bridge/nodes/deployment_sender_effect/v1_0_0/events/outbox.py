@@ -5,6 +5,7 @@ that a publish takes.
 """
 
 import asyncio
+import logging
 import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,10 +17,14 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from ..errors import DeploymentSenderError, ErrorCode
 from ..ports import Delivery
-from .outbox_entries import StoredEvent
+from .outbox_entries import OutboxDamagedError, StoredEvent
 from .outbox_file import OutboxFile
+from .outbox_rescue import is_damage
+from .outbox_schema import BUSY_SECONDS
 
 __all__ = ["EventOutbox"]
+
+_log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -27,11 +32,6 @@ T = TypeVar("T")
 # What happened and what to do, by the primary result codes of SQLite (sqlite.org/rescode.html).
 _EXPLAINED = {
     sqlite3.SQLITE_FULL: ("its disk is full", "Make room on the disk of {folder}, then publish again."),
-    sqlite3.SQLITE_CORRUPT: (
-        "the file is damaged",
-        "Move {path} away, read it with `sqlite3 FILE .recover`, publish again.",
-    ),
-    sqlite3.SQLITE_NOTADB: ("the file is no outbox", "Move {path} away, then publish again."),
     sqlite3.SQLITE_READONLY: ("it may not be written", "Let this user write to {folder}, then publish again."),
     sqlite3.SQLITE_CANTOPEN: ("it cannot be opened", "Let this user write to {folder}, then publish again."),
     sqlite3.SQLITE_BUSY: (
@@ -50,16 +50,20 @@ class EventOutbox:
 
     Args:
         path: The SQLite file.
+        busy_seconds: How long another process may keep it locked.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, busy_seconds: float = BUSY_SECONDS) -> None:
         self._path = path
-        self._file = OutboxFile(path)
+        self._busy_seconds = busy_seconds
+        self._file = OutboxFile(path, busy_seconds)
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._thread: Thread | None = None
 
     async def run(self, operation: Callable[Concatenate[OutboxFile, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run an operation of `OutboxFile`; it is done even if the caller is cancelled.
+
+        A file that turns out to be damaged is kept aside, and a new one has what could be read of it.
 
         Raises:
             DeploymentSenderError: KAFKA_PUBLISH_FAILED, telling what is wrong with the file or its disk.
@@ -71,9 +75,8 @@ class EventOutbox:
             set_answer: Callable[[], None]
             try:
                 set_answer = partial(answer.set_result, operation(file, *args, **kwargs))
-            except (sqlite3.Error, OSError) as exc:
-                file.reopen_next()  # it may be another file, or whole again, when it is next opened
-                set_answer = partial(answer.set_exception, self._explained(exc))
+            except (sqlite3.Error, OSError, OutboxDamagedError) as exc:
+                set_answer = partial(answer.set_exception, self._failed(file, exc))
             except Exception as exc:  # noqa: BLE001 - raised where the caller waits
                 set_answer = partial(answer.set_exception, exc)
             with suppress(RuntimeError):  # the loop is closed: nobody waits any more
@@ -95,7 +98,7 @@ class EventOutbox:
         """Close the file and end the thread; twice is safe."""
         thread, jobs, file = self._thread, self._jobs, self._file
         if thread is not None:
-            self._thread, self._jobs, self._file = None, SimpleQueue(), OutboxFile(self._path)
+            self._thread, self._jobs, self._file = None, SimpleQueue(), OutboxFile(self._path, self._busy_seconds)
             jobs.put(file.close)
             jobs.put(None)
             await asyncio.to_thread(thread.join)
@@ -107,14 +110,35 @@ class EventOutbox:
             self._thread.start()
         self._jobs.put(job)
 
-    def _explained(self, exc: Exception) -> DeploymentSenderError:
-        primary = getattr(exc, "sqlite_errorcode", 0) & 0xFF
-        what, recovery = _EXPLAINED.get(primary, ("it cannot be used", "Check {folder}, then publish again."))
-        error = DeploymentSenderError(
-            ErrorCode.KAFKA_PUBLISH_FAILED,
-            f"the outbox {self._path} did not do its part: {what} ({exc})",
-            recovery=recovery.format(path=self._path, folder=self._path.parent),
+    def _failed(self, file: OutboxFile, exc: Exception) -> DeploymentSenderError:
+        """Say what is wrong, after doing about it what can be done."""
+        file.reopen_next()  # it may be another file, or whole again, when it is next opened
+        if not is_damage(exc):
+            return self._error(exc, *self._explained(exc))
+        try:
+            rescue = file.keep_aside()
+        except (sqlite3.Error, OSError) as refused:
+            what, recovery = self._explained(refused)
+            return self._error(exc, f"the file is damaged, and cannot be kept aside as {what}", recovery)
+        if rescue.aside is None:
+            return self._error(exc, "another process has kept it aside as damaged", "Publish again.")
+        _log.warning("%s was damaged (%s) and is kept as %s", self._path, exc, rescue.aside)
+        return self._error(
+            exc,
+            f"the file was damaged and is kept as {rescue.aside.name}; a new one has the {rescue.events} events of it"
+            " that could be read",
+            f"Publish again, and check the disk of {self._path.parent} (`dmesg`)."
+            f" `sqlite3 {rescue.aside} .recover` shows what else the damaged file holds.",
         )
+
+    def _explained(self, exc: Exception) -> tuple[str, str]:
+        primary = sqlite3.SQLITE_BUSY if isinstance(exc, TimeoutError) else getattr(exc, "sqlite_errorcode", 0) & 0xFF
+        what, recovery = _EXPLAINED.get(primary, ("it cannot be used", "Check {folder}, then publish again."))
+        return what, recovery.format(path=self._path, folder=self._path.parent)
+
+    def _error(self, exc: Exception, what: str, recovery: str) -> DeploymentSenderError:
+        message = f"the outbox {self._path} did not do its part: {what} ({exc})"
+        error = DeploymentSenderError(ErrorCode.KAFKA_PUBLISH_FAILED, message, recovery=recovery)
         error.__cause__ = exc
         return error
 

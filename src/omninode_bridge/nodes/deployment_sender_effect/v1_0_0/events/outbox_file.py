@@ -17,15 +17,27 @@ import fcntl
 import os
 import sqlite3
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from ..folders import grant, make_folder
 from ..ports import Delivery
 from .envelope import Event
-from .outbox_entries import Accepted, EventState, Look, OutboxEntry, StoredEvent
-from .outbox_schema import FILE_MODE, make_folder, open_outbox
+from .outbox_entries import (
+    Accepted,
+    EventState,
+    Look,
+    OutboxDamagedError,
+    OutboxEntry,
+    StoredEvent,
+    entry_of,
+    stored_of,
+    text_of,
+)
+from .outbox_rescue import Rescue, keep_aside
+from .outbox_schema import BUSY_SECONDS, FILE_MODE, identity, open_outbox
 
 __all__ = ["KEPT_EVENTS", "OutboxFile"]
 
@@ -38,21 +50,24 @@ _ENTRY = 'event_id, event_type, topic, key, accepted_at, state, attempts, last_e
 
 
 class OutboxFile:
-    """The outbox, made when first used; every method may raise `sqlite3.Error` or `OSError`.
+    """The outbox, made when first used; every method may raise `sqlite3.Error`, `OSError` or `OutboxDamagedError`.
 
     Args:
         path: The SQLite file; the lock file has the same name with `.lock`.
+        busy_seconds: How long another process may keep it locked.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, busy_seconds: float = BUSY_SECONDS) -> None:
         self._path = path
+        self._busy_seconds = busy_seconds
         self._opened: sqlite3.Connection | None = None
+        self._identity: tuple[int, int] | None = None
         self._lock: int | None = None
-        self._sent: deque[tuple[int, Delivery, str]] = deque()
+        self._sent: deque[tuple[StoredEvent, Delivery, str]] = deque()
 
     def note_sent(self, stored: StoredEvent, delivery: Delivery) -> None:
         """Have the next operation mark an event as the broker acknowledged it; any thread may call this."""
-        self._sent.append((stored.seq, delivery, _now()))
+        self._sent.append((stored, delivery, _now()))
 
     def settle(self) -> None:
         """Mark what was sent."""
@@ -79,6 +94,7 @@ class OutboxFile:
             make_folder(self._path.parent)
             lock = os.open(self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
             try:
+                grant(lock, FILE_MODE)
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 os.close(lock)
@@ -86,12 +102,15 @@ class OutboxFile:
             self._lock = lock
         return True
 
-    def look(self, seq: int) -> Look:
+    def look(self, stored: StoredEvent) -> Look:
         """Tell what has become of an event, and take the right to deliver if no other process has it."""
         self.settle()
         owned = self.own()  # first: what another process sent before it gave up the right is seen then
-        row = self._db.execute(f"SELECT {_ENTRY} FROM events WHERE seq = ?", (seq,)).fetchone()  # noqa: S608
-        return Look(owned, None if row is None else _entry(row))
+        row = self._db.execute(
+            f"SELECT {_ENTRY} FROM events WHERE seq = ? AND event_id = ?",  # noqa: S608
+            (stored.seq, stored.event.event_id),
+        ).fetchone()
+        return Look(owned, None if row is None else entry_of(row))
 
     def waiting_keys(self) -> list[str]:
         """Keys whose first unsent event waits, longest waiting first; at most 1,000 of them."""
@@ -112,7 +131,7 @@ class OutboxFile:
             " WHERE state <> 'sent' AND key = ? ORDER BY seq LIMIT 1",
             (key,),
         ).fetchone()
-        return None if row is None else StoredEvent(row[0], Event(*row[3:]), EventState(row[1]), row[2])
+        return None if row is None else stored_of(row)
 
     def note_failure(self, stored: StoredEvent, reason: str, *, for_good: bool) -> None:
         """Mark a failed attempt; `for_good` sets the event aside, and with it what comes after it of its key."""
@@ -120,8 +139,8 @@ class OutboxFile:
         with self._without_fsync(), self._transaction():
             self._db.execute(
                 "UPDATE events SET state = ?, last_error = ?, attempts = attempts + 1"
-                " WHERE seq = ? AND state <> 'sent'",
-                (state, reason, stored.seq),
+                " WHERE seq = ? AND event_id = ? AND state <> 'sent'",
+                (state, reason, stored.seq, stored.event.event_id),
             )
 
     def retry_failed(self) -> None:
@@ -141,7 +160,7 @@ class OutboxFile:
         """List the newest events first."""
         self.settle()
         return [
-            _entry(row)
+            entry_of(row)
             for row in self._db.execute(f"SELECT {_ENTRY} FROM events ORDER BY seq DESC LIMIT ?", (limit,))  # noqa: S608
         ]
 
@@ -149,7 +168,10 @@ class OutboxFile:
         """Count the events of each state."""
         self.settle()
         found = dict(self._db.execute("SELECT state, count(*) FROM events GROUP BY state").fetchall())
-        return {state: found.get(state, 0) for state in EventState}
+        counts = {state: found.pop(state, 0) for state in EventState}
+        if found:
+            raise OutboxDamagedError("it holds events in a state that there is not")
+        return counts
 
     def rest(self) -> None:
         """Mark what was sent, and leave the delivering to other processes."""
@@ -172,11 +194,31 @@ class OutboxFile:
         if opened is not None:
             opened.close()
 
+    def keep_aside(self) -> Rescue:
+        """Keep the file aside as damaged; the next operation opens the new one."""
+        self.reopen_next()
+        return keep_aside(self._path, self._identity, self._busy_seconds)
+
     @property
     def _db(self) -> sqlite3.Connection:
+        if self._opened is not None and not self._opened.in_transaction and self._was_replaced():
+            self.reopen_next()
         if self._opened is None:
-            self._opened = open_outbox(self._path)
+            self._opened = self._open()
         return self._opened
+
+    def _open(self) -> sqlite3.Connection:
+        while True:
+            self._identity = identity(self._path)
+            opened = open_outbox(self._path, self._busy_seconds)
+            if not self._was_replaced():
+                opened.text_factory = text_of
+                return opened
+            opened.close()  # it was made just now, or another process has replaced it meanwhile
+
+    def _was_replaced(self) -> bool:
+        """Tell whether another process has kept the file aside."""
+        return self._identity != identity(self._path)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -184,14 +226,16 @@ class OutboxFile:
         sent = tuple(self._sent)
         self._db.execute("BEGIN IMMEDIATE")
         try:
-            for seq, delivery, sent_at in sent:
-                self._mark_sent(seq, delivery, sent_at)
+            for stored, delivery, sent_at in sent:
+                self._mark_sent(stored, delivery, sent_at)
             yield
             self._db.execute("COMMIT")
         except BaseException:
             with suppress(sqlite3.Error):  # after some errors SQLite has done it by itself
                 self._db.execute("ROLLBACK")
             raise
+        if self._was_replaced():
+            raise OutboxDamagedError("another process has found it damaged")
         for _ in sent:
             self._sent.popleft()
 
@@ -203,14 +247,14 @@ class OutboxFile:
         assert seq is not None  # noqa: S101 - an INSERT has one
         return StoredEvent(seq, event, EventState.WAITING, None)
 
-    def _mark_sent(self, seq: int, delivery: Delivery, sent_at: str) -> None:
+    def _mark_sent(self, stored: StoredEvent, delivery: Delivery, sent_at: str) -> None:
         self._db.execute(
             "UPDATE events SET state = 'sent', value = NULL, last_error = NULL, attempts = attempts + 1,"
-            ' partition = ?, "offset" = ?, sent_at = ? WHERE seq = ?',
-            (delivery.partition, delivery.offset, sent_at, seq),
+            ' partition = ?, "offset" = ?, sent_at = ? WHERE seq = ? AND event_id = ?',
+            (delivery.partition, delivery.offset, sent_at, stored.seq, stored.event.event_id),
         )
-        if seq % _PRUNE_EVERY_EVENTS == 0:
-            self._db.execute("DELETE FROM events WHERE seq <= ? AND state = 'sent'", (seq - KEPT_EVENTS,))
+        if stored.seq % _PRUNE_EVERY_EVENTS == 0:
+            self._db.execute("DELETE FROM events WHERE seq <= ? AND state = 'sent'", (stored.seq - KEPT_EVENTS,))
 
     @contextmanager
     def _without_fsync(self) -> Iterator[None]:
@@ -220,11 +264,6 @@ class OutboxFile:
             yield
         finally:
             self._db.execute("PRAGMA synchronous = FULL")
-
-
-def _entry(row: Iterable[object]) -> OutboxEntry:
-    event_id, event_type, topic, key, accepted_at, state, *rest = row
-    return OutboxEntry(event_id, event_type, topic, key, accepted_at, EventState(state), *rest)  # type: ignore[arg-type]
 
 
 def _now() -> str:

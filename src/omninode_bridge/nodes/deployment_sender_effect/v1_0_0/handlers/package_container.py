@@ -76,6 +76,7 @@ class PackageContainerHandler:
             DeploymentSenderError: VALIDATION_ERROR before the engine is asked for anything.
         """
         context, dockerfile = await asyncio.to_thread(check_context, request.build_context, request.dockerfile_path)
+        await self._resources.store()  # there may be no folder for it
         tell = on_progress or (lambda _: None)
         return await settle(
             self._package(request, context, dockerfile, tell),

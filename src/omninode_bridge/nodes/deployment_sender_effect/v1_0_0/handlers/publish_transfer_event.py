@@ -1,14 +1,18 @@
 """Handler of `publish_transfer_event`: into the outbox, then to the broker."""
 
+import asyncio
 from typing import TYPE_CHECKING, ClassVar
 
-from ..errors import DeploymentSenderError
+from ..errors import DeploymentSenderError, ErrorCode
 from ..metrics import Span
 from ..models import ModelKafkaPublishInput, ModelKafkaPublishOutput
 from ..resources import Resources
 from .outcome import failure
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..contract import TopicSpec
     from ..events.courier import Outcome
     from ..events.envelope import Event
 
@@ -22,6 +26,7 @@ class PublishTransferEventHandler:
 
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
+        self._build_event: Callable[[ModelKafkaPublishInput, TopicSpec, str], Event] | None = None
 
     async def handle(self, request: ModelKafkaPublishInput) -> ModelKafkaPublishOutput:
         """Accept an event and publish it.
@@ -34,12 +39,14 @@ class PublishTransferEventHandler:
             broker is set, and KAFKA_PUBLISH_FAILED where one is.
 
         Raises:
-            DeploymentSenderError: VALIDATION_ERROR when the payload does not fit into an event.
+            DeploymentSenderError: VALIDATION_ERROR when the payload does not fit into an event, or there is no
+                folder for the outbox.
         """
         called = Span()
         topic = (await self._resources.contract()).topics[request.event_type]
-        from ..events.envelope import build_event  # noqa: PLC0415 - loaded where it is used
-
+        build_event = self._build_event
+        if build_event is None:
+            build_event = await asyncio.to_thread(self._load)
         event = build_event(request, topic, self._resources.settings.environment)
         outcome: Outcome | None = None
         error: DeploymentSenderError | None = None
@@ -49,6 +56,8 @@ class PublishTransferEventHandler:
                 if outcome.error is not None:
                     raise outcome.error
         except DeploymentSenderError as exc:
+            if exc.code is ErrorCode.VALIDATION_ERROR:
+                raise
             error = exc
         delivery = outcome.delivery if outcome else None
         return ModelKafkaPublishOutput(
@@ -62,6 +71,13 @@ class PublishTransferEventHandler:
             publish_duration_ms=called.elapsed_ms if delivery or error else None,
             correlation_id=request.correlation_id,
         )
+
+    def _load(self) -> "Callable[[ModelKafkaPublishInput, TopicSpec, str], Event]":
+        """Load what makes events, where it is first used: in a thread, as a loop may not wait for a disk."""
+        from ..events.envelope import build_event  # noqa: PLC0415
+
+        self._build_event = build_event
+        return build_event
 
     async def _submit(self, event: "Event") -> "Outcome":
         courier = await self._resources.courier()

@@ -71,6 +71,6 @@ class About:
 
     async def _free_bytes(self) -> int | None:
         try:
-            return (await self._workers.run(shutil.disk_usage, self._settings.store)).free
+            return (await self._workers.run(shutil.disk_usage, self._settings.store_folder)).free
         except OSError:
             return None

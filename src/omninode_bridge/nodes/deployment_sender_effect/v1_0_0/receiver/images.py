@@ -171,6 +171,6 @@ class ImageLoader:
 
     async def _fail(self, deployment: Deployment, code: ErrorCode, message: str) -> None:
         self._counters.add("loads_failed_total")
-        shown = message.replace(str(self._settings.store), "STORE")  # whoever asks need not know where that is
+        shown = message.replace(str(self._settings.store_folder), "STORE")  # whoever asks need not know where that is
         changes = {"status": "failed", "start_pending": False, "error_code": code.value, "error_message": shown}
         await self._deployments.change(deployment.deployment_id, **changes)

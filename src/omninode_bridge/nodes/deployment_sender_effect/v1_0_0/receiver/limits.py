@@ -68,7 +68,7 @@ STRAIGHT_REST_BYTES = 64 << 10
 CHECKS_AT_ONCE = 2
 LOADS_AT_ONCE = 2
 
-# Up to this size a package is read through before it is kept and answered: a fifth of a second for gzip.
+# Up to this size a package is read through before it is kept and answered: a quarter of a second for gzip.
 CHECKED_FIRST_MAX_BYTES = 64 << 20
 
 # An image may unpack to this many times the limit on a package.

@@ -61,13 +61,17 @@ class _Server(uvicorn.Server):
 
 @contextlib.asynccontextmanager
 async def serving(
-    settings: ReceiverSettings, open_engine: Callable[[], Awaitable[ImageEngine]] | None = None
+    settings: ReceiverSettings,
+    open_engine: Callable[[], Awaitable[ImageEngine]] | None = None,
+    *,
+    shutdown_seconds: float = SHUTDOWN_SECONDS,
 ) -> AsyncIterator[str]:
     """Serve while the body runs; answer the receiver's URL.
 
     Args:
         settings: Where to listen, what to keep where, and the limits.
         open_engine: Opens the engine that loads the images; the settings' own if not given.
+        shutdown_seconds: How long uploads that are under way may go on at the end.
 
     Raises:
         DeploymentSenderError: `VALIDATION_ERROR`: it would listen beyond loopback without a signing key, or the files
@@ -82,7 +86,8 @@ async def serving(
     async with contextlib.AsyncExitStack() as stack:
         listener = stack.enter_context(await _listen(settings))
         app = await stack.enter_async_context(_receiver(settings, open_engine or open_own_engine))
-        await stack.enter_async_context(_served(app, listener, context, settings.idle_timeout_seconds))
+        server = _served(app, listener, context, settings.idle_timeout_seconds, shutdown_seconds)
+        await stack.enter_async_context(server)
         host, port = listener.getsockname()[:2]
         where = f"[{host}]:{port}" if listener.family == socket.AF_INET6 else f"{host}:{port}"
         yield f"http://{where}" if context is None else f"https://{where}"
@@ -96,7 +101,11 @@ def _tls(settings: ReceiverSettings) -> ssl.SSLContext | None:
 
 @contextlib.asynccontextmanager
 async def _served(
-    app: ASGIApp, listener: Listener, context: ssl.SSLContext | None, idle_timeout_seconds: float
+    app: ASGIApp,
+    listener: Listener,
+    context: ssl.SSLContext | None,
+    idle_timeout_seconds: float,
+    shutdown_seconds: float,
 ) -> AsyncIterator[None]:
     # The parser tells the log what the client is told anyway.
     logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
@@ -111,7 +120,7 @@ async def _served(
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        timeout_graceful_shutdown=shutdown_seconds,  # type: ignore[arg-type] # asyncio.wait_for takes it as it is
     )
     await asyncio.to_thread(config.load)  # imports what it needs, for a tenth of a second
     config.ssl = context
@@ -135,12 +144,12 @@ async def _receiver(
     async with contextlib.AsyncExitStack() as stack:
         workers = Workers(settings.max_concurrent_uploads + CHECKS_AT_ONCE + LOADS_AT_ONCE)
         stack.push_async_callback(workers.close)
-        lock = await workers.run(_lock, settings.store)
+        lock = await workers.run(_lock, settings.store_folder)
         stack.callback(os.close, lock)
-        deployments = Deployments(settings.store, workers)
+        deployments = Deployments(settings.store_folder, workers)
         await deployments.open()
         names = Names.of(settings)
-        gate = await Gate.open(settings.signing_keys, settings.store / "nonces.sqlite3", workers, names=names)
+        gate = await Gate.open(settings.signing_keys, settings.store_folder / "nonces.sqlite3", workers, names=names)
         stack.push_async_callback(gate.close)
         shared = Shared(settings, workers, deployments)
         packages = Packages(shared)

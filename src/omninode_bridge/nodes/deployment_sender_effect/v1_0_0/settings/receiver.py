@@ -30,7 +30,7 @@ class ReceiverSettings(Settings):
             any `Host` will do with a signing key, and loopback names only without one.
         public_url: Its URL as senders write it, where a proxy before it changes the `Host` or the path: what they sign
             is checked against that.
-        store: Folder for packages and deployments.
+        store: Folder for packages and deployments. `store_folder` is in use.
         run: Start the container of each deployment.
         container_memory_mb: Limit on a container's memory, and none of it is swap.
         container_cpus: Limit on a container's cores, such as 0.5; all of them if not given.
@@ -56,6 +56,8 @@ class ReceiverSettings(Settings):
     env_names: ClassVar[Mapping[str, str]] = {
         name: name.upper() for name in ("docker_host", "docker_tls_verify", "docker_cert_path", "docker_config")
     }
+    refuses_unknown_variables: ClassVar[bool] = True  # one that is misspelt may have been meant to lock the door
+    default_folders: ClassVar[Mapping[str, str]] = {"store": "~/.local/share/deployment-receiver"}
 
     host: str = "127.0.0.1"
     port: int = Field(default=8001, ge=0, le=65535)
@@ -64,7 +66,7 @@ class ReceiverSettings(Settings):
     tls_client_ca: AbsolutePath | None = None
     host_names: Annotated[tuple[HostName, ...], Several] = ()
     public_url: ReceiverUrl | None = None
-    store: AbsolutePath = Path("~/.local/share/deployment-receiver")
+    store: AbsolutePath | None = None
     run: bool = False
     container_memory_mb: float = Field(default=512, ge=_ENGINE_MIN_MEMORY_MB, allow_inf_nan=False)
     container_cpus: float | None = Field(default=None, ge=_ENGINE_MIN_CPUS, allow_inf_nan=False)
@@ -89,6 +91,11 @@ class ReceiverSettings(Settings):
     @classmethod
     def _belongs_to_a_certificate(cls, value: Path | None, info: ValidationInfo) -> Path | None:
         return together(value, info, "tls_cert")
+
+    @property
+    def store_folder(self) -> Path:
+        """Where packages and deployments are. VALIDATION_ERROR where that is nowhere."""
+        return self._folder("store", recovery="Give --store DIR, or set DEPLOYMENT_RECEIVER_STORE or HOME.")
 
     @property
     def max_package_size_bytes(self) -> int:

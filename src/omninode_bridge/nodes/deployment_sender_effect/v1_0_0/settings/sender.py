@@ -16,7 +16,7 @@ class DeploymentSenderSettings(Settings):
     """The node's settings.
 
     Attributes:
-        package_dir: The package store and the outbox live here; made when first needed.
+        package_dir: The package store and the outbox live here; made when first needed. `package_folder` is in use.
         docker_host: As for `docker`: `unix://`, `tcp://` or `ssh://`; the local socket if not given.
         docker_tls_verify: Speak TLS to a `tcp://` engine and verify it.
         docker_cert_path: Folder of `ca.pem`, `cert.pem` and `key.pem` for that; `docker_config` if not given.
@@ -34,7 +34,8 @@ class DeploymentSenderSettings(Settings):
         compression: `gzip`, `zstd` or `none`.
         verify_checksums: Hash a package while it is sent, and send its end only if the checksum matches.
         max_concurrent_transfers: Further ones wait.
-        transfer_attempts: Uploads tried before a transfer fails.
+        transfer_attempts: Uploads tried before a transfer fails; as many as `transfer_timeout_seconds` allows if not
+            given.
         build_timeout_seconds: For one build, start to end.
         export_silence_timeout_seconds: Between two bytes of an export; an engine is silent before the first.
         connect_timeout_seconds: To reach an engine or a receiver.
@@ -58,8 +59,13 @@ class DeploymentSenderSettings(Settings):
             "default_receiver_url",
         )
     }
+    # Of examples/base_image.py and of the tests.
+    other_variables: ClassVar[frozenset[str]] = frozenset(
+        {"DEPLOYMENT_SENDER_BASE_IMAGE", "DEPLOYMENT_SENDER_TEST_ENGINES"}
+    )
+    default_folders: ClassVar[Mapping[str, str]] = {"package_dir": "~/.local/share/deployment-sender"}
 
-    package_dir: AbsolutePath = Path("~/.local/share/deployment-sender")
+    package_dir: AbsolutePath | None = None
     docker_host: str | None = None
     docker_tls_verify: bool = False
     docker_cert_path: Path | None = None
@@ -75,7 +81,7 @@ class DeploymentSenderSettings(Settings):
     compression: Literal["gzip", "zstd", "none"] = "gzip"
     verify_checksums: bool = True
     max_concurrent_transfers: int = Field(default=5, ge=1)
-    transfer_attempts: int = Field(default=5, ge=1)
+    transfer_attempts: Annotated[int, Field(ge=1)] | None = None
     build_timeout_seconds: Seconds = 1800
     export_silence_timeout_seconds: Seconds = 600
     connect_timeout_seconds: Seconds = 10
@@ -89,6 +95,11 @@ class DeploymentSenderSettings(Settings):
     @classmethod
     def _belongs_to_a_certificate(cls, value: Path | None, info: ValidationInfo) -> Path | None:
         return together(value, info, "client_cert")
+
+    @property
+    def package_folder(self) -> Path:
+        """Where the package store and the outbox are. VALIDATION_ERROR where that is nowhere."""
+        return self._folder("package_dir", recovery="Give --package-dir DIR, or set PACKAGE_DIR (package_dir) or HOME.")
 
     @property
     def max_package_size_bytes(self) -> int:

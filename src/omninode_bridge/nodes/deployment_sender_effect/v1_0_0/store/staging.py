@@ -5,7 +5,6 @@ An entry is a folder with one large file and small documents beside it. It is wr
 that its owner lives; the kernel lets go of it when the owner dies, however it dies.
 """
 
-import contextlib
 import fcntl
 import io
 import logging
@@ -14,22 +13,21 @@ import re
 import secrets
 import shutil
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from ..errors import DeploymentSenderError, ErrorCode
+from ..folders import A_FOLDER, grant, locked, make_folder, make_private, sync_folder, sync_upwards
 from .disk import disk_errors
 
 __all__ = ["Staged", "Staging", "make_folder", "sync_folder"]
 
 _log = logging.getLogger(__name__)
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}", re.ASCII)
-_FOLDER_MODE = 0o700  # an image may hold secrets
-_FILE_MODE = 0o600
+_FILE_MODE = 0o600  # an image may hold secrets
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_A_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 # The disk is told to begin writing whenever so much has come.
 _WRITEBACK_BYTES = 16 << 20
 
@@ -153,7 +151,7 @@ class Staging:
         with self._guard:
             if not self._swept:
                 with disk_errors("begin", folder):
-                    _sync_upwards(self._staging)
+                    sync_upwards(self._staging)
                 self.sweep()
                 self._swept = True
         with disk_errors("begin", folder):
@@ -176,7 +174,7 @@ class Staging:
         entry, folder = self.final / entry_id, self._staging / f"{entry_id}.{secrets.token_hex(8)}"
         with disk_errors("remove", entry):
             make_folder(self._staging)
-            with _locked(entry, fcntl.LOCK_EX):
+            with locked(entry, fcntl.LOCK_EX):
                 entry.rename(folder)
                 sync_folder(self.final)
                 shutil.rmtree(folder)
@@ -191,14 +189,14 @@ class Staging:
             if not self._staging.is_dir():
                 return []
             # No entry is between its making and its lock while this lock is held.
-            with _locked(self._staging, fcntl.LOCK_EX):
+            with locked(self._staging, fcntl.LOCK_EX):
                 return [folder.name for folder in self._staging.iterdir() if _swept(folder)]
 
     def _make_own(self, folder: Path) -> int:
-        with _locked(self._staging, fcntl.LOCK_SH):
-            folder.mkdir(_FOLDER_MODE)
+        with locked(self._staging, fcntl.LOCK_SH):
+            make_private(folder)
             try:
-                lock = os.open(folder, _A_FOLDER)
+                lock = os.open(folder, A_FOLDER)
                 fcntl.flock(lock, fcntl.LOCK_EX)
             except OSError:
                 folder.rmdir()
@@ -211,6 +209,11 @@ class _StagedFile(io.FileIO):
 
     def __init__(self, path: Path) -> None:
         super().__init__(os.open(path, _NEW_FILE, _FILE_MODE), "wb")
+        try:
+            grant(self.fileno(), _FILE_MODE)
+        except OSError:
+            self.close()
+            raise
         self._path = path
         self._written = self._written_back = 0
 
@@ -236,7 +239,7 @@ class _StagedFile(io.FileIO):
 
 def _swept(folder: Path) -> bool:
     try:
-        with _locked(folder, fcntl.LOCK_EX | fcntl.LOCK_NB):
+        with locked(folder, fcntl.LOCK_EX | fcntl.LOCK_NB):
             shutil.rmtree(folder)
     except (BlockingIOError, FileNotFoundError):
         return False  # its owner lives, or has just finished
@@ -244,50 +247,3 @@ def _swept(folder: Path) -> bool:
         _log.warning("%s is left over and cannot be removed: %s", folder, exc)
         return False
     return True
-
-
-@contextlib.contextmanager
-def _locked(folder: Path, how: int) -> Iterator[None]:
-    descriptor = os.open(folder, _A_FOLDER | os.O_NOFOLLOW)
-    try:
-        fcntl.flock(descriptor, how)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    descriptor = os.open(folder, _A_FOLDER)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder and those above it, each durably, and for this user only; one that is not durable does not stay."""
-    if folder.is_dir():
-        return
-    make_folder(folder.parent)
-    with contextlib.suppress(FileExistsError):
-        folder.mkdir(_FOLDER_MODE)
-    try:
-        sync_folder(folder.parent)
-    except OSError:
-        with contextlib.suppress(OSError):  # another process keeps something in it by now
-            folder.rmdir()
-        raise
-
-
-def _sync_upwards(folder: Path) -> None:
-    """Make the names of the folders that are there durable: who made one may have been killed before that."""
-    for path in (folder, *folder.parents):
-        if os.path.ismount(path):
-            return
-        try:
-            sync_folder(path.parent)
-        except FileNotFoundError:
-            continue
-        except PermissionError:
-            return  # not made by this user

@@ -1,0 +1,79 @@
+"""Whatever is cut off or overwritten of an outbox: it works again, with nothing in it that was not accepted."""
+
+import sqlite3
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.events.outbox_entries import OutboxDamagedError
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.events.outbox_file import OutboxFile
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.events.outbox_rescue import is_damage
+from support.events import an_event
+
+EVENTS = [an_event(f"key-{number}", b'{"x": "%s"}' % (b"x" * (6000 if number == 4 else 300))) for number in range(40)]
+
+
+def _whole() -> bytes:
+    """The file of an outbox that has these events."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "outbox.sqlite3"
+        outbox = OutboxFile(path)
+        for event in EVENTS:
+            outbox.accept(event)
+        outbox.close()
+        return path.read_bytes()
+
+
+WHOLE = _whole()
+
+
+def found(outbox: OutboxFile) -> list[bool]:
+    """Tell of each event that is to be delivered whether it is one that was accepted."""
+    outbox.entries(1000)
+    outbox.counts()
+    heads = [outbox.head(key) for key in outbox.waiting_keys()]
+    return [stored.event in EVENTS for stored in heads if stored is not None]
+
+
+def fault(outbox: OutboxFile, *, may_be_missed: bool) -> Exception | None:
+    """Use an outbox; return what is wrong with it, if that can be told."""
+    try:
+        assert all(found(outbox)) or may_be_missed
+    except (sqlite3.Error, OutboxDamagedError) as exc:
+        return exc
+    return None
+
+
+def damaged(content: bytes, *, may_be_missed: bool) -> None:
+    """Use an outbox with this content."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "outbox.sqlite3"
+        path.write_bytes(content)
+        outbox = OutboxFile(path)
+        error = fault(outbox, may_be_missed=may_be_missed)
+        if error is not None:
+            assert is_damage(error)
+            rescue = outbox.keep_aside()
+            assert rescue.aside is not None
+            assert content == rescue.aside.read_bytes()
+            assert [True] * rescue.events == found(outbox)
+        outbox.accept(an_event("new"))
+        assert outbox.head("new") is not None
+        outbox.close()
+
+
+@given(st.integers(0, len(WHOLE) - 1))
+@settings(max_examples=60)
+def test_an_outbox_that_is_cut(size: int) -> None:
+    """Anywhere."""
+    damaged(WHOLE[:size], may_be_missed=False)
+
+
+@given(st.integers(0, len(WHOLE) - 1), st.integers(1, 6000), st.sampled_from([b"\0", b"\xff"]))
+@settings(max_examples=60)
+def test_an_outbox_that_is_overwritten(start: int, length: int, byte: bytes) -> None:
+    """Anywhere; what falls into the middle of a value nobody can tell, unless something else was hit, too."""
+    content = WHOLE[:start] + byte * length + WHOLE[start + length :]
+    damaged(content[: len(WHOLE)], may_be_missed=True)
