@@ -2,6 +2,7 @@
 
 import io
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,18 +47,20 @@ class Versions:
 
 
 @pytest.fixture(scope="module")
-def packages(docker_api: docker.APIClient, base_image: str) -> tuple[str, dict[str, bytes]]:
+def packages(docker_api: docker.APIClient, base_image: str) -> Iterator[tuple[str, dict[str, bytes]]]:
     """The packages of two versions, the newer one under both tags; the engine has none of their images."""
     name, found = f"deployment-sender-test-{uuid4().hex[:12]}", {}
     for version, tags in (("old", ["1"]), ("new", ["1", "2"])):
-        dockerfile = f"FROM {base_image}\nLABEL version={version} made={uuid4()}\nCMD {_SERVES}\n"
+        dockerfile = f"FROM {base_image}\nLABEL version={version} of={name}\nCMD {_SERVES}\n"
         for tag in tags:
             reference = f"{name}:{tag}"
             for line in docker_api.build(fileobj=io.BytesIO(dockerfile.encode()), tag=reference, rm=True, decode=True):
                 assert "error" not in line, line
             found[f"{version}:{tag}"] = b"".join(docker_api.get_image(reference))
             docker_api.remove_image(reference, force=True)
-    return name, found
+    yield name, found
+    for image in docker_api.images(filters={"label": f"of={name}"}):  # also those that have lost their name
+        docker_api.remove_image(image["Id"], force=True)
 
 
 @pytest.fixture

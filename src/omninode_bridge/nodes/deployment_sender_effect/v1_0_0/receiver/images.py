@@ -76,7 +76,8 @@ class ImageLoader:
 
     async def _deploy(self, deployment: Deployment, checked: ImageArchive | None) -> None:
         try:
-            checked = checked or await self._check(deployment)
+            if deployment.image_id is None:  # what is wrong with a package shows without an engine
+                checked = checked or await self._check(deployment)
             await self._with_engine(deployment, partial(self._load, deployment, checked))
             if self._now(deployment).start_pending:
                 await self._with_engine(deployment, partial(self._start, deployment))
@@ -90,14 +91,6 @@ class ImageLoader:
         except Exception as exc:  # noqa: BLE001 - whatever it is, the deployment must not hang in `loading`
             _log.exception("%s: unexpected", deployment.deployment_id)
             await self._fail(deployment, ErrorCode.TRANSFER_FAILED, f"unexpected in the receiver: {exc!r}")
-
-    async def _check(self, deployment: Deployment) -> ImageArchive | None:
-        """Read a package through, whether or not the engine answers; None if its image may be in the engine already."""
-        now = self._now(deployment)
-        if now.image_id is not None:
-            return None
-        async with asyncio.timeout(self._settings.load_timeout_seconds):
-            return await self._packages.check(self._deployments.package_file(now), now)
 
     async def _with_engine(self, deployment: Deployment, step: Callable[[ImageEngine], Awaitable[None]]) -> None:
         """Do a step once the engine answers; try it some times more if the engine goes away meanwhile.
@@ -132,14 +125,16 @@ class ImageLoader:
     async def _loaded(self, deployment: Deployment, checked: ImageArchive | None, engine: ImageEngine) -> str:
         try:
             async with asyncio.timeout(self._settings.load_timeout_seconds):
-                path = self._deployments.package_file(deployment)
-                archive = checked or await self._packages.check(path, deployment)
+                archive = checked or await self._check(deployment)
                 image_id = await self._loading.load(engine, deployment, archive)
         except TimeoutError:
             await self._engine.answering()  # one that hangs as a whole is waited for
             raise
         self._counters.add("loads_succeeded_total")
         return image_id
+
+    async def _check(self, deployment: Deployment) -> ImageArchive:
+        return await self._packages.check(self._deployments.package_file(deployment), deployment)
 
     async def _start(self, deployment: Deployment, engine: ImageEngine) -> None:
         async with self._containers.of(deployment.container_name):
