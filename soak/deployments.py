@@ -14,7 +14,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.models import ModelKa
 from soak.evidence import Deployed, Evidence, Published
 from soak.parts import Parts
 from soak.plan import Plan
-from support.fault_proxy import FaultProxy
+from support.fault_proxy import Fault, FaultProxy
 
 __all__ = ["Deployments"]
 
@@ -99,7 +99,7 @@ class Deployments:
 
     async def _transfer(self, one: Deployed) -> None:
         cut = self._plan.cuts.get(one.number)
-        faults = [] if cut is None else [cut.fault(one.size_bytes)]
+        faults = [] if cut is None else [Fault(), cut.fault(one.size_bytes)]  # the receiver is asked about itself first
         async with FaultProxy(self._parts.receiver.url, *faults) as proxy:
             output = await self._ask(
                 "transfer_package",

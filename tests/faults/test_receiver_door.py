@@ -103,7 +103,7 @@ def test_every_file_is_for_its_user_only(tmp_path: Path) -> None:
     try:
         with Target(tmp_path / "store", environ={"DEPLOYMENT_RECEIVER_SIGNING_KEYS": ""}) as target:
             assert 201 == ask(target.url, upload()).status
-            assert eventually(lambda: "loading" == target.deployments()[0]["status"])  # its document is written anew
+            assert eventually(lambda: "DOCKER_UNAVAILABLE" == target.deployments()[0]["error_code"])  # written anew
             at_work = modes(tmp_path / "store")
     finally:
         os.umask(before)

@@ -247,7 +247,7 @@ async def test_a_transfer_that_always_breaks_fails(sender: Sender, large: str) -
 
 
 async def test_breaking_ends_with_the_transfers_time(sender: Sender, large: str) -> None:
-    """However often it may be tried."""
+    """However often it may be tried, with the last break told."""
     async with (
         ScriptedReceiver(receipt()) as receiver,
         FaultProxy(receiver.url, *[Fault(cut_after_bytes=1_000_000)] * 1000) as proxy,

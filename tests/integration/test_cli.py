@@ -1,6 +1,5 @@
 """The command as a process, against the real engine and a real receiver."""
 
-import json
 import os
 import pty
 import re
@@ -9,82 +8,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from support.broker import KafkaBroker
+from support.command import Command
 from support.engine import RealEngine
 from support.receiver_process import ReceiverProcess
 
-MODULE = "omninode_bridge.nodes.deployment_sender_effect.v1_0_0.cli"
 DEMO_IMAGE = "deployment-sender-demo:1.0"
 NOBODY = "http://127.0.0.1:1"
 PACKAGE_ID = "5f0c2a52-91ab-4c3e-8a53-0d6c1f6f7a10"
-
-
-@dataclass
-class Command:
-    """Runs `deployment-sender` with folders of its own.
-
-    Attributes:
-        environ: Added to this process's environment.
-        reference: An image name that nobody else has; removed after the test.
-    """
-
-    folder: Path
-    base_image: str
-    reference: str
-    environ: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def temporary(self) -> Path:
-        """Where the command puts temporary files."""
-        return self.folder / "tmp"
-
-    def context(self, dockerfile: str = "COPY greeting /greeting") -> Path:
-        """Make a build context on the base image."""
-        context = self.folder / "context"
-        context.mkdir(exist_ok=True)
-        (context / "greeting").write_text("hello")
-        (context / "Dockerfile").write_text(f"FROM {self.base_image}\n{dockerfile}\n")
-        return context
-
-    def start(self, *arguments: str, stderr: int = subprocess.PIPE) -> "subprocess.Popen[str]":
-        """Start the command."""
-        return subprocess.Popen(
-            [sys.executable, "-m", MODULE, *arguments],
-            env=self._environ(),
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            text=True,
-        )
-
-    def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        """Run the command to its end."""
-        process = self.start(*arguments)
-        out, err = process.communicate(timeout=60)
-        return subprocess.CompletedProcess(arguments, process.returncode, out, err)
-
-    def document(self, *arguments: str) -> Any:
-        """Run it for a program; nothing but one document is on stdout."""
-        return json.loads(self.run(*arguments, "--json").stdout)
-
-    def ship(self, to: str, *more: str) -> list[str]:
-        """The arguments of a shipment."""
-        name, _, tag = self.reference.partition(":")
-        return ["ship", str(self.folder / "context"), "--name", name, "--tag", tag, "--to", to, *more]
-
-    def events(self) -> list[str]:
-        """The types of the events in the outbox, oldest first."""
-        return [event["event_type"] for event in reversed(self.document("events")["events"])]
-
-    def _environ(self) -> dict[str, str]:
-        self.temporary.mkdir(exist_ok=True)
-        own = {"PACKAGE_DIR": str(self.folder / "store"), "TMPDIR": str(self.temporary)}
-        return {**os.environ, "DEPLOYMENT_SENDER_BASE_IMAGE": self.base_image, **own, **self.environ}
 
 
 @pytest.fixture
@@ -227,16 +162,53 @@ def test_a_secret_build_argument_comes_from_the_environment(command: Command, re
     assert "s3cret" not in done.stdout + done.stderr
 
 
-def test_a_receiver_that_is_not_there_is_unreachable(command: Command) -> None:
-    """The package stays, and it says how to send it again."""
+def test_a_receiver_that_is_not_there_is_told_before_the_build(command: Command) -> None:
+    """Nothing was built, kept or told."""
     command.context()
-    command.environ["DEPLOYMENT_SENDER_TRANSFER_ATTEMPTS"] = "1"
     done = command.run(*command.ship(NOBODY))
 
-    assert 1 == done.returncode
+    assert (1, "") == (done.returncode, done.stdout)
     assert "error: REMOTE_UNREACHABLE: " in done.stderr
     assert "what to do: " in done.stderr
-    assert "deployment-sender transfer " in done.stderr
+    assert ([], {"packages": []}) == (command.events(), command.document("packages"))
+
+
+@pytest.mark.parametrize(
+    ("environ", "words"),
+    [
+        ({"DEPLOYMENT_RECEIVER_SIGNING_KEYS": f"main:{'k' * 32}"}, "401 Unauthorized: the request must be signed"),
+        ({"DOCKER_HOST": "tcp://127.0.0.1:1"}, "the receiver's engine does not answer: "),
+    ],
+    ids=["key", "engine"],
+)
+def test_a_receiver_that_cannot_take_it_is_told_before_the_build(
+    command: Command, tmp_path: Path, environ: dict[str, str], words: str
+) -> None:
+    """Its key does not match, or its engine is down: nothing was built, kept or told."""
+    command.context()
+    with ReceiverProcess(tmp_path / "receiver", environ=environ) as receiver:
+        done = command.run(*command.ship(receiver.url))
+
+    assert (1, "") == (done.returncode, done.stdout)
+    assert words in done.stderr
+    assert "what to do: " in done.stderr
+    assert ([], {"packages": []}) == (command.events(), command.document("packages"))
+
+
+def test_a_receiver_that_goes_away_after_the_build_is_waited_for(command: Command, tmp_path: Path) -> None:
+    """Each attempt is a line; at the end of its time the package stays, and it says how to send it again."""
+    command.context("RUN echo now && sleep 1")
+    with ReceiverProcess(tmp_path / "receiver") as receiver:
+        process = command.start(*command.ship(receiver.url, "--verbose", "--transfer-timeout", "1"))
+        assert process.stderr is not None
+        while process.stderr.readline() != "  now\n":
+            pass
+    _, err = process.communicate(timeout=60)
+
+    assert 1 == process.returncode
+    assert "Connection refused; trying again in " in err
+    assert "error: REMOTE_UNREACHABLE: the receiver did not have the package after 1 s and " in err
+    assert "deployment-sender transfer " in err
     assert "DEPLOYMENT_FAILED" == command.events()[-1]
 
 
@@ -314,9 +286,11 @@ def test_a_doctor_finds_a_healthy_house(command: Command, receiver: ReceiverProc
     document = command.document("doctor", "--to", receiver.url)
 
     assert document["success"]
-    assert ["engine", "packages", "broker", "receiver", "key", "clock"] == [
-        check["subject"] for check in document["checks"]
-    ]
+    assert [
+        *("engine", "packages", "broker", "receiver", "key", "clock"),
+        *("engine there", "disk there", "platform", "run"),
+    ] == [check["subject"] for check in document["checks"]]
+    assert {"ok"} == {check["verdict"] for check in document["checks"]}
 
 
 def test_a_doctor_finds_a_missing_engine(command: Command) -> None:

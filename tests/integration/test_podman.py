@@ -67,7 +67,7 @@ def _version() -> str:
 def test_doctor_says_that_it_is_podman(podman: Podman) -> None:
     """By the header that it sends, and with its own version."""
     settings = DeploymentSenderSettings.load({"docker_host": podman.docker_host})
-    finding = asyncio.run(look_at_engine(settings, Openers()))
+    finding, _ = asyncio.run(look_at_engine(settings, Openers()))
 
     assert Finding("engine", "ok", f"Podman Engine {_version()}, vfs") == finding
 

@@ -152,7 +152,7 @@ def test_a_receiver_that_is_killed_goes_on_where_it_was(real_engine: RealEngine,
     environ = {"DOCKER_HOST": "tcp://127.0.0.1:1"}
     with ReceiverProcess(tmp_path / "store", environ=environ) as receiver:
         _, receipt = curl(receiver.url, package, announced(package, reference))
-        receiver.wait_for("loading")
+        receiver.wait_for("received: DOCKER_UNAVAILABLE")
         receiver.kill()
     with ReceiverProcess(tmp_path / "store") as receiver:
         assert finished(receiver.url, receipt)["status"] == "loaded"

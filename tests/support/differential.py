@@ -1,18 +1,20 @@
 """Loads what the receiver accepts on real engines, and reports what changed there beside the announced image."""
 
 import asyncio
+import fcntl
 import hashlib
 import io
 import json
 import os
 import tarfile
+import tempfile
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from uuid import uuid4
 
 import docker
@@ -22,8 +24,15 @@ from docker.errors import APIError
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker_engine import DockerEngine, open_engine
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.pipeline.archive import ImageArchive
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.pipeline.compression import decompressed, detect
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.pipeline.engine_archive import EngineArchive
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.pipeline.references import normalized
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.pipeline.tar import (
+    ArchiveLimits,
+    ContentTaker,
+    Member,
+    TarReader,
+)
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.upload import UploadFields
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments import Deployment, Deployments
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.loading import Loading
@@ -35,6 +44,9 @@ from support.archives import image_archive, layer
 from support.mutations import ANNOUNCED, OTHERS
 
 __all__ = ["Differential", "Report", "engine_hosts"]
+
+
+_KNOWN = frozenset(map(normalized, (ANNOUNCED, *OTHERS)))
 
 
 def engine_hosts() -> list[str]:
@@ -63,10 +75,16 @@ class Report:
 
 
 class _Engine:
-    """An engine that has an image under every name that packages speak of."""
+    """An engine that has an image under every name that packages speak of.
+
+    Others may use it meanwhile: only what packages speak of, and what is in them, is compared. One at a time does so.
+    """
 
     def __init__(self, host: str) -> None:
         self.host = host
+        name = f"differential-{hashlib.sha256(host.encode()).hexdigest()[:16]}"
+        self._lock = os.open(Path(tempfile.gettempdir(), name), os.O_RDWR | os.O_CREAT)
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
         self.api = docker.APIClient(base_url=host, version="auto", timeout=60)
         for name in (ANNOUNCED, *OTHERS):
             archive = image_archive("oci", name, [layer(before=name.encode())])
@@ -79,15 +97,23 @@ class _Engine:
         names = {normalized(name): image_id for name, image_id in named if name != "<none>:<none>"}
         return names, frozenset(image["Id"] for image in images)
 
-    def changes(self, image: ImageArchive, loaded: str | None) -> list[str]:
-        """Tell what changed beside the announced name and image, and make that the state to compare with."""
+    def changes(self, image: ImageArchive, loaded: str | None, inside: frozenset[str]) -> list[str]:
+        """Tell what changed beside the announced name and image, and make that the state to compare with.
+
+        Args:
+            image: What was announced.
+            loaded: The engine's id of it; None if the engine has not loaded it.
+            inside: The ids of the image, and the digests of all files in the package, as whatever else it may have
+                loaded would be called.
+        """
         before, ids = self.names, self.ids
         self.names, self.ids = self._look()
         announced = normalized(ANNOUNCED)
         expected = before | ({announced: loaded} if loaded else {})
         moved = {name for name in expected | self.names if expected.get(name) != self.names.get(name)}
-        found = [f"{name} leads to {self.names.get(name)}, not {expected.get(name)}" for name in sorted(moved)]
-        found += [f"{image_id} is new" for image_id in self.ids - ids - {loaded}]
+        ours = {name for name in moved if name in _KNOWN or self.names.get(name) in inside}
+        found = [f"{name} leads to {self.names.get(name)}, not {expected.get(name)}" for name in sorted(ours)]
+        found += [f"{image_id} is new" for image_id in (self.ids - ids - {loaded}) & inside]
         # Engines do not export an image of no layers ("empty export - not implemented").
         if loaded and image.layers and self._config_digest() != image.config_digest:
             found.append(f"{ANNOUNCED} is not {image.config_digest}")
@@ -111,6 +137,21 @@ class _Engine:
             with suppress(APIError):
                 self.api.remove_image(name, force=True)
         self.api.close()
+        os.close(self._lock)
+
+
+def _digests(package: bytes) -> frozenset[str]:
+    """Hash every file in a package that was accepted."""
+    found: list[Any] = []
+
+    def on_member(member: Member) -> ContentTaker:
+        found.append(hashlib.sha256())
+        return found[-1].update  # type: ignore[no-any-return]
+
+    reader = TarReader(ArchiveLimits(), on_member)
+    for piece in decompressed([package], detect(package[:4]), max_bytes=1 << 30):
+        reader.feed(piece)
+    return frozenset(f"sha256:{digest.hexdigest()}" for digest in found)
 
 
 def _content(tar: tarfile.TarFile, name: str) -> bytes:
@@ -165,7 +206,7 @@ class Differential:
         staged = await self._deployments.begin(str(uuid4()))
         await asyncio.to_thread(staged.file.write, package)
         await asyncio.to_thread(staged.file.flush)
-        deployment = Deployment.new(staged.entry_id, fields, size_bytes=len(package), will_run=False)
+        deployment = Deployment.new(staged.entry_id, fields, size_bytes=len(package))
         try:
             image = await self._packages.check(staged.path, deployment)
         except DeploymentSenderError as exc:
@@ -180,21 +221,23 @@ class Differential:
             return ""
         self._seen.add(ids)
         await self._deployments.keep(staged, deployment)
+        inside = ids | await asyncio.to_thread(_digests, package)
         for engine, opened in self._engines:
-            await self._load(engine, opened, deployment, image, label)
+            loaded = await self._load(engine, opened, deployment, image, label)
+            for change in await asyncio.to_thread(engine.changes, image, loaded, inside):
+                self.report.faults.append(f"{label}: {engine.host}: {change}")
         return ""
 
     async def _load(
         self, engine: _Engine, opened: DockerEngine, deployment: Deployment, image: ImageArchive, label: str
-    ) -> None:
-        loaded: str | None = None
+    ) -> str | None:
         try:
             loaded = await self._loading.load(opened, deployment, image)
-            self.report.loaded[engine.host] += 1
         except DeploymentSenderError as exc:
             self.report.declined[engine.host] += 1
             gone = exc.code is ErrorCode.DOCKER_UNAVAILABLE
             if gone or "another image" in exc.message:  # that was noticed, and should not have come so far
                 self.report.faults.append(f"{label}: {engine.host}: {exc.message}")
-        for change in await asyncio.to_thread(engine.changes, image, loaded):
-            self.report.faults.append(f"{label}: {engine.host}: {change}")
+            return None
+        self.report.loaded[engine.host] += 1
+        return loaded

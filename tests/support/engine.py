@@ -69,8 +69,8 @@ class FakeEngine:
         requests: What was built.
         runtime: Its containers; creating one is the call `run`.
         cut_after_bytes: Where exports break off with DOCKER_UNAVAILABLE, if not None.
-        hold: Clear it, and every call waits there until it is set.
-        calls: The name of each method that was called.
+        hold: Clear it, and every call that is noted in `calls` waits there until it is set.
+        calls: The name of each method that was called, but for the question `ping`.
     """
 
     def __init__(
@@ -91,15 +91,29 @@ class FakeEngine:
         self._lines = lines
         self._archive = archive
         self._chunk_bytes = chunk_bytes
+        self._ever_loaded: list[bytes] = []  # an image that has lost its name is still there under its id
         self._failures: dict[str, list[DeploymentSenderError]] = {}
 
     def fail(self, method: str, code: ErrorCode, message: str = "as the test wants it", times: int = 1) -> None:
         """Make the next calls of a method fail."""
         self._failures.setdefault(method, []).extend(DeploymentSenderError(code, message) for _ in range(times))
 
+    def heal(self, method: str) -> None:
+        """Let the calls of a method succeed again."""
+        self._failures.pop(method, None)
+
+    async def ping(self) -> None:
+        await self._called("ping", noted=False)
+
     async def info(self) -> EngineInfo:
         await self._called("info")
-        return EngineInfo(version="0.0.0-fake", storage_driver="memory", data_folder="/nowhere")
+        return EngineInfo(
+            version="0.0.0-fake",
+            storage_driver="memory",
+            data_folder="/nowhere",
+            os="linux",
+            architecture="amd64",
+        )
 
     async def build(self, request: BuildRequest, on_line: Callable[[str], None]) -> str:
         self.requests.append(request)
@@ -127,6 +141,7 @@ class FakeEngine:
         except (tarfile.TarError, KeyError, ValueError) as exc:
             raise DeploymentSenderError(ErrorCode.BUILD_FAILED, f"The image could not be loaded: {exc}") from exc
         self.images |= dict.fromkeys(names, archive)
+        self._ever_loaded.append(archive)
 
     async def inspect(self, reference: str) -> ImageFacts | None:
         await self._called("inspect")
@@ -152,8 +167,8 @@ class FakeEngine:
     @property
     def containers(self) -> dict[str, tuple[str, dict[str, str]]]:
         """What was run: the image's id and the labels, by the container's name."""
-        specs = [one.spec for one in self.runtime.containers.values()]
-        return {spec.name: (spec.image_id, dict(spec.labels)) for spec in specs if spec is not None}
+        found = self.runtime.containers.values()
+        return {one.facts.name: (one.spec.image_id, dict(one.spec.labels)) for one in found if one.spec is not None}
 
     async def close(self) -> None:
         self.calls.append("close")
@@ -165,9 +180,10 @@ class FakeEngine:
     async def _after(self, method: str) -> None:
         pass
 
-    async def _called(self, method: str) -> None:
-        self.calls.append(method)
-        await self.hold.wait()
+    async def _called(self, method: str, *, noted: bool = True) -> None:
+        if noted:
+            self.calls.append(method)
+            await self.hold.wait()
         if failures := self._failures.get(method):
             raise failures.pop(0)
 

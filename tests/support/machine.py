@@ -1,6 +1,5 @@
 """A real engine as a machine on which services run: images for them, and what is there of them."""
 
-import io
 import json
 from types import TracebackType
 from typing import Self
@@ -48,15 +47,15 @@ class Machine:
         return self.engine.api
 
     def image(self, script: str = UP, *lines: str) -> str:
-        """Build an image that runs a script; return its id."""
+        """Make an image that runs a script, with further lines of a Dockerfile; return its id."""
         reference = self.engine.new_image()
-        body = "".join(f"{line}\n" for line in lines)
-        dockerfile = (
-            f'FROM {self.engine.base_image}\n{body}LABEL made={uuid4()}\nCMD ["sh", "-c", {json.dumps(script)}]\n'
-        )
-        for line in self.engine.api.build(fileobj=io.BytesIO(dockerfile.encode()), tag=reference, rm=True, decode=True):
-            assert "error" not in line, line
-        return str(self.engine.api.inspect_image(reference)["Id"])  # type: ignore[no-untyped-call]
+        name, _, tag = reference.rpartition(":")
+        changes = [*lines, f"LABEL made={uuid4()}", f"CMD {json.dumps(['sh', '-c', script])}"]
+        # Ten times as fast as a build, which commits each line.
+        seed = self.api.create_container(self.engine.base_image, ["true"])["Id"]
+        made = self.api.commit(seed, name, tag, changes=changes)
+        self.api.remove_container(seed)
+        return str(made["Id"])
 
     def containers(self) -> dict[str, str]:
         """Return the status of each container of the test's name, by its name."""

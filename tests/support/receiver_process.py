@@ -40,7 +40,8 @@ class ReceiverProcess:
         self.url = ""
         self.store = store
         self.lines: list[str] = []
-        self._command = [sys.executable, "-m", _MODULE, "serve", "--port", "0", "--store", str(store), *arguments]
+        port = [] if "--port" in arguments else ["--port", "0"]
+        self._command = [sys.executable, "-m", _MODULE, "serve", *port, "--store", str(store), *arguments]
         quick = {"DEPLOYMENT_RECEIVER_START_WATCH_SECONDS": "0.5", "DEPLOYMENT_RECEIVER_WATCH_INTERVAL_SECONDS": "0.2"}
         self._environ = {**os.environ, **quick, **(environ or {})}
         self._deadline_seconds = deadline_seconds

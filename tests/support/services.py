@@ -34,7 +34,7 @@ class Serving:
         """Keep a package whose image is loaded."""
         fields = UploadFields(package_id=str(uuid4()), checksum="0" * 64, container_name=image_name, image_tag=tag)
         staged = await self.shared.deployments.begin(str(uuid4()))
-        deployment = Deployment.new(staged.entry_id, fields, size_bytes=0, will_run=True)
+        deployment = Deployment.new(staged.entry_id, fields, size_bytes=0)
         await self.shared.deployments.keep(staged, deployment)
         return await self.shared.deployments.change(deployment.deployment_id, status="loaded", image_id=image_id)
 

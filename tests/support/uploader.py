@@ -2,13 +2,22 @@
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import DeploymentState, PackageUpload, Receipt
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import (
+    DeploymentState,
+    PackageUpload,
+    Receipt,
+    ReceiverInfo,
+)
+from support.clock import put_forward
 
-__all__ = ["FakeUploader"]
+__all__ = ["LATE_SECONDS", "FakeUploader", "LateUploader"]
+
+LATE_SECONDS = 3600.0
+_THIRD = 3
 
 T = TypeVar("T")
 
@@ -21,6 +30,7 @@ class FakeUploader:
         receipts: Outcomes of `send`: answered, or raised if it is an exception.
         states: Outcomes of `state`, likewise.
         send_seconds: How long a send takes.
+        infos: Outcomes of `info`, likewise.
         uploads: What was sent.
         contents: The bytes of each.
         asked: The status URLs that were asked for.
@@ -33,6 +43,7 @@ class FakeUploader:
 
     receipts: list[Receipt | Exception] = field(default_factory=lambda: [Receipt("d-1", checksum_verified=True)])
     states: list[DeploymentState | Exception] = field(default_factory=list)
+    infos: list[ReceiverInfo | Exception | None] = field(default_factory=lambda: [None])
     send_seconds: float = 0
     uploads: list[PackageUpload] = field(default_factory=list)
     contents: list[bytes] = field(default_factory=list)
@@ -48,6 +59,10 @@ class FakeUploader:
         self.checked.append(receiver_url)
         if self.refusal is not None:
             raise self.refusal
+
+    async def info(self, receiver_url: str) -> ReceiverInfo | None:
+        """Give the next information."""
+        return _next(self.infos)
 
     async def send(self, upload: PackageUpload, on_sent: Callable[[int], None]) -> Receipt:
         """Read the file, tell its size, wait for its check, and give the next outcome."""
@@ -73,6 +88,25 @@ class FakeUploader:
     async def close(self) -> None:
         """Count it."""
         self.closed += 1
+
+
+class LateUploader(FakeUploader):
+    """Is an hour late at its third attempt and at its third question, by the loop's own clock."""
+
+    async def send(self, upload: PackageUpload, on_sent: Callable[[int], None]) -> Receipt:
+        """Give the next outcome."""
+        _third(self.uploads)
+        return await super().send(upload, on_sent)
+
+    async def state(self, receiver_url: str, status_url: str) -> DeploymentState:
+        """Give the next state."""
+        _third(self.asked)
+        return await super().state(receiver_url, status_url)
+
+
+def _third(before: Sized) -> None:
+    if len(before) == _THIRD - 1:
+        put_forward(LATE_SECONDS)
 
 
 def _next(outcomes: list[T | Exception]) -> T:

@@ -8,11 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.http_response import Answer
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.http_uploader import HttpUploader
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import PackageUpload
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.settings import DeploymentSenderSettings
+from support.scripted_receiver import Reply
 
-__all__ = ["CHECKSUM", "PACKAGE_ID", "UPLOAD", "an_upload", "an_uploader"]
+__all__ = ["CHECKSUM", "PACKAGE_ID", "UPLOAD", "an_upload", "an_uploader", "as_answer"]
 
 PACKAGE_ID = "5f0c2a52-91ab-4c3e-8a53-0d6c1f6f7a10"
 CHECKSUM = "ab" * 32
@@ -44,3 +46,11 @@ def an_uploader(**settings: Any) -> HttpUploader:
     """Make an uploader; impatient, so that what hangs is seen soon."""
     values = {"connect_timeout_seconds": 60, "idle_timeout_seconds": 60} | settings
     return HttpUploader(DeploymentSenderSettings.model_validate(values))
+
+
+def as_answer(reply: Reply) -> Answer:
+    """Read a scripted reply as the client would."""
+    head, _, body = reply.encoded().partition(b"\r\n\r\n")
+    lines = head.decode("latin-1").split("\r\n")[1:]
+    headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+    return Answer(reply.status, headers, body, complete=True)

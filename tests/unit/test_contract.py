@@ -143,9 +143,9 @@ def test_time_outs_follow_from_the_limits() -> None:
     } == announced
 
 
-def test_attempts_are_the_settings_default() -> None:
-    """The announced number of attempts is the setting's default."""
-    assert raw()["retry_policies"]["max_attempts"] == DeploymentSenderSettings().transfer_attempts
+def test_one_call_does_all_the_attempts() -> None:
+    """No caller need try again: a transfer ends with its time, not with a number of attempts."""
+    assert (1, None) == (raw()["retry_policies"]["max_attempts"], DeploymentSenderSettings().transfer_attempts)
 
 
 def test_name_and_version_are_the_projects() -> None:

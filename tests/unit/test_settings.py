@@ -217,8 +217,8 @@ def test_a_receiver_takes_several_keys_from_one_variable() -> None:
 
 def test_allowed_receivers_come_as_one_text_or_as_several() -> None:
     """Names in lower case, networks as they are."""
-    patterns = ("edge.example", "*.lab.example", "10.0.0.0/8", "127.0.0.1/32", "fd12::/32")
-    text = "Edge.example, *.lab.example 10.0.0.0/8,127.0.0.1 fd12::/32"
+    patterns = ("edge.example", "*.lab.example", "10.0.0.0/8", "127.0.0.1/32", "fd12::/32", "::1/128", "a.example")
+    text = "Edge.example, *.lab.example 10.0.0.0/8,127.0.0.1 fd12::/32 [0:0:0:0:0:0:0:1] A.example."
 
     for settings in (
         DeploymentSenderSettings.load({}, {"DEPLOYMENT_SENDER_ALLOWED_RECEIVERS": text}),
@@ -238,7 +238,8 @@ def test_allowed_receivers_come_as_one_text_or_as_several() -> None:
         "10.0.0.1/8",
         "10.0.0.300",
         "10.0.0.0/33",
-        "[::1]",
+        "[edge]",
+        "[::1]:8001",
         "é.de",
     ],
 )
@@ -289,3 +290,24 @@ def test_what_no_host_header_says_is_no_name(name: str) -> None:
     """A receiver that refuses everybody would be no help."""
     with pytest.raises(DeploymentSenderError, match=r"settings: host_names\.0: a host name is NAME or NAME:PORT"):
         ReceiverSettings.load({"host_names": [name]}, {})
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("container_memory_mb", "6"),
+        ("container_memory_mb", "inf"),
+        ("container_cpus", "0"),
+        ("container_pids", "0"),
+        ("container_log_max_mb", "0"),
+        ("container_log_files", "0"),
+        ("container_stop_seconds", "0"),
+        ("start_watch_seconds", "-1"),
+        ("health_timeout_seconds", "nan"),
+        ("watch_interval_seconds", "0"),
+    ],
+)
+def test_a_limit_that_an_engine_would_refuse_is_refused_at_the_start(field: str, value: str) -> None:
+    """Not by each deployment."""
+    with pytest.raises(DeploymentSenderError, match=f"settings: {field}: "):
+        ReceiverSettings.load({}, {ReceiverSettings.env_name(field): value})

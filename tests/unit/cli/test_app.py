@@ -11,7 +11,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.cli.app import run
 if TYPE_CHECKING:
     from .conftest import CommandLine
 
-COMMANDS = ("demo", "ship", "package", "transfer", "publish", "metrics", "doctor", "packages", "events")
+COMMANDS = ("demo", "ship", "package", "transfer", "publish", "status", "metrics", "doctor", "packages", "events")
 
 
 def test_help_has_every_command(capsys: pytest.CaptureFixture[str]) -> None:

@@ -64,3 +64,14 @@ def test_a_retry_starts_again() -> None:
     )
 
     assert "1.0 MB" in shown
+
+
+def test_what_is_waited_for_is_shown() -> None:
+    """An attempt that failed, and what the receiver does."""
+    for step, words in (
+        (Progress("retry", line="nobody there; trying again in 4 s"), ("waiting", "trying again in 4 s")),
+        (Progress("deploy", line="it is loading"), ("deploying", "it is loading")),
+    ):
+        shown = drawn(step)
+
+        assert all(word in shown for word in words)

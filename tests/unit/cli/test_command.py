@@ -24,8 +24,9 @@ class Colours:
 class App:
     """An application with one command, `paint`, and a group, `walls`, that lists if it is told nothing else."""
 
-    def __init__(self) -> None:
+    def __init__(self, outer: Path | None = Path("/outer")) -> None:
         self.seen: list[object] = []
+        self._outer = outer
         self._app = typer.Typer()
         self._app.callback()(self._root)
         self._app.command("paint")(command(self._paint))
@@ -41,7 +42,7 @@ class App:
         return CliRunner().invoke(self._app, [*arguments, "--help"]).stdout
 
     def _root(self, ctx: typer.Context) -> None:
-        ctx.obj = Session(CommonOptions(package_dir=Path("/outer")))
+        ctx.obj = Session(CommonOptions(package_dir=self._outer))
 
     async def _paint(self, session: Session, what: str, colours: Colours, *, twice: bool = False) -> bool:
         """Paint something."""
@@ -85,11 +86,17 @@ def test_the_answer_becomes_the_exit_code(app: App, what: str, code: int) -> Non
     assert code == app.run("paint", what, "--first", "red")
 
 
-def test_every_command_takes_the_common_options(app: App) -> None:
-    """They win over those before the command's name."""
+def test_every_command_takes_the_common_options() -> None:
+    """As if they stood before the command's name."""
+    app = App(outer=None)
     app.run("paint", "wall", "--first", "red", "--package-dir", "/inner")
 
     assert [(Path("/inner"), "wall", Colours(first="red"), False)] == app.seen
+
+
+def test_a_common_option_before_the_command_and_after_it_is_a_wrong_command_line(app: App) -> None:
+    """One of both values would be passed over."""
+    assert (2, []) == (app.run("paint", "wall", "--first", "red", "--package-dir", "/inner"), app.seen)
 
 
 def test_the_docstring_is_the_help(app: App) -> None:
@@ -107,8 +114,9 @@ def test_a_group_lists_with_and_without_the_word(app: App, arguments: tuple[str,
     assert [Path("/outer")] == app.seen
 
 
-def test_options_of_a_group_reach_its_commands(app: App) -> None:
+def test_options_of_a_group_reach_its_commands() -> None:
     """`walls --package-dir X list` is `walls list --package-dir X`."""
+    app = App(outer=None)
     app.run("walls", "--package-dir", "/inner", "list")
 
     assert [Path("/inner")] == app.seen

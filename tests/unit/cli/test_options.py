@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import typer
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.cli.options import (
     BuildOptions,
@@ -104,15 +105,28 @@ def test_transfer_options_become_the_input() -> None:
         remote_receiver_url="http://edge:8001",
         verify_checksum=True,
         wait_for="running",
+        any_platform=True,
+        transfer_timeout_seconds=60,
         correlation_id="c-1",
-    ) == TransferOptions(wait_for="running").request(ID, "http://edge:8001", verify=True, correlation_id="c-1")
+    ) == TransferOptions(wait_for="running", any_platform=True, transfer_timeout=60).request(
+        ID, "http://edge:8001", verify=True, correlation_id="c-1"
+    )
+
+
+def test_without_a_word_a_transfer_waits_as_far_as_the_receiver_goes() -> None:
+    """Running where it starts containers."""
+    assert TransferOptions().request(ID, "http://edge:8001").wait_for is None
 
 
 def test_options_after_the_command_join_those_before_it() -> None:
-    """A folder given later wins; a flag given anywhere is on."""
+    """A flag given anywhere is on."""
     outer = CommonOptions(package_dir=Path("/outer"), json=True)
 
-    assert CommonOptions(package_dir=Path("/inner"), json=True, quiet=True) == CommonOptions(
-        package_dir=Path("/inner"), quiet=True
-    ).over(outer)
+    assert CommonOptions(package_dir=Path("/outer"), json=True, quiet=True) == CommonOptions(quiet=True).over(outer)
     assert outer == CommonOptions().over(outer)
+
+
+def test_a_folder_is_given_before_the_command_or_after_it() -> None:
+    """Not in both places: one of them would be passed over."""
+    with pytest.raises(typer.BadParameter, match="--package-dir is given before the command and after it"):
+        CommonOptions(package_dir=Path("/inner")).over(CommonOptions(package_dir=Path("/outer")))

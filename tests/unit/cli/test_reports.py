@@ -42,7 +42,7 @@ TRANSFER = ModelPackageTransferOutput(
     deployment_status="loaded",
     checksum_verified=True,
     transfer_duration_ms=40,
-    transfer_throughput_mbps=800,
+    transfer_throughput_mbps=100.0,
     bytes_transferred=4_000_000,
     attempts=1,
 )
@@ -68,7 +68,7 @@ def test_a_package_is_told_in_eight_lines() -> None:
 
 
 def test_a_transfer_is_told_in_four_lines() -> None:
-    """Mbit/s become MB/s."""
+    """The throughput in MB/s."""
     assert [
         "deployment  d-1",
         "status      loaded",

@@ -368,10 +368,7 @@ def test_info_tells_three_things(daemon: FakeDaemon, call: Call) -> None:
 
 
 @pytest.mark.parametrize("answer", [b"{}", b"[]", b"nothing", json.dumps({"message": "no"}).encode()])
-@pytest.mark.parametrize(
-    "ask",
-    [engine_info, lambda at, call: inspect_image(at, call, "x"), lambda at, call: image_references(at, call, "x")],
-)
+@pytest.mark.parametrize("ask", [engine_info, lambda at, call: inspect_image(at, call, "x")])
 def test_an_odd_answer_is_the_engines_absence(
     daemon: FakeDaemon, call: Call, answer: bytes, ask: Callable[[Endpoint, Call], Any]
 ) -> None:
@@ -379,5 +376,15 @@ def test_an_odd_answer_is_the_engines_absence(
     daemon.on("GET", "/.*", lambda exchange: exchange.answer(answer, Api_Version="1.41"))
     with pytest.raises(DeploymentSenderError) as caught:
         ask(_at(daemon), call)
+
+    assert ErrorCode.DOCKER_UNAVAILABLE == caught.value.code
+
+
+@pytest.mark.parametrize("answer", [b"{}", b"[{}]", b"[1]", b"nothing"])
+def test_an_odd_list_of_images_is_the_engines_absence(daemon: FakeDaemon, call: Call, answer: bytes) -> None:
+    """An empty one is a list."""
+    daemon.on("GET", "/images/json", lambda exchange: exchange.answer(answer))
+    with pytest.raises(DeploymentSenderError) as caught:
+        image_references(_at(daemon), call, "x")
 
     assert ErrorCode.DOCKER_UNAVAILABLE == caught.value.code

@@ -15,7 +15,12 @@ from pydantic import SecretStr
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.http_uploader import HttpUploader
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import DeploymentState, PackageUploader, Receipt
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import (
+    DeploymentState,
+    PackageUploader,
+    Receipt,
+    ReceiverInfo,
+)
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.signature import (
     SignedRequest,
     parse_authorization,
@@ -434,7 +439,9 @@ async def test_the_state_of_a_deployment(uploader: HttpUploader) -> None:
     async with ScriptedReceiver(Reply(body=body)) as receiver:
         state = await uploader.state(receiver.url, f"{receiver.url}/deployments/d-1")
 
-    assert DeploymentState("d-1", "failed", will_run=True, error_code="BUILD_FAILED", error_message="no space") == state
+    assert (
+        DeploymentState("d-1", "failed", will_run=True, error_code="BUILD_FAILED", error_message="no\nspace") == state
+    )
     assert ("GET", "/deployments/d-1") == (receiver.heard[0].method, receiver.heard[0].target)
 
 
@@ -472,6 +479,79 @@ async def test_the_default_port_is_the_same_origin(uploader: HttpUploader) -> No
         await uploader.state("http://receiver.invalid", "http://receiver.invalid:80/deployments/d-1")
 
     assert ErrorCode.REMOTE_UNREACHABLE is caught.value.code
+
+
+@pytest.mark.parametrize(
+    ("receiver_url", "status_url"),
+    [
+        ("http://[::1]:1", "http://[0:0:0:0:0:0:0:1]:1/deployments/d-1"),
+        ("http://receiver.invalid", "http://Receiver.INVALID.:80/deployments/d-1"),
+        ("HTTP://receiver.invalid.:080", "http://receiver.invalid/deployments/d-1"),
+    ],
+)
+async def test_one_host_has_many_spellings(uploader: HttpUploader, receiver_url: str, status_url: str) -> None:
+    """Case, the root's dot, a default port and the zeros of an address make no other origin (RFC 3986, RFC 5952)."""
+    with pytest.raises(DeploymentSenderError) as caught:
+        await uploader.state(receiver_url, status_url)
+
+    assert ErrorCode.REMOTE_UNREACHABLE is caught.value.code
+
+
+@pytest.mark.parametrize(
+    ("host", "sent"),
+    [("LOCALHOST", "localhost"), ("localhost.", "localhost"), ("127.0.0.1", "127.0.0.1")],
+)
+async def test_the_host_is_sent_and_signed_in_its_one_spelling(host: str, sent: str) -> None:
+    """However the URL has it; so both sides agree, also where the other side compares letter by letter."""
+    uploader = an_uploader(signing_key=KEY)
+    async with ScriptedReceiver(Reply()) as receiver:
+        await uploader.ask(f"http://{host}:{receiver.port}/deployments")
+        heard = receiver.heard[0]
+    await uploader.close()
+    key_id, _, secret = KEY.get_secret_value().partition(":")
+    credentials = parse_authorization(heard.headers["authorization"])
+
+    assert (f"{sent}:{receiver_port(heard)}", "main") == (heard.headers["host"], key_id)
+    verify(
+        credentials,
+        secret.encode(),
+        SignedRequest.for_get(heard.headers["host"], "/deployments"),
+        now=credentials.time,
+    )
+
+
+def receiver_port(heard: Heard) -> str:
+    """The port in the `Host` header."""
+    return heard.headers["host"].rpartition(":")[2]
+
+
+async def test_an_address_with_all_its_zeros_is_connected_to(uploader: HttpUploader) -> None:
+    """And sent as RFC 5952 writes it."""
+    heads: list[str] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append((await reader.readuntil(b"\r\n\r\n")).decode())
+        writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(answer, "::1", 0)
+    port = server.sockets[0].getsockname()[1]
+    assert await uploader.info(f"http://[0:0:0:0:0:0:0:1]:{port}/deploy") is None
+    server.close()
+    await server.wait_closed()
+
+    assert heads[0].startswith("GET /info HTTP/1.1\r\n")
+    assert f"host: [::1]:{port}\r\n" in heads[0].lower()
+
+
+@pytest.mark.parametrize("path", ["", "/", "/deploy", "/deploy/"])
+async def test_a_receiver_is_asked_about_itself(uploader: HttpUploader, path: str) -> None:
+    """Beside /deploy, whatever of it the URL has."""
+    async with ScriptedReceiver(Reply(body={"version": "1", "time": "now"})) as receiver:
+        info = await uploader.info(f"{receiver.url}/prefix{path}")
+
+    assert ReceiverInfo("1", "now") == info
+    assert "/prefix/info" == receiver.heard[0].target
 
 
 async def test_closing_ends_what_is_under_way(uploader: HttpUploader, package: Path) -> None:

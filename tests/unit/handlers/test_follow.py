@@ -2,17 +2,17 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
-import stamina
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.handlers.follow import Follower
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.handlers.retrying import Pauses
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.models import DeploymentStatus
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.models.fields import WaitFor
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import DeploymentState, Receipt
-from support.uploader import FakeUploader
+from support.uploader import LATE_SECONDS, FakeUploader, LateUploader
 
 URL = "http://receiver:8001"
 STATUS_URL = f"{URL}/deployments/d-1"
@@ -30,19 +30,13 @@ def receipt(status: DeploymentStatus | None = "received", status_url: str | None
 
 
 async def follow(
-    uploader: FakeUploader, start: Receipt, wait_for: WaitFor = "loaded", seconds: float = 5
+    uploader: FakeUploader, start: Receipt, wait_for: WaitFor | None = "loaded", seconds: float = 5
 ) -> list[DeploymentStatus]:
-    """Follow a deployment; answer the statuses that were told."""
-    told: list[DeploymentStatus] = []
-    await Follower(uploader, URL, told.append).follow(start, wait_for=wait_for, seconds=seconds)
-    return told
-
-
-@pytest.fixture
-def no_back_off() -> Iterator[None]:
-    """Let retries follow each other at once, three in all."""
-    with stamina.set_testing(True, attempts=3):
-        yield
+    """Follow a deployment; return the statuses that were told."""
+    told: list[DeploymentState] = []
+    follower = Follower(uploader, URL, told.append, lambda *_: None, Pauses(first_seconds=0.001, longest_seconds=0.001))
+    await follower.follow(start, wait_for=wait_for, seconds=seconds)
+    return [one.status for one in told]
 
 
 async def test_it_asks_until_the_status_is_there() -> None:
@@ -125,10 +119,46 @@ async def test_a_receiver_that_starts_nothing_is_told_soon() -> None:
 
 async def test_it_ends_at_the_deadline() -> None:
     """The last status is in the message."""
-    with pytest.raises(DeploymentSenderError, match=r"after 0\.2 s the deployment is loading, not loaded") as caught:
-        await follow(FakeUploader(states=[state("loading")]), receipt(), seconds=0.2)
+    with pytest.raises(DeploymentSenderError, match="after 3600 s it is loading, not loaded") as caught:
+        await follow(LateUploader(states=[state("loading")]), receipt(), seconds=LATE_SECONDS)
 
     assert ErrorCode.TRANSFER_FAILED is caught.value.code
+    assert "the receiver has the package, verified, as deployment d-1 and goes on with it" in caught.value.message
+    assert f"deployment-sender status d-1 --to {URL}" in caught.value.recovery
+
+
+async def test_the_receivers_reason_is_told_at_the_deadline() -> None:
+    """As its engine may be down, and it goes on when that answers."""
+    waiting = replace(state("received"), error_code="DOCKER_UNAVAILABLE", error_message="no engine")
+    with pytest.raises(DeploymentSenderError, match=r"received, not running \(DOCKER_UNAVAILABLE: no engine\)"):
+        await follow(LateUploader(states=[waiting]), receipt(), "running", seconds=LATE_SECONDS)
+
+
+@pytest.mark.parametrize(
+    ("states", "told"),
+    [
+        ([state("loading"), state("loaded")], ["loading", "loaded"]),
+        ([state("loaded", will_run=True), state("running", will_run=True)], ["loaded", "running"]),
+    ],
+)
+async def test_as_far_as_the_receiver_goes(
+    states: list[DeploymentState | Exception], told: list[DeploymentStatus]
+) -> None:
+    """Running where it starts containers, else loaded; a receipt alone does not say which."""
+    assert told == await follow(FakeUploader(states=states), receipt("loaded"), None)
+
+
+async def test_a_deployment_that_was_replaced_is_told() -> None:
+    """What was waited for is not so any more."""
+    with pytest.raises(DeploymentSenderError, match="d-1 was replaced by a later one") as caught:
+        await follow(FakeUploader(states=[state("replaced")]), receipt(), "running")
+
+    assert (ErrorCode.TRANSFER_FAILED, False) == (caught.value.code, caught.value.retry)
+
+
+async def test_a_package_that_was_replaced_was_received() -> None:
+    """Who waits for no more has it."""
+    assert [] == await follow(FakeUploader(), receipt("replaced"), "received")
 
 
 async def test_questions_come_more_slowly_with_time() -> None:
@@ -140,26 +170,28 @@ async def test_questions_come_more_slowly_with_time() -> None:
     assert 3 <= len(uploader.asked) <= 7
 
 
-@pytest.mark.usefixtures("no_back_off")
 async def test_a_question_that_fails_briefly_is_asked_again() -> None:
     """A receiver may restart while it is followed."""
     assert ["loaded"] == await follow(FakeUploader(states=[AWAY, AWAY, state("loaded")]), receipt())
 
 
-@pytest.mark.usefixtures("no_back_off")
-async def test_a_receiver_that_stays_away_is_told() -> None:
-    """The failure is that of the last question."""
-    with pytest.raises(DeploymentSenderError, match="nobody there") as caught:
-        await follow(FakeUploader(states=[AWAY]), receipt())
+async def test_a_receiver_that_stays_away_is_asked_until_the_deadline() -> None:
+    """It has the package, and what keeps it from answering is told."""
+    with pytest.raises(DeploymentSenderError, match="; it does not answer now: nobody there") as caught:
+        await follow(LateUploader(states=[AWAY]), receipt(), seconds=LATE_SECONDS)
 
-    assert ErrorCode.REMOTE_UNREACHABLE is caught.value.code
+    assert ErrorCode.TRANSFER_FAILED is caught.value.code
 
 
-@pytest.mark.usefixtures("no_back_off")
+async def test_a_receiver_that_is_away_for_long_is_waited_for() -> None:
+    """It is the deadline that ends it, and no number of questions."""
+    assert ["loaded"] == await follow(FakeUploader(states=[*[AWAY] * 50, state("loaded")]), receipt(), seconds=60)
+
+
 async def test_a_refused_question_is_not_asked_again() -> None:
     """A receiver that does not know the deployment will not know it later."""
     uploader = FakeUploader(states=[DeploymentSenderError(ErrorCode.TRANSFER_FAILED, "404", retry=False)])
-    with pytest.raises(DeploymentSenderError, match="404"):
+    with pytest.raises(DeploymentSenderError, match="as deployment d-1, but what became of it is not known: 404"):
         await follow(uploader, receipt())
 
     assert 1 == len(uploader.asked)

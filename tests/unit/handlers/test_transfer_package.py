@@ -3,15 +3,15 @@
 import asyncio
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import stamina
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.handlers.retrying import Pauses
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.handlers.transfer_package import TransferPackageHandler
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.models import (
     ModelPackageTransferInput,
@@ -24,16 +24,19 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import (
     Progress,
     ProgressCallback,
     Receipt,
+    ReceiverEngine,
+    ReceiverInfo,
 )
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.resources import Openers, Resources
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.settings import DeploymentSenderSettings
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.store.manifest import PackageManifest
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.store.store import PackageStore
 from support.stored import keep_package
-from support.uploader import FakeUploader
+from support.uploader import LATE_SECONDS, FakeUploader, LateUploader
 
 CONTENT = os.urandom(100_000)
 URL = "http://receiver:8001"
+AT_ONCE = Pauses(first_seconds=0, spread_seconds=0)
 BUSY = DeploymentSenderError(ErrorCode.TRANSFER_FAILED, "busy", retry=True)
 REFUSED = DeploymentSenderError(ErrorCode.TRANSFER_FAILED, "refused", retry=False)
 
@@ -47,6 +50,7 @@ class Sender:
     path: Path
     uploader: PackageUploader
     settings: dict[str, Any]
+    pauses: Pauses = AT_ONCE
 
     def __post_init__(self) -> None:
         async def open_uploader(_: DeploymentSenderSettings) -> PackageUploader:
@@ -54,7 +58,7 @@ class Sender:
 
         settings = DeploymentSenderSettings.load({"package_dir": self.folder} | self.settings, {})
         self.resources = Resources(settings, Openers(uploader=open_uploader))
-        self.handler = TransferPackageHandler(self.resources)
+        self.handler = TransferPackageHandler(self.resources, self.pauses)
 
     async def transfer(self, on_progress: ProgressCallback | None = None, **given: Any) -> ModelPackageTransferOutput:
         """Transfer the package."""
@@ -88,13 +92,6 @@ def make(tmp_path: Path) -> MakeSender:
         return Sender(tmp_path, manifest, path, uploader or FakeUploader(), settings)
 
     return made
-
-
-@pytest.fixture
-def no_back_off() -> Iterator[None]:
-    """Let retries follow each other at once."""
-    with stamina.set_testing(True, attempts=10, cap=True):
-        yield
 
 
 async def eventually(condition: Callable[[], bool]) -> None:
@@ -332,7 +329,6 @@ async def test_who_decides_whether_it_is_hashed(make: MakeSender, kept: bool, gi
     assert [hashed] == [upload.verify_checksum for upload in uploader.uploads]
 
 
-@pytest.mark.usefixtures("no_back_off")
 async def test_what_may_pass_is_tried_again(make: MakeSender, caplog: pytest.LogCaptureFixture) -> None:
     """Each attempt starts anew, is counted, and its failure logged."""
     unreachable = DeploymentSenderError(ErrorCode.REMOTE_UNREACHABLE, "nobody there")
@@ -345,7 +341,6 @@ async def test_what_may_pass_is_tried_again(make: MakeSender, caplog: pytest.Log
     assert "nobody there" in caplog.text
 
 
-@pytest.mark.usefixtures("no_back_off")
 async def test_attempts_end(make: MakeSender) -> None:
     """The last failure is told, with the number of attempts."""
     sender = make(FakeUploader([BUSY]), transfer_attempts=3)
@@ -360,7 +355,6 @@ async def test_attempts_end(make: MakeSender) -> None:
     assert {"total": 1, "successful": 0, "failed": 1, "cancelled": 0} == sender.counts()
 
 
-@pytest.mark.usefixtures("no_back_off")
 async def test_what_would_fail_again_is_not_tried_again(make: MakeSender) -> None:
     """One attempt, one failure."""
     output = await make(FakeUploader([REFUSED])).transfer()
@@ -368,7 +362,6 @@ async def test_what_would_fail_again_is_not_tried_again(make: MakeSender) -> Non
     assert ("refused", REFUSED.recovery, 1) == (output.error_message, output.recovery, output.attempts)
 
 
-@pytest.mark.usefixtures("no_back_off")
 async def test_a_foreign_exception_is_no_failure_of_the_world(make: MakeSender) -> None:
     """A mistake in a program is neither retried nor dressed up."""
     uploader = FakeUploader([RuntimeError("a bug")])
@@ -387,6 +380,107 @@ async def test_retry_after_is_honoured(make: MakeSender) -> None:
 
     assert (True, 2) == (output.success, output.attempts)
     assert 0.2 <= time.monotonic() - started < 5
+
+
+async def test_attempts_go_on_until_the_time_is_over(make: MakeSender) -> None:
+    """However many they are; the failure is that of the last one, and says how many there were."""
+    sender = make(LateUploader([DeploymentSenderError(ErrorCode.REMOTE_UNREACHABLE, "nobody there")]))
+    sender.handler = TransferPackageHandler(sender.resources, Pauses(first_seconds=0.001, longest_seconds=1))
+    output = await sender.transfer(transfer_timeout_seconds=LATE_SECONDS, verify_checksum=False)
+
+    assert (3, ErrorCode.REMOTE_UNREACHABLE) == (output.attempts, output.error_code)
+    words = "did not have the package after 3600 s and 3 attempts; the last failure: nobody there"
+    assert f"the receiver {words}" == output.error_message
+
+
+async def test_a_wait_for_the_next_attempt_is_told(make: MakeSender) -> None:
+    """With the reason and the time."""
+    told: list[Progress] = []
+    await make(FakeUploader([BUSY, Receipt("d-1", checksum_verified=True)])).transfer(told.append)
+
+    assert ["busy; trying again in 0 s"] == [one.line for one in told if one.stage == "retry"]
+
+
+async def test_a_transfer_that_only_waits_keeps_no_other_from_its_turn(make: MakeSender) -> None:
+    """One receiver that is away does not stop what goes to another."""
+    waits = asyncio.Event()
+
+    class HalfAway(FakeUploader):
+        async def send(self, upload: PackageUpload, on_sent: Callable[[int], None]) -> Receipt:
+            if upload.receiver_url == "http://away:8001":
+                raise BUSY
+            return await super().send(upload, on_sent)
+
+    sender = make(HalfAway(), max_concurrent_transfers=1)
+    sender.handler = TransferPackageHandler(sender.resources, Pauses(first_seconds=60, longest_seconds=60))
+    away = asyncio.ensure_future(sender.transfer(lambda _: waits.set(), remote_receiver_url="http://away:8001"))
+    await waits.wait()
+    other = await sender.transfer()
+    away.cancel()
+    await asyncio.gather(away, return_exceptions=True)
+
+    assert other.success
+    assert (await sender.transfer()).success
+
+
+ARM = ReceiverInfo("1.0.0", "2026-01-01T00:00:00Z", ReceiverEngine("Docker Engine", "20.10", "overlay2", "linux/arm64"))
+
+
+@pytest.fixture
+def make_for_amd64(make: MakeSender, tmp_path: Path) -> MakeSender:
+    """Make a sender of a package whose platform is known."""
+    manifest, path = keep_package(tmp_path, CONTENT, platform="linux/amd64")
+
+    def made(uploader: PackageUploader) -> Sender:
+        sender = make(uploader)
+        sender.manifest, sender.path = manifest, path
+        return sender
+
+    return made
+
+
+async def test_what_cannot_run_there_is_refused_before_it_is_sent(make_for_amd64: MakeSender) -> None:
+    """With both platforms and the way out."""
+    uploader = FakeUploader(infos=[ARM])
+    output = await make_for_amd64(uploader).transfer()
+
+    assert ([], 0, ErrorCode.TRANSFER_FAILED) == (uploader.uploads, output.attempts, output.error_code)
+    assert "the image is for linux/amd64, and the receiver's engine runs linux/arm64; nothing was sent" == (
+        output.error_message
+    )
+    assert "--any-platform" in str(output.recovery)
+
+
+async def test_what_cannot_run_there_is_sent_if_that_is_wanted(make_for_amd64: MakeSender) -> None:
+    """And nobody asks then."""
+    uploader = FakeUploader(infos=[ARM])
+
+    assert (await make_for_amd64(uploader).transfer(any_platform=True)).success
+    assert [ARM] == uploader.infos
+
+
+@pytest.mark.parametrize(
+    "info",
+    [
+        None,
+        replace(ARM, engine=None),
+        replace(ARM, engine=ReceiverEngine("Docker Engine", "20.10", "overlay2", "linux/amd64")),
+        replace(ARM, engine=ReceiverEngine("Docker Engine", "20.10", "overlay2", "")),
+    ],
+    ids=["says nothing", "no engine", "the same", "says no platform"],
+)
+async def test_what_may_run_there_is_sent(make_for_amd64: MakeSender, info: ReceiverInfo | None) -> None:
+    """Only what is known to be in vain is refused."""
+    assert (await make_for_amd64(FakeUploader(infos=[info])).transfer()).success
+
+
+async def test_a_receiver_that_is_away_when_it_is_asked_is_asked_again(make_for_amd64: MakeSender) -> None:
+    """So that its platform is known before it is sent to."""
+    away = DeploymentSenderError(ErrorCode.REMOTE_UNREACHABLE, "nobody there")
+    output = await make_for_amd64(FakeUploader(infos=[away, away, ARM])).transfer()
+
+    assert (2, ErrorCode.TRANSFER_FAILED) == (output.attempts, output.error_code)
+    assert "linux/arm64" in str(output.error_message)
 
 
 async def test_all_attempts_together_have_a_deadline(make: MakeSender) -> None:
@@ -430,7 +524,13 @@ async def test_progress_is_told(make: MakeSender) -> None:
     told: list[Progress] = []
     await make().transfer(told.append)
 
-    assert [Progress("upload", done_bytes=done, total_bytes=len(CONTENT)) for done in (0, len(CONTENT))] == told
+    uploaded = [Progress("upload", done_bytes=done, total_bytes=len(CONTENT)) for done in (0, len(CONTENT))]
+    taken = Progress(
+        "deploy",
+        "the receiver has the package and has verified it: deployment d-1",
+        receipt=Receipt("d-1", checksum_verified=True),
+    )
+    assert [*uploaded, taken] == told
 
 
 async def test_every_stage_is_timed(make: MakeSender) -> None:
@@ -451,6 +551,53 @@ async def test_a_deployment_is_followed(make: MakeSender) -> None:
 
     assert (True, "loaded") == (output.success, output.deployment_status)
     assert [f"{URL}/deployments/d-1"] * 2 == uploader.asked
+
+
+async def test_what_the_receiver_does_is_told(make: MakeSender) -> None:
+    """Each state once, with the receiver's own reason."""
+    told: list[Progress] = []
+    receipt = Receipt("d-1", checksum_verified=False, status="received", status_url=f"{URL}/deployments/d-1")
+    states: list[DeploymentState | Exception] = [
+        DeploymentState("d-1", "received", error_message="no engine"),
+        DeploymentState("d-1", "received", error_message="no engine"),
+        DeploymentState("d-1", "loading", will_run=True),
+        DeploymentState("d-1", "loaded", will_run=True),
+        DeploymentState("d-1", "running", will_run=True),
+    ]
+    await make(FakeUploader([receipt], states)).transfer(told.append, wait_for="running", verify_checksum=False)
+    deploying = [one for one in told if one.stage == "deploy"]
+
+    assert [
+        "the receiver has the package: deployment d-1",
+        "the receiver has the package: no engine",
+        "the receiver is loading the image",
+        "the image is loaded, and the receiver is starting the container",
+        "the container is running",
+    ] == [one.line for one in deploying]
+    assert ["received", "received", "loading", "loaded", "running"] == [
+        one.receipt.status for one in deploying if one.receipt
+    ]
+
+
+@pytest.mark.parametrize(
+    ("state", "continues"),
+    [
+        (DeploymentState("d-1", "loading"), True),
+        (DeploymentState("d-1", "loaded", will_run=True), True),
+        (DeploymentState("d-1", "failed"), False),
+        (DeploymentState("d-1", "replaced"), False),
+        (DeploymentState("d-1", "loaded"), False),
+    ],
+)
+async def test_who_waits_no_longer_knows_whether_it_goes_on(
+    make: MakeSender, state: DeploymentState, continues: bool
+) -> None:
+    """A deployment that the receiver goes on with has not failed."""
+    receipt = Receipt("d-1", checksum_verified=True, status="received", status_url=f"{URL}/deployments/d-1")
+    uploader = LateUploader([receipt], [state])
+    output = await make(uploader, deployment_timeout_seconds=LATE_SECONDS).transfer(wait_for="running")
+
+    assert (False, state.status, continues) == (output.success, output.deployment_status, output.deployment_continues)
 
 
 async def test_a_failed_deployment_tells_what_did_happen(make: MakeSender) -> None:
@@ -486,7 +633,7 @@ async def test_throughput_counts_what_was_sent(make: MakeSender) -> None:
     output = await make(Early()).transfer()
 
     assert output.transfer_throughput_mbps is not None
-    assert 8 / 10_000 >= output.transfer_throughput_mbps
+    assert 1 / 10_000 >= output.transfer_throughput_mbps
 
 
 async def test_cancelling_stops_the_send(make: MakeSender) -> None:

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.handlers.waiting import deadline, to_its_end
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.handlers.waiting import Turn, deadline, to_its_end
 
 
 async def test_a_deadline_raises_what_it_was_given() -> None:
@@ -73,3 +73,35 @@ async def test_a_cancelled_thread_is_stopped_and_waited_for(cancellations: int) 
         await running
 
     assert ended.is_set()
+
+
+async def test_who_only_waits_gives_its_turn_to_others() -> None:
+    """And takes the next one that is free before it goes on."""
+    turns = asyncio.Semaphore(1)
+    async with Turn(turns) as turn:
+        assert turns.locked()
+        waiting = asyncio.ensure_future(turn.sleep(0))
+        async with turns:
+            await asyncio.sleep(0.01)
+            assert not waiting.done()
+        await waiting
+        assert turns.locked()
+
+    assert not turns.locked()
+
+
+async def test_a_wait_that_is_broken_off_gives_no_turn_back_twice() -> None:
+    """There are as many as before."""
+    turns = asyncio.Semaphore(1)
+
+    async def work() -> None:
+        async with Turn(turns) as turn:
+            await turn.sleep(60)
+
+    working = asyncio.ensure_future(work())
+    await asyncio.sleep(0)
+    working.cancel()
+    await asyncio.gather(working, return_exceptions=True)
+    await turns.acquire()
+
+    assert turns.locked()

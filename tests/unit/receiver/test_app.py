@@ -10,6 +10,7 @@ import pytest
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.signature import SignedRequest, new_nonce, sign
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.app import make_app
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.counters import Counters
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.settings import ReceiverSettings
 from support.archives import image_archive
 from support.receiver import Running, Start
 
@@ -93,6 +94,7 @@ async def test_the_unexpected_is_told_without_its_reason(caplog: pytest.LogCaptu
 
     class Broken:
         counters = Counters()
+        settings = ReceiverSettings.load(environ={})
 
         @property
         def deployments(self) -> Any:
@@ -105,7 +107,7 @@ async def test_the_unexpected_is_told_without_its_reason(caplog: pytest.LogCaptu
     class Idle:
         active = 0
 
-    app = make_app(Broken(), None, Idle())  # type: ignore[arg-type]  # none of them is real
+    app = make_app(Broken(), None, Idle(), None)  # type: ignore[arg-type]  # none of them is real
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://receiver") as client:
         response = await client.get("/metrics")

@@ -24,13 +24,12 @@ def fields(tag: str = "1.0") -> UploadFields:
     )
 
 
-async def kept(deployments: Deployments, tag: str = "1.0", *, will_run: bool = False) -> Deployment:
+async def kept(deployments: Deployments, tag: str = "1.0") -> Deployment:
     """Keep a package."""
     staged = await deployments.begin(str(uuid4()))
-    deployment = Deployment.new(staged.entry_id, fields(tag), size_bytes=4, will_run=will_run)
+    deployment = Deployment.new(staged.entry_id, fields(tag), size_bytes=4)
     await asyncio.to_thread(staged.file.write, b"data")
-    await deployments.keep(staged, deployment)
-    return deployment
+    return await deployments.keep(staged, deployment)
 
 
 @pytest.fixture
@@ -108,37 +107,123 @@ async def test_the_newest_come_first(deployments: Deployments) -> None:
     assert deployments.newest(9) == [third, second, first]
 
 
-async def test_unfinished_ones_are_told_in_their_order(deployments: Deployments) -> None:
-    """What was begun first is first; a loaded image is unfinished while its container is to be started."""
-    ids = [(await kept(deployments, str(number), will_run=number == 4)).deployment_id for number in range(6)]
-    for deployment_id, status in zip(
-        ids, ["loading", "loaded", "failed", "running", "loaded", "received"], strict=True
-    ):
-        await deployments.change(deployment_id, status=status)
+async def test_unfinished_ones_come_in_their_order(deployments: Deployments) -> None:
+    """Of arrival; a loaded image is unfinished while its container is to be started."""
+    ids = [(await kept(deployments)).deployment_id for _ in range(7)]
+    statuses = ["loading", "loaded", "failed", "running", "loaded", "received", "replaced"]
+    for deployment_id, status in reversed(list(zip(ids, statuses, strict=True))):
+        await deployments.change(deployment_id, status=status, start_pending=deployment_id == ids[4])
     assert [one.deployment_id for one in deployments.unfinished()] == [ids[0], ids[4], ids[5]]
 
 
-async def test_an_image_is_superseded_by_a_later_one_of_its_name(deployments: Deployments) -> None:
-    """Once that is loaded, and not by another name's."""
+async def test_the_order_of_arrival_outlives_a_restart(
+    deployments: Deployments, tmp_path: Path, workers: Workers
+) -> None:
+    """What comes next is later than all that there is."""
+    first = await kept(deployments)
+    again = Deployments(tmp_path, workers)
+    await again.open()
+    second = await kept(again)
+    assert second.sequence > first.sequence
+    assert [again.is_last(one) for one in (first, second)] == [False, True]
+
+
+async def test_an_image_is_loaded_over_by_a_later_one_of_its_name_and_tag(deployments: Deployments) -> None:
+    """Once that is loaded."""
     first, other, second = await kept(deployments), await kept(deployments, "2.0"), await kept(deployments)
-    first = await deployments.change(first.deployment_id, status="loaded")
+    assert not deployments.is_loaded_over(first)
+    await deployments.change(second.deployment_id, status="loaded")
+    assert [deployments.is_loaded_over(one) for one in (first, other, second)] == [True, False, False]
+
+
+async def test_a_container_is_run_over_by_a_later_one_of_any_tag(deployments: Deployments) -> None:
+    """Once that was started, whatever has become of it since."""
+    first, second = await kept(deployments), await kept(deployments, "2.0")
+    await deployments.change(second.deployment_id, status="loaded")
+    assert not deployments.is_run_over(first)
+    await deployments.change(second.deployment_id, status="failed", container_id="c")
+    assert [deployments.is_run_over(one) for one in (first, second)] == [True, False]
+
+
+async def test_what_is_loaded_or_started_takes_the_place_of_others(deployments: Deployments) -> None:
+    """A loaded image that of its name and tag, a started container also that of every container of its name."""
+    loaded, running, other = [await kept(deployments, tag) for tag in ("1.0", "1.0", "2.0")]
+    await deployments.change(loaded.deployment_id, status="loaded")
+    await deployments.change(running.deployment_id, status="running")
     other = await deployments.change(other.deployment_id, status="loaded")
-    assert not deployments.superseded(first)
-    second = await deployments.change(second.deployment_id, status="running")
-    assert [deployments.superseded(one) for one in (first, other, second)] == [True, False, False]
+    new = await deployments.change((await kept(deployments)).deployment_id, status="loaded", start_pending=True)
+    assert [one.deployment_id for one in deployments.replaced_by(new)] == [loaded.deployment_id]
+    new = await deployments.change(new.deployment_id, status="running", start_pending=False)
+    assert {one.deployment_id for one in deployments.replaced_by(new)} == {loaded.deployment_id, running.deployment_id}
+
+
+async def test_records_that_a_kill_has_left_behind_are_found(deployments: Deployments) -> None:
+    """Only the latest of a name runs, and only the latest of a name and tag is loaded."""
+    old, new, loaded, other = [await kept(deployments, tag) for tag in ("1.0", "2.0", "1.0", "3.0")]
+    for one, status in ((old, "running"), (new, "running"), (loaded, "loaded"), (other, "loaded")):
+        await deployments.change(one.deployment_id, status=status)
+    assert [one.deployment_id for one in deployments.overtaken()] == [old.deployment_id]
+    last = await kept(deployments)
+    await deployments.change(last.deployment_id, status="loaded")
+    assert [one.deployment_id for one in deployments.overtaken()] == [loaded.deployment_id, old.deployment_id]
+
+
+async def test_a_package_that_was_removed_or_cut_is_missed(deployments: Deployments) -> None:
+    """By hand, or by the disk."""
+    deployment = await kept(deployments)
+    assert await asyncio.to_thread(deployments.has_package, deployment)
+    path = deployments.package_file(deployment)
+    path.write_bytes(b"dat")
+    assert not await asyncio.to_thread(deployments.has_package, deployment)
+    path.unlink()
+    assert not await asyncio.to_thread(deployments.has_package, deployment)
+
+
+async def test_changes_at_once_leave_the_last_one_on_the_disk(
+    deployments: Deployments, tmp_path: Path, workers: Workers
+) -> None:
+    """Whoever makes them."""
+    deployment = await kept(deployments)
+    changes = (deployments.change(deployment.deployment_id, container_id=str(number)) for number in range(20))
+    await asyncio.gather(*changes)
+    again = Deployments(tmp_path, workers)
+    await again.open()
+    found = again.get(deployment.deployment_id)
+    assert found is not None
+    assert found.container_id == "19"
 
 
 async def test_they_are_counted_by_status(deployments: Deployments) -> None:
-    """For the metrics."""
+    """For the metrics; a status that none has is 0 and not absent."""
     await kept(deployments)
     await kept(deployments)
-    assert deployments.count() == {"received": 2}
+    expected = {"received": 2, "loading": 0, "loaded": 0, "running": 0, "replaced": 0, "failed": 0}
+    assert deployments.count() == expected
+
+
+@pytest.mark.parametrize(
+    ("status", "run", "will_run"),
+    [
+        ("received", True, True),
+        ("received", False, False),
+        ("loaded", True, False),
+        ("running", False, True),
+        ("replaced", True, False),
+        ("failed", True, False),
+    ],
+)
+async def test_whether_it_will_run_is_todays_setting_until_it_has_ended(
+    deployments: Deployments, *, status: str, run: bool, will_run: bool
+) -> None:
+    """And then what was done."""
+    deployment = await deployments.change((await kept(deployments)).deployment_id, status=status)
+    assert deployment.body(run=run).will_run is will_run
 
 
 async def test_the_state_is_told_without_what_is_ours(deployments: Deployments) -> None:
     """As the protocol has it."""
     deployment = await kept(deployments)
-    assert deployment.body().model_dump(exclude_none=True) == {
+    assert deployment.body(run=False).model_dump(exclude_none=True) == {
         "deployment_id": deployment.deployment_id,
         "status": "received",
         "will_run": False,

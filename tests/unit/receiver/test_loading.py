@@ -40,7 +40,7 @@ class House:
         fields = UploadFields(package_id=str(uuid4()), checksum=checksum, container_name="hello", image_tag="1.0")
         staged = await self.shared.deployments.begin(str(uuid4()))
         await asyncio.to_thread(staged.file.write, package)
-        deployment = Deployment.new(staged.entry_id, fields, size_bytes=len(package), will_run=False)
+        deployment = Deployment.new(staged.entry_id, fields, size_bytes=len(package))
         await self.shared.deployments.keep(staged, deployment)
         return deployment
 

@@ -67,6 +67,18 @@ def test_a_wrong_call_is_told_in_a_sentence(
     assert error.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    "option", ["--host", "--port", "--tls-cert", "--tls-key", "--tls-client-ca", "--store", "--max-package-size-gb"]
+)
+def test_an_option_with_one_value_is_given_once(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """With exit code 2: the last one would count, and the other in silence."""
+    with pytest.raises(SystemExit) as left:
+        main(["serve", option, "1", option, "2"])
+
+    assert 2 == left.value.code
+    assert f"error: {option} is given twice; give it once" in capsys.readouterr().err
+
+
 def test_a_wrong_key_is_told_without_the_key(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -40,7 +40,7 @@ class Stored:
         self.path.write_bytes(content)
         good: dict[str, Any] = {"package_id": str(uuid4()), "container_name": "hello", "image_tag": "1.0"}
         fields = UploadFields(**good | {"checksum": blake3(content).hexdigest()} | announced)
-        self.deployment = Deployment.new("x", fields, size_bytes=len(content), will_run=False)
+        self.deployment = Deployment.new("x", fields, size_bytes=len(content))
         self.image: ImageArchive = check_package(
             self.path, self.deployment, max_bytes=_MAX_BYTES, stop=threading.Event()
         )

@@ -191,7 +191,9 @@ async def test_starts_of_one_name_come_one_after_the_other(serving: Serving, eng
     await asyncio.gather(*(serving.start(deployment) for deployment in deployments))
 
     assert {"hello": "running"} == engine.runtime.names()
-    assert "image 2" == engine.containers["hello.Next"][0]
+    spec = engine.runtime.named("hello").spec
+    assert spec is not None
+    assert "image 2" == spec.image_id
 
 
 async def test_an_old_container_that_cannot_be_removed_yet_is_no_failure(serving: Serving, engine: FakeEngine) -> None:

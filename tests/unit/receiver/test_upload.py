@@ -20,7 +20,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import ErrorCo
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.signature import SignedRequest, new_nonce, sign
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.upload import UploadFields
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.limits import FORM_OVERHEAD_MAX_BYTES
-from support.archives import image_archive, layer, sha256
+from support.archives import image_archive, layer
 from support.receiver import Running, Start, form, until
 
 _KEY = f"k1:{'s' * 32}"
@@ -229,27 +229,6 @@ async def test_a_package_that_the_disk_has_damaged_is_kept_anew_when_it_arrives_
     async with start() as receiver:
         again = await receiver.upload(package, package_id=package_id)
         assert (again.status_code, again.json()["deployment_id"]) == (200, anew.json()["deployment_id"])
-
-
-async def test_an_older_package_is_loaded_again_when_it_arrives_again(start: Start, package: bytes) -> None:
-    """That is how one goes back to it."""
-    package_id = str(uuid4())
-    newer = image_archive(layers=[layer(newer=b"")])
-    async with start() as receiver:
-        first = (await receiver.upload(package, package_id=package_id)).json()
-        await receiver.finished(first["deployment_id"])
-        await receiver.finished((await receiver.upload(newer)).json()["deployment_id"])
-        assert [sha256(layer(newer=b""))] == await layers_of(receiver, "hello:1.0")
-        again = await receiver.upload(package, package_id=package_id)
-        assert (again.status_code, again.json()["status"]) == (200, "received")
-        await receiver.finished(first["deployment_id"])
-        assert [sha256(layer())] == await layers_of(receiver, "hello:1.0")
-
-
-async def layers_of(receiver: Running, reference: str) -> list[str]:
-    """What the engine has under a name: the SHA-256 of each layer."""
-    facts = await receiver.engine.inspect(reference)
-    return [] if facts is None else [digest.removeprefix("sha256:") for digest in facts.diff_ids]
 
 
 async def test_two_uploads_of_one_package_at_once_are_one_deployment(start: Start, package: bytes) -> None:

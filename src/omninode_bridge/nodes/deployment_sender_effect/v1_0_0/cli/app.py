@@ -11,12 +11,14 @@ from .demo import demo
 from .doctor import doctor
 from .events import drop_event, flush_events, list_events
 from .metrics import metrics
+from .once import OnceCommand, OnceGroup
 from .options import CommonOptions
 from .package import package
 from .packages import check_packages, list_packages, prune_packages, remove_package
 from .publish import publish
 from .session import Session
 from .ship import ship
+from .status import status
 from .transfer import transfer
 
 __all__ = ["run"]
@@ -28,6 +30,7 @@ _COMMANDS: dict[str, AsyncCommand] = {
     "package": package,
     "transfer": transfer,
     "publish": publish,
+    "status": status,
     "metrics": metrics,
     "doctor": doctor,
 }
@@ -54,7 +57,7 @@ def _app() -> typer.Typer:
     app = _group()
     app.callback(no_args_is_help=True)(flattened(_common))
     for name, function in _COMMANDS.items():
-        app.command(name)(command(function))
+        app.command(name, cls=OnceCommand)(command(function))
     packages = _listing(list_packages, remove=remove_package, check=check_packages, prune=prune_packages)
     app.add_typer(packages, name="packages", help="The packages of the store.")
     events = _listing(list_events, flush=flush_events, drop=drop_event)
@@ -66,16 +69,20 @@ def _listing(lists: AsyncCommand, **others: AsyncCommand) -> typer.Typer:
     """Group commands; without the name of one, the group lists."""
     group = _group()
     group.callback(invoke_without_command=True)(command(lists, of_group=True))
-    group.command("list")(command(lists))
+    group.command("list", cls=OnceCommand)(command(lists))
     for name, function in others.items():
-        group.command(name)(command(function))
+        group.command(name, cls=OnceCommand)(command(function))
     return group
 
 
 def _group() -> typer.Typer:
     # Plain help, which documents can quote, and no shell completion to install.
     return typer.Typer(
-        rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False, context_settings=_SETTINGS
+        cls=OnceGroup,
+        rich_markup_mode=None,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings=_SETTINGS,
     )
 
 

@@ -15,7 +15,14 @@ from .figures import rate, size
 
 __all__ = ["bar"]
 
-_STAGES = {"build": "building", "export": "exporting", "upload": "uploading", "check": "checking"}
+_STAGES = {
+    "build": "building",
+    "export": "exporting",
+    "upload": "uploading",
+    "check": "checking",
+    "retry": "waiting",
+    "deploy": "deploying",
+}
 _REFRESHES_PER_SECOND = 8
 
 

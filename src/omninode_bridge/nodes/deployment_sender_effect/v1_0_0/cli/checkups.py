@@ -4,26 +4,16 @@ import asyncio
 import shutil
 import tempfile
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from ..errors import DeploymentSenderError
-from ..protocol.signature import ALLOWED_CLOCK_SKEW_SECONDS
-from ..protocol.upload import ErrorBody
+from ..ports import EngineInfo
 from ..resources import Openers
-from ..settings import DeploymentSenderSettings, split_signing_key
+from ..settings import DeploymentSenderSettings
 from .figures import size
-from .receivers import ask
 
-if TYPE_CHECKING:
-    from ..clients.http_answers import Answer
-
-__all__ = ["Finding", "broker", "engine", "package_folder", "receiver"]
-
-_OK, _UNAUTHORIZED = 200, 401  # RFC 9110
-_CLOCKS_AGREE_SECONDS = 30
+__all__ = ["Finding", "broker", "engine", "failed", "package_folder"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +31,8 @@ class Finding:
     advice: str | None = None
 
 
-async def engine(settings: DeploymentSenderSettings, openers: Openers) -> Finding:
-    """Ask the Docker Engine who it is."""
+async def engine(settings: DeploymentSenderSettings, openers: Openers) -> tuple[Finding, EngineInfo | None]:
+    """Ask the engine who it is."""
     try:
         client = await openers.engine(settings)
         try:
@@ -50,8 +40,8 @@ async def engine(settings: DeploymentSenderSettings, openers: Openers) -> Findin
         finally:
             await client.close()
     except DeploymentSenderError as error:
-        return _failed("engine", error)
-    return Finding("engine", "ok", f"{info.name} {info.version}, {info.storage_driver}")
+        return failed("engine", error), None
+    return Finding("engine", "ok", f"{info.name} {info.version}, {info.storage_driver}"), info
 
 
 async def package_folder(settings: DeploymentSenderSettings) -> Finding:
@@ -59,7 +49,7 @@ async def package_folder(settings: DeploymentSenderSettings) -> Finding:
     try:
         folder = settings.package_folder
     except DeploymentSenderError as error:
-        return _failed("packages", error)
+        return failed("packages", error)
     return await asyncio.to_thread(_package_folder, folder, settings.max_package_size_bytes)
 
 
@@ -86,65 +76,10 @@ async def broker(settings: DeploymentSenderSettings, openers: Openers) -> Findin
     try:
         await (await openers.publisher(settings)).close()
     except DeploymentSenderError as error:
-        return _failed("broker", error)
+        return failed("broker", error)
     return Finding("broker", "ok", servers)
 
 
-async def receiver(settings: DeploymentSenderSettings, url: str | None) -> list[Finding]:
-    """Ask a receiver for its health, and whether it takes our signature."""
-    if url is None:
-        advice = "Give its address with --to http://HOST:8001, or set DEFAULT_RECEIVER_URL."
-        return [Finding("receiver", "warn", "none is given", advice)]
-    try:
-        health = await ask(settings, url, "/healthz")
-        listing = await ask(settings, url, "/deployments?limit=1")
-    except DeploymentSenderError as error:
-        return [_failed("receiver", error)]
-    return [_health(url, health), _key(settings, listing), _clock(settings, health, datetime.now(UTC))]
-
-
-def _health(url: str, answer: "Answer") -> Finding:
-    if answer.status == _OK:
-        return Finding("receiver", "ok", url)
-    advice = "Check the address; a receiver of another make may have no /healthz and still take packages."
-    return Finding("receiver", "warn", f"{url} answers, but HTTP {answer.status} to /healthz", advice)
-
-
-def _key(settings: DeploymentSenderSettings, listing: "Answer") -> Finding:
-    key_id = split_signing_key(settings.signing_key.get_secret_value())[0] if settings.signing_key else None
-    if listing.status == _UNAUTHORIZED:
-        advice = "Set DEPLOYMENT_SENDER_SIGNING_KEY to a key of the receiver's DEPLOYMENT_RECEIVER_SIGNING_KEYS."
-        if key_id is None:
-            return Finding("key", "fail", "none is set, and this receiver wants signatures", advice)
-        return Finding("key", "fail", f"the receiver refuses what is signed with {key_id!r}: {_said(listing)}", advice)
-    if listing.status != _OK:
-        return Finding("key", "warn", f"cannot be tried: the receiver answers HTTP {listing.status} to /deployments")
-    return Finding("key", "ok", f"{key_id!r}, accepted" if key_id else "none is set, and this receiver wants none")
-
-
-def _said(answer: "Answer") -> str:
-    try:
-        return ErrorBody.model_validate_json(answer.body).error_message or f"HTTP {answer.status}"
-    except ValueError:
-        return f"HTTP {answer.status}"
-
-
-def _clock(settings: DeploymentSenderSettings, health: "Answer", now: datetime) -> Finding:
-    try:  # always GMT: RFC 9110 section 5.6.7
-        theirs = parsedate_to_datetime(health.headers.get("date", "")).replace(tzinfo=UTC)
-    except ValueError:
-        return Finding("clock", "warn", "the receiver does not tell the time")
-    seconds = abs((theirs - now).total_seconds())
-    if seconds <= _CLOCKS_AGREE_SECONDS:
-        return Finding("clock", "ok", f"within {_CLOCKS_AGREE_SECONDS} s of the receiver's")
-    refused = settings.signing_key is not None and seconds > ALLOWED_CLOCK_SKEW_SECONDS
-    return Finding(
-        "clock",
-        "fail" if refused else "warn",
-        f"{seconds:.0f} s off the receiver's; signed requests may be {ALLOWED_CLOCK_SKEW_SECONDS} s off",
-        "Set both clocks, best by NTP.",
-    )
-
-
-def _failed(subject: str, error: DeploymentSenderError) -> Finding:
+def failed(subject: str, error: DeploymentSenderError) -> Finding:
+    """Tell what made a look fail."""
     return Finding(subject, "fail", f"{error.code}: {error.message}", error.recovery)

@@ -15,6 +15,7 @@ from .figures import duration
 
 __all__ = ["Console", "Step", "facts", "table"]
 
+_TOLD_STAGES = {"retry", "deploy"}  # a few lines, each of which says what is waited for
 _FACT_WIDTH = 10  # so that groups of facts that follow each other line up
 
 
@@ -99,6 +100,11 @@ class Console:
         if not self._quiet:
             _print(self._stderr, line)
 
+    def tell(self, *lines: str) -> None:
+        """Say on stderr what must not be lost, also where nothing but errors was asked for."""
+        for line in lines:
+            _print(self._stderr, line)
+
     def error(self, message: str, recovery: str | None = None, code: str | None = None) -> None:
         """Say what failed and what to do about it."""
         _print(self._stderr, f"error: {code}: {message}" if code else f"error: {message}")
@@ -130,7 +136,8 @@ class Console:
             self.note(f"{step.done} in {duration(span.elapsed_ms)}")
 
     def _log_line(self, progress: Progress) -> None:
-        if self.verbose and progress.line:
+        wanted = self._step_lines if progress.stage in _TOLD_STAGES else False
+        if progress.line and (self.verbose or wanted):
             self.note(f"  {progress.line}")
 
 

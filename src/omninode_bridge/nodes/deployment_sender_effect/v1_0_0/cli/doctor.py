@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from .checkups import Finding, broker, engine, package_folder, receiver
+from .checkups import Finding, broker, engine, package_folder
+from .receiver_checkups import receiver
 from .receivers import check_url
 from .session import Session
 
@@ -20,19 +21,16 @@ async def doctor(
 ) -> bool:
     """Check what a shipment needs.
 
-    Engine, package folder, broker, receiver, key and clock each get a verdict, ok, warn or fail, and what to do. The
-    exit code is 1 if any fails.
+    Engine, package folder, broker, receiver, key, clock, and the engine and disk there each get a verdict, ok, warn or
+    fail, and what to do. The exit code is 1 if any fails.
     """
     settings, openers = session.settings(), session.openers
     given = to or settings.default_receiver_url
     url = check_url(given) if given else None
-    *local, remote = await asyncio.gather(
-        engine(settings, openers),
-        package_folder(settings),
-        broker(settings, openers),
-        receiver(settings, url),
+    (found, info), *local = await asyncio.gather(
+        engine(settings, openers), package_folder(settings), broker(settings, openers)
     )
-    findings: list[Finding] = [*local, *remote]
+    findings: list[Finding] = [found, *local, *await receiver(settings, url, info)]
     success = all(finding.verdict != "fail" for finding in findings)
     session.console.document({"success": success, "checks": [asdict(finding) for finding in findings]})
     session.console.say(*_lines(findings))
@@ -40,7 +38,8 @@ async def doctor(
 
 
 def _lines(findings: list[Finding]) -> Iterator[str]:
+    width = max(len(finding.subject) for finding in findings)
     for finding in findings:
-        yield f"{finding.verdict:<4}  {finding.subject:<8}  {finding.message}"
+        yield f"{finding.verdict:<4}  {finding.subject:<{width}}  {finding.message}"
         if finding.advice:
-            yield f"{'':<16}what to do: {finding.advice}"
+            yield f"{'':<{width + 8}}what to do: {finding.advice}"

@@ -17,7 +17,9 @@ from ..models import (
     OutputModel,
 )
 from ..node import NodeDeploymentSenderEffect
+from ..ports import Progress
 from .console import Console
+from .watch import Watch
 
 __all__ = ["Journey", "package_with_progress", "transfer_with_progress"]
 
@@ -40,12 +42,28 @@ async def package_with_progress(
 
 
 async def transfer_with_progress(
-    node: NodeDeploymentSenderEffect, console: Console, request: ModelPackageTransferInput
+    node: NodeDeploymentSenderEffect, console: Console, request: ModelPackageTransferInput, watch: Watch
 ) -> ModelPackageTransferOutput:
-    """Send a package and show how far it is."""
+    """Send a package and show how far it is; tell what is known of it if that is broken off."""
+    try:
+        return await _transferred(node, console, request, watch)
+    except asyncio.CancelledError:
+        console.document(watch.document(request))
+        console.tell(*watch.lines(request))
+        raise
+
+
+async def _transferred(
+    node: NodeDeploymentSenderEffect, console: Console, request: ModelPackageTransferInput, watch: Watch
+) -> ModelPackageTransferOutput:
     to = request.remote_receiver_url
     with console.step(f"sending {request.package_id} to {to}") as step:
-        output = await node.transfer_package(request, on_progress=step.on_progress)
+
+        def on_progress(progress: Progress) -> None:
+            watch.see(progress)
+            step.on_progress(progress)
+
+        output = await node.transfer_package(request, on_progress=on_progress)
         step.done = f"sent {request.package_id} to {to}" if output.success else None
     return output
 
@@ -86,26 +104,27 @@ class Journey:
 
     async def transfer(self, request: ModelPackageTransferInput) -> ModelPackageTransferOutput:
         """Send the package. VALIDATION_ERROR."""
-        receiver = {"remote_receiver_url": request.remote_receiver_url}
-        async with self._no_silent_end(ErrorCode.TRANSFER_FAILED):
+        receiver, watch = {"remote_receiver_url": request.remote_receiver_url}, Watch()
+        async with self._no_silent_end(ErrorCode.TRANSFER_FAILED, watch):
             await self._tell(EventType.TRANSFER_STARTED, receiver)
-            output = await transfer_with_progress(self._node, self._console, request)
+            output = await transfer_with_progress(self._node, self._console, request, watch)
         if output.success:
             await self._tell(EventType.TRANSFER_COMPLETED, receiver | _told(output))
-        else:
+        elif not output.deployment_continues:  # nobody knows yet how that ends
             await self._tell_failure(output.error_code, output.error_message, output.recovery)
         return output
 
     @asynccontextmanager
-    async def _no_silent_end(self, code: ErrorCode) -> AsyncIterator[None]:
-        """Tell the failure also when there is no output to tell it."""
+    async def _no_silent_end(self, code: ErrorCode, watch: Watch | None = None) -> AsyncIterator[None]:
+        """Tell the failure also when there is no output to tell it; what the receiver may go on with has not failed."""
         try:
             yield
         except DeploymentSenderError as error:
             await self._tell_failure(error.code, error.message, error.recovery)
             raise
         except asyncio.CancelledError:
-            await self._tell_failure(code, "interrupted", "Ship it again.")
+            if watch is None or not watch.may_continue:
+                await self._tell_failure(code, "interrupted", "Ship it again.")
             raise
 
     async def _tell_failure(self, code: ErrorCode | None, message: str | None, recovery: str | None) -> None:

@@ -49,7 +49,13 @@ class CommonOptions:
     verbose: Annotated[bool, typer.Option("--verbose", help="Build log, log lines and tracebacks on stderr.")] = False
 
     def over(self, outer: "CommonOptions") -> "CommonOptions":
-        """Join these, given after the command's name, with those given before it."""
+        """Join these, given after the command's name, with those given before it.
+
+        Raises:
+            typer.BadParameter: An option that holds one value was given in both places.
+        """
+        if self.package_dir is not None and outer.package_dir is not None:
+            raise typer.BadParameter("--package-dir is given before the command and after it; give it once.")
         return CommonOptions(
             package_dir=self.package_dir or outer.package_dir,
             json=self.json or outer.json,
@@ -119,8 +125,22 @@ class TransferOptions:
 
     to: ReceiverUrl = None
     wait_for: Annotated[
-        str, typer.Option(metavar="received|loaded|running", help="How far the receiver must have come.")
-    ] = "loaded"
+        str | None,
+        typer.Option(
+            metavar="received|loaded|running",
+            help="How far the receiver must have come; running if not given, or loaded where it starts no containers.",
+        ),
+    ] = None
+    any_platform: Annotated[
+        bool, typer.Option("--any-platform", help="Send it though the receiver's engine cannot run its platform.")
+    ] = False
+    transfer_timeout: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            help="How long to try, all attempts together. [env: DEPLOYMENT_SENDER_TRANSFER_TIMEOUT_SECONDS]",
+        ),
+    ] = None
 
     def request(
         self, package_id: str, url: str, *, verify: bool | None = None, correlation_id: str | None = None
@@ -132,6 +152,8 @@ class TransferOptions:
                 "remote_receiver_url": url,
                 "verify_checksum": verify,
                 "wait_for": self.wait_for,
+                "any_platform": self.any_platform,
+                "transfer_timeout_seconds": self.transfer_timeout,
                 "correlation_id": correlation_id,
             }
         )

@@ -1,17 +1,19 @@
 """Short questions to a receiver."""
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
+from ..errors import DeploymentSenderError, ErrorCode
 from ..models import ModelPackageTransferInput
 from ..protocol.upload import DEPLOY_PATH
-from ..resources import Openers
 from ..settings import DeploymentSenderSettings
 
 if TYPE_CHECKING:
-    from ..clients.http_answers import Answer
+    from ..clients.http_response import Answer
 
-__all__ = ["NO_PACKAGE_YET", "ask", "check_rules", "check_url"]
+__all__ = ["NO_PACKAGE_YET", "ask", "check_url", "page"]
 
+_OK = 200  # RFC 9110
 NO_PACKAGE_YET = "00000000-0000-0000-0000-000000000000"  # so that a URL can be checked before there is a package
 
 
@@ -19,15 +21,6 @@ def check_url(receiver_url: str) -> str:
     """Answer the URL if a transfer would take it. VALIDATION_ERROR."""
     ModelPackageTransferInput(package_id=NO_PACKAGE_YET, remote_receiver_url=receiver_url)
     return receiver_url
-
-
-async def check_rules(settings: DeploymentSenderSettings, openers: Openers, receiver_url: str) -> None:
-    """Insist that the settings let packages be sent to a receiver. VALIDATION_ERROR."""
-    uploader = await openers.uploader(settings)
-    try:
-        await uploader.check(receiver_url)
-    finally:
-        await uploader.close()
 
 
 async def ask(settings: DeploymentSenderSettings, receiver_url: str, path: str) -> "Answer":
@@ -50,3 +43,23 @@ async def ask(settings: DeploymentSenderSettings, receiver_url: str, path: str) 
         return await uploader.ask(receiver_url.rstrip("/").removesuffix(DEPLOY_PATH) + path)
     finally:
         await uploader.close()
+
+
+async def page(settings: DeploymentSenderSettings, receiver_url: str, path: str) -> dict[str, Any]:
+    """GET a JSON object from a receiver; for the rest as `ask`, and TRANSFER_FAILED for every other answer."""
+    from ..clients.http_refusals import refusal  # noqa: PLC0415 - loaded by what asks
+
+    answer = await ask(settings, receiver_url, path)
+    if answer.status != _OK:
+        raise refusal(answer)
+    try:
+        found = json.loads(answer.body) if answer.complete else None
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise DeploymentSenderError(
+            ErrorCode.TRANSFER_FAILED,
+            f"{receiver_url} does not answer as a receiver does",
+            recovery="Check the receiver's URL.",
+        )
+    return found

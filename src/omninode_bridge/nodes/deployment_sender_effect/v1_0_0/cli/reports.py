@@ -69,7 +69,7 @@ def transfer_lines(transfer: ModelPackageTransferOutput) -> list[str]:
     verified = "verified by the receiver" if transfer.checksum_verified else "not verified by the receiver"
     tries = f", {transfer.attempts} attempts" if transfer.attempts > 1 else ""
     took = duration(transfer.transfer_duration_ms or 0)
-    mb_per_second = (transfer.transfer_throughput_mbps or 0) / 8
+    mb_per_second = transfer.transfer_throughput_mbps or 0
     return facts(
         [
             ("deployment", str(transfer.remote_deployment_id)),

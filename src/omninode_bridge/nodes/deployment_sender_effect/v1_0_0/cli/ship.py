@@ -10,7 +10,8 @@ from .console import facts
 from .figures import duration
 from .journey import Journey
 from .options import BuildOptions, ContextFolder, CorrelationId, TransferOptions
-from .receivers import NO_PACKAGE_YET, check_rules
+from .preflight import preflight
+from .receivers import NO_PACKAGE_YET
 from .reports import document, event_documents, events_line, package_lines, transfer_lines
 from .session import Session
 
@@ -26,15 +27,19 @@ async def ship(
 ) -> bool:
     """Package an image and send it, with an event at each step.
 
+    The receiver is asked first, so that what would fail at the end fails before anything is built. It is waited for
+    until the container is running, or the image loaded where the receiver starts none.
+
     The events are BUILD_STARTED, BUILD_COMPLETED, TRANSFER_STARTED and TRANSFER_COMPLETED, or DEPLOYMENT_FAILED
-    where it failed. One that cannot be published waits in the outbox and stops nothing.
+    where it failed; none of the last two where the receiver goes on and nobody waits any longer. One that cannot be
+    published waits in the outbox and stops nothing.
     """
-    # What is wrong with either request shows before anything is built or told.
+    # What is wrong with either request, or with the receiver, shows before anything is built or told.
     request = build.request(context, correlation_id or str(uuid4()))
     receiver = session.receiver(options.to)
     transfer = options.request(NO_PACKAGE_YET, receiver, correlation_id=request.correlation_id)
-    await check_rules(session.settings(), session.openers, receiver)
     await asyncio.to_thread(check_context, request.build_context, request.dockerfile_path)
+    await preflight(session.settings(), session.openers, session.console, request, transfer)
     return await _ship(session, request, transfer)
 
 

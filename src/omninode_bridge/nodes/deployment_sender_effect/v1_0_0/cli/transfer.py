@@ -8,6 +8,7 @@ from .journey import transfer_with_progress
 from .options import CorrelationId, PackageId, TransferOptions
 from .reports import report, transfer_lines
 from .session import Session
+from .watch import Watch
 
 __all__ = ["transfer"]
 
@@ -24,9 +25,12 @@ async def transfer(
     verify: Verify = None,
     correlation_id: CorrelationId = None,
 ) -> bool:
-    """Send a package to a receiver and wait for it there."""
+    """Send a package to a receiver and wait for it there.
+
+    Until the container is running, or the image loaded where the receiver starts none.
+    """
     url = session.receiver(options.to)
     request = options.request(package_id, url, verify=verify, correlation_id=correlation_id)
     async with session.node() as node:
-        output = await transfer_with_progress(node, session.console, request)
+        output = await transfer_with_progress(node, session.console, request, Watch())
     return report(session.console, output, transfer_lines)

@@ -14,6 +14,7 @@ from .engine_connection import connected, member
 from .engine_endpoint import Endpoint
 from .engine_errors import translated
 from .engine_log import error_in
+from .engine_platform import engine_platform, image_store
 from .engine_refusals import refused
 
 __all__ = ["engine_info", "export_image", "image_references", "inspect_image", "load_image", "tag_image", "untag_image"]
@@ -205,4 +206,6 @@ def engine_info(endpoint: Endpoint, call: Call) -> EngineInfo:
             storage_driver=str(member(answer, "Driver")),
             data_folder=str(member(answer, "DockerRootDir")),
             name=endpoint.name,
+            image_store=image_store(answer),
+            **engine_platform(answer),
         )

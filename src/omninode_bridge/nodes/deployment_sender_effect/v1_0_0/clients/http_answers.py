@@ -1,10 +1,6 @@
 """What a receiver's answers mean (docs/receiver-protocol.md): a receipt, a state, or one of our errors."""
 
 import json
-import time
-from collections.abc import Mapping
-from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, TypeVar
 from urllib.parse import urljoin
@@ -12,48 +8,16 @@ from urllib.parse import urljoin
 from pydantic import BaseModel, ValidationError
 
 from ..errors import DeploymentSenderError, ErrorCode
-from ..ports import DeploymentState, PackageUpload, Receipt
-from ..protocol.upload import ErrorBody, ReceiptBody, StateBody
+from ..models.platform import Platform
+from ..ports import DeploymentState, PackageUpload, Receipt, ReceiverEngine, ReceiverInfo
+from ..protocol.info import EngineBody, InfoBody
+from ..protocol.upload import ReceiptBody, StateBody
+from .http_refusals import RETRIED, refusal
+from .http_response import Answer, after_colon, printable, printable_lines
 
-__all__ = ["Answer", "printable", "read_receipt", "read_state"]
+__all__ = ["Answer", "read_info", "read_receipt", "read_state"]
 
 M = TypeVar("M", bound=BaseModel)
-
-_WORDS_MAX_CHARACTERS = 300
-_RETRY_AFTER_MAX_SECONDS = 60.0
-_RETRIED: set[int] = {
-    HTTPStatus.REQUEST_TIMEOUT,
-    HTTPStatus.TOO_MANY_REQUESTS,
-    HTTPStatus.BAD_GATEWAY,
-    HTTPStatus.SERVICE_UNAVAILABLE,
-    HTTPStatus.GATEWAY_TIMEOUT,
-}
-_RECOVERIES: dict[int, str] = {
-    HTTPStatus.UNAUTHORIZED: (
-        "Set DEPLOYMENT_SENDER_SIGNING_KEY to a key that the receiver knows, and let both clocks agree; then transfer"
-        " again."
-    ),
-    HTTPStatus.FORBIDDEN: "Ask whoever runs the receiver to let this machine and key send; then transfer again.",
-    HTTPStatus.NOT_FOUND: "Check the receiver's URL: /deploy is added to it; then transfer again.",
-    HTTPStatus.INSUFFICIENT_STORAGE: "Free space on the receiver's disk, then transfer again.",
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Make the image smaller, or raise the receiver's max_package_size_gb.",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the other side said.
-
-    Attributes:
-        headers: Names in lower case.
-        body: At most 64 KB.
-        complete: Whether that is all of it.
-    """
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-    complete: bool
 
 
 def read_receipt(answer: Answer, upload: PackageUpload, deploy_url: str) -> Receipt:
@@ -102,22 +66,59 @@ def read_state(answer: Answer) -> DeploymentState:
     """Read the state of a deployment.
 
     Raises:
-        DeploymentSenderError: TRANSFER_FAILED.
+        DeploymentSenderError: TRANSFER_FAILED; worth another question whatever the receiver's trouble is (5xx), as it
+            has the package already.
     """
+    if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        error = refusal(answer)
+        error.retry = True
+        raise error
     body = _read(answer, StateBody, {"deployment_id", "status"})
     return DeploymentState(
         deployment_id=body.deployment_id,
         status=body.status,
         will_run=body.will_run,
         error_code=body.error_code and printable(body.error_code),
-        error_message=body.error_message and printable(body.error_message),
+        error_message=body.error_message and printable_lines(body.error_message),
     )
+
+
+def read_info(answer: Answer) -> ReceiverInfo | None:
+    """Read what a receiver says of itself; None where it says nothing: it is older, or of another make.
+
+    Raises:
+        DeploymentSenderError: TRANSFER_FAILED: it refuses the question, or may answer it later.
+    """
+    refused = answer.error and answer.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
+    if refused or answer.status in RETRIED:
+        raise refusal(answer)
+    if answer.status != HTTPStatus.OK or not answer.complete:
+        return None
+    try:
+        body = InfoBody.model_validate_json(answer.body)
+    except ValidationError:
+        return None
+    return ReceiverInfo(
+        version=printable(body.version),
+        time=printable(body.time),
+        engine=_engine(body.engine) if body.engine else None,
+        engine_error=body.engine_error and printable_lines(body.engine_error),
+        free_bytes=body.free_bytes,
+        max_package_bytes=body.max_package_bytes,
+        will_run=body.will_run,
+    )
+
+
+def _engine(body: EngineBody) -> ReceiverEngine:
+    told = body.os and body.architecture
+    platform = str(Platform.of(body.os, body.architecture, body.variant)) if told else ""
+    return ReceiverEngine(printable(body.name), printable(body.version), printable(body.store), printable(platform))
 
 
 def _read(answer: Answer, model: type[M], needed: set[str]) -> M:
     """Read a 2xx answer; the further keys of a foreign receiver may mean something else, so they count if they fit."""
     if not HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
-        raise _refusal(answer)
+        raise refusal(answer)
     found = _json_object(answer)
     try:
         return model.model_validate(found)
@@ -143,84 +144,7 @@ def _json_object(answer: Answer) -> dict[str, Any]:
 def _unusable(answer: Answer, what: str) -> DeploymentSenderError:
     return DeploymentSenderError(
         ErrorCode.TRANSFER_FAILED,
-        f"the receiver gave {_title(answer)} with an answer {what}{_after_colon(_own_words(answer))}",
+        f"the receiver gave {answer.title} with an answer {what}{after_colon(answer.words)}",
         recovery="Check that the URL is that of a receiver: docs/receiver-protocol.md tells what one answers.",
         retry=False,
     )
-
-
-def _refusal(answer: Answer) -> DeploymentSenderError:
-    """Turn a status other than 2xx into the error that it means."""
-    status = answer.status
-    if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
-        return DeploymentSenderError(
-            ErrorCode.TRANSFER_FAILED,
-            f"the receiver answered {_title(answer)}, a redirect{_after_colon(answer.headers.get('location', ''))}",
-            recovery="Redirects are not followed: give the URL of the receiver itself.",
-            retry=False,
-        )
-    message = f"the receiver answered {_title(answer)}{_after_colon(_own_words(answer))}"
-    if status == HTTPStatus.INSUFFICIENT_STORAGE:
-        message = f"the receiver's disk is full; {message}"
-    return DeploymentSenderError(
-        _code(answer),
-        message,
-        recovery=_RECOVERIES.get(status),
-        retry=status in _RETRIED,
-        retry_after=_retry_after(answer) if status in _RETRIED else None,
-    )
-
-
-def _code(answer: Answer) -> ErrorCode:
-    if answer.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        return ErrorCode.PACKAGE_TOO_LARGE
-    told = _error_body(answer).error_code
-    if answer.status == HTTPStatus.UNPROCESSABLE_ENTITY and told == ErrorCode.CHECKSUM_MISMATCH:
-        return ErrorCode.CHECKSUM_MISMATCH
-    return ErrorCode.TRANSFER_FAILED
-
-
-def _error_body(answer: Answer) -> ErrorBody:
-    try:
-        return ErrorBody.model_validate_json(answer.body)
-    except ValidationError:
-        return ErrorBody()
-
-
-def _own_words(answer: Answer) -> str:
-    """What the receiver says of it: its error message, or the start of what is no page."""
-    if told := _error_body(answer).error_message:
-        return told
-    if "html" in answer.headers.get("content-type", "").lower():
-        return "a web page"
-    return answer.body[: 4 * _WORDS_MAX_CHARACTERS].decode("utf-8", "replace")
-
-
-def _title(answer: Answer) -> str:
-    try:
-        return f"{answer.status} {HTTPStatus(answer.status).phrase}"
-    except ValueError:
-        return str(answer.status)
-
-
-def _after_colon(text: str) -> str:
-    words = printable(text)
-    return f": {words}" if words else ""
-
-
-def printable(text: str) -> str:
-    """Make another machine's words fit for a message: printable, on one line, at most 300 characters."""
-    words = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return words if len(words) <= _WORDS_MAX_CHARACTERS else f"{words[: _WORDS_MAX_CHARACTERS - 3]}..."
-
-
-def _retry_after(answer: Answer) -> float | None:
-    """Read `Retry-After` (RFC 9110 10.2.3): seconds or a date; at most a minute, None if it cannot be read."""
-    text = answer.headers.get("retry-after", "").strip()
-    if text.isascii() and text.isdigit():
-        return min(float(text), _RETRY_AFTER_MAX_SECONDS)
-    try:
-        seconds = parsedate_to_datetime(text).timestamp() - time.time()
-    except (ValueError, OverflowError):
-        return None
-    return min(max(seconds, 0.0), _RETRY_AFTER_MAX_SECONDS)

@@ -19,9 +19,10 @@ import httpcore
 import httpx
 
 from ..errors import DeploymentSenderError, ErrorCode
+from ..protocol.hosts import normal_host
 from .http_address import ReceiverRules
-from .http_answers import Answer
 from .http_network import ListeningBackend
+from .http_response import Answer
 
 __all__ = ["HttpClient"]
 
@@ -101,6 +102,9 @@ class HttpClient:
             raise DeploymentSenderError(ErrorCode.TRANSFER_FAILED, "the node was closed meanwhile", retry=False)
         with _translated(url):
             asked = self._client.build_request(method, url, headers=headers, content=body)
+            asked.headers["Host"] = normal_host(asked.headers["Host"], asked.url.scheme)
+            if asked.url.host.endswith("."):  # the root's dot is for resolvers; certificates name hosts without it
+                asked.extensions["sni_hostname"] = asked.url.host.removesuffix(".")
             if authorize is not None:
                 asked.headers["Authorization"] = authorize(asked.headers["Host"], asked.url.raw_path.decode("ascii"))
             answered = await self._client.send(asked, stream=True)

@@ -81,8 +81,17 @@ async def _resolved(host: str, port: int) -> Sequence[Found]:
 
     Nothing can interrupt it, and `asyncio.run` waits for the threads of the loop's own executor.
     """
-    ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
-    return await in_own_thread(ask, "receiver-resolver")
+    return await in_own_thread(partial(_resolve, host, port), "receiver-resolver")
+
+
+def _resolve(host: str, port: int) -> Sequence[Found]:
+    try:
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except socket.gaierror:
+        if not host.endswith("."):
+            raise
+        # /etc/hosts knows no name with the root's dot, not even `localhost.`.
+        return socket.getaddrinfo(host.removesuffix("."), port, type=socket.SOCK_STREAM)
 
 
 async def _connect_any(found: Sequence[Found], seconds: float | None) -> "_Stream":

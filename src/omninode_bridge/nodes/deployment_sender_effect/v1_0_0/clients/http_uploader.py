@@ -9,21 +9,22 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ..errors import DeploymentSenderError, ErrorCode
-from ..ports import DeploymentState, PackageUpload, Receipt
+from ..ports import DeploymentState, PackageUpload, Receipt, ReceiverInfo
+from ..protocol.hosts import normal_host
+from ..protocol.info import INFO_PATH
 from ..protocol.signature import SignedRequest, new_nonce, sign
 from ..protocol.tls import client_context
-from ..protocol.upload import PACKAGE_PART, UploadFields, deploy_url
+from ..protocol.upload import DEPLOY_PATH, PACKAGE_PART, UploadFields, deploy_url
 from ..settings import DeploymentSenderSettings, split_signing_key
 from .http_address import ReceiverRules
-from .http_answers import Answer, printable, read_receipt, read_state
+from .http_answers import read_info, read_receipt, read_state
+from .http_response import Answer, printable
 from .multipart_body import MultipartBody
 
 if TYPE_CHECKING:
     from .http_client import HttpClient
 
 __all__ = ["HttpUploader"]
-
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class HttpUploader:
@@ -52,6 +53,20 @@ class HttpUploader:
         await self._opened()
         await asyncio.to_thread(self._rules.check_url, receiver_url)
 
+    async def info(self, receiver_url: str) -> ReceiverInfo | None:
+        """Ask a receiver about itself.
+
+        Args:
+            receiver_url: One that `check` took.
+
+        Returns:
+            None where it has no such page.
+
+        Raises:
+            DeploymentSenderError: REMOTE_UNREACHABLE or TRANSFER_FAILED.
+        """
+        return read_info(await self.ask(deploy_url(receiver_url).removesuffix(DEPLOY_PATH) + INFO_PATH))
+
     async def send(self, upload: PackageUpload, on_sent: Callable[[int], None]) -> Receipt:
         """Make one attempt, from the start of the file.
 
@@ -68,17 +83,7 @@ class HttpUploader:
         """
         client = await self._opened()
         url = deploy_url(upload.receiver_url)
-        fields = UploadFields(
-            package_id=upload.package_id,
-            checksum=upload.checksum,
-            container_name=upload.container_name,
-            image_tag=upload.image_tag,
-            verify_checksum=upload.verify_checksum,
-            correlation_id=upload.correlation_id,
-            compression=upload.compression,
-            image_id=upload.image_id,
-            platform=upload.platform,
-        )
+        fields = _fields(upload)
         body = MultipartBody(
             fields.form(), PACKAGE_PART, upload.filename, upload.file, upload.size_bytes, check=upload.check
         )
@@ -170,11 +175,25 @@ def _without_command_line() -> Iterator[None]:
         sys.modules.pop("httpx._main", None)
 
 
-def _origin(url: str) -> tuple[str, str | None, int | None] | None:
-    """Tell scheme, host and port; None for what must not be asked, such as a URL with a password."""
+def _origin(url: str) -> tuple[str, str] | None:
+    """Return scheme, host and port, each in its one spelling; None for what must not be asked, as with a password."""
     try:
         parts = urlsplit(url)
-        port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
+        _ = parts.port
     except ValueError:
         return None
-    return None if "@" in parts.netloc else (parts.scheme, parts.hostname, port)
+    return None if "@" in parts.netloc else (parts.scheme, normal_host(parts.netloc, parts.scheme))
+
+
+def _fields(upload: PackageUpload) -> UploadFields:
+    return UploadFields(
+        package_id=upload.package_id,
+        checksum=upload.checksum,
+        container_name=upload.container_name,
+        image_tag=upload.image_tag,
+        verify_checksum=upload.verify_checksum,
+        correlation_id=upload.correlation_id,
+        compression=upload.compression,
+        image_id=upload.image_id,
+        platform=upload.platform,
+    )

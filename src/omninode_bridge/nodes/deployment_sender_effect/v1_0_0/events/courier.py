@@ -192,15 +192,17 @@ class EventCourier:
     def _start_sweep(self, deadline: float, deliverer: Deliverer) -> None:
         if self._sweeping is None:
             self._sweeping = asyncio.get_running_loop().create_task(self._sweep(deadline, deliverer))
+            # No `finally` of the task's own: one that is cancelled before it has begun never comes to it.
+            self._sweeping.add_done_callback(self._forget_sweep)
+
+    def _forget_sweep(self, _: asyncio.Task[None]) -> None:
+        self._sweeping = None
 
     async def _sweep(self, deadline: float, deliverer: Deliverer) -> None:
-        try:
-            with self._working(), suppress(TimeoutError, DeploymentSenderError):  # what fails is noted in the outbox
-                async with asyncio.timeout_at(deadline):
-                    if await self._outbox.run(OutboxFile.own):
-                        await deliverer.sweep()
-        finally:
-            self._sweeping = None
+        with self._working(), suppress(TimeoutError, DeploymentSenderError):  # what fails is noted in the outbox
+            async with asyncio.timeout_at(deadline):
+                if await self._outbox.run(OutboxFile.own):
+                    await deliverer.sweep()
 
     @contextmanager
     def _working(self) -> Iterator[None]:

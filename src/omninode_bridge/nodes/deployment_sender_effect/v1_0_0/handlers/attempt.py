@@ -34,6 +34,6 @@ class Attempt:
         }
 
     @property
-    def megabits_per_second(self) -> float:
-        """What was sent, over the whole time so far."""
-        return self.sent_bytes * 8 / ((time.perf_counter() - self._began) * 1_000_000)
+    def megabytes_per_second(self) -> float:
+        """What was sent, over the whole time so far; an MB is 1,000,000 bytes."""
+        return self.sent_bytes / ((time.perf_counter() - self._began) * 1_000_000)

@@ -2,22 +2,23 @@
 
 import asyncio
 import logging
-import random
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
-from importlib import import_module
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from ..errors import DeploymentSenderError, ErrorCode
 from ..metrics import Span
-from ..models import DeploymentStatus, ModelPackageTransferInput, ModelPackageTransferOutput
-from ..ports import PackageUpload, PackageUploader, Progress, ProgressCallback, Receipt
+from ..models import ModelPackageTransferInput, ModelPackageTransferOutput
+from ..models.platform import can_run
+from ..ports import PackageUpload, PackageUploader, Progress, ProgressCallback, Receipt, ReceiverInfo
 from ..resources import Resources
 from .attempt import Attempt
 from .follow import Follower
-from .outcome import failure, settle
+from .outcome import settle
+from .retrying import Pauses, again_and_again
 from .sent_package import checking, insist_on_checksum, opened
-from .waiting import deadline
+from .trip import Trip
+from .waiting import Turn, deadline
 
 if TYPE_CHECKING:
     from ..store.store import StoredPackage
@@ -25,60 +26,21 @@ if TYPE_CHECKING:
 __all__ = ["TransferPackageHandler"]
 
 _log = logging.getLogger(__name__)
-_RETRY_JITTER_SECONDS = 1.0
-
-
-@dataclass
-class _Trip:
-    """One transfer and what is known of it so far."""
-
-    request: ModelPackageTransferInput
-    receiver_url: str
-    tell: ProgressCallback
-    span: Span = field(default_factory=Span)
-    attempts: int = 0
-    bytes_transferred: int = 0
-    duration_ms: float | None = None
-    throughput_mbps: float | None = None
-    receipt: Receipt | None = None
-    status: DeploymentStatus | None = None
-
-    def told(self, status: DeploymentStatus) -> None:
-        """Remember the last status that the receiver told."""
-        self.status = status
-
-    def took(self, receipt: Receipt, upload: PackageUpload, attempt: Attempt) -> None:
-        """Remember the attempt that got through."""
-        self.receipt, self.status, self.bytes_transferred = receipt, receipt.status, upload.size_bytes
-        self.throughput_mbps = attempt.megabits_per_second
-        self.span.stages_ms |= attempt.stages_ms()
-
-    def output(self, error: DeploymentSenderError | None = None) -> ModelPackageTransferOutput:
-        """Tell how it went; also a failed transfer tells what did happen."""
-        receipt = self.receipt
-        return ModelPackageTransferOutput(
-            **(failure(error) if error else {"success": True}),
-            transfer_success=error is None,
-            correlation_id=self.request.correlation_id,
-            package_id=self.request.package_id,
-            remote_deployment_id=receipt and receipt.deployment_id,
-            deployment_status=self.status,
-            checksum_verified=receipt and receipt.checksum_verified,
-            transfer_duration_ms=self.duration_ms,
-            transfer_throughput_mbps=self.throughput_mbps,
-            bytes_transferred=self.bytes_transferred,
-            attempts=self.attempts,
-            stages_ms=self.span.stages_ms,
-        )
 
 
 class TransferPackageHandler:
-    """Brings packages of the store to receivers."""
+    """Brings packages of the store to receivers.
+
+    Args:
+        resources: What the handlers share.
+        pauses: Between attempts, and between questions that a receiver does not answer.
+    """
 
     request_model: ClassVar = ModelPackageTransferInput
 
-    def __init__(self, resources: Resources) -> None:
+    def __init__(self, resources: Resources, pauses: Pauses | None = None) -> None:
         self._resources = resources
+        self._pauses = pauses or Pauses()
         self._turns = asyncio.Semaphore(resources.settings.max_concurrent_transfers)
 
     async def handle(
@@ -88,7 +50,8 @@ class TransferPackageHandler:
 
         Args:
             request: What to send where.
-            on_progress: Told the bytes sent in each attempt, on the loop's thread.
+            on_progress: Told the bytes sent in each attempt, what is tried again, and what the receiver does with the
+                package, on the loop's thread.
 
         Returns:
             The receiver's receipt and the deployment's status, or the failure: REMOTE_UNREACHABLE, TRANSFER_FAILED,
@@ -97,7 +60,7 @@ class TransferPackageHandler:
         Raises:
             DeploymentSenderError: VALIDATION_ERROR before anything is sent.
         """
-        trip = _Trip(request, self._receiver_url(request), on_progress or (lambda _: None))
+        trip = Trip(request, self._receiver_url(request), on_progress or (lambda _: None))
         return await settle(self._transfer(trip), trip.output)
 
     def _receiver_url(self, request: ModelPackageTransferInput) -> str:
@@ -110,7 +73,7 @@ class TransferPackageHandler:
             )
         return given
 
-    async def _transfer(self, trip: _Trip) -> ModelPackageTransferOutput:
+    async def _transfer(self, trip: Trip) -> ModelPackageTransferOutput:
         metrics, subject = self._resources.metrics, f"package {trip.request.package_id}"
         await (await self._resources.uploader()).check(trip.receiver_url)
         async with AsyncExitStack() as held:
@@ -122,25 +85,26 @@ class TransferPackageHandler:
                 with metrics.span("transfers", subject):
                     raise
             with metrics.span("transfers", subject) as trip.span:
-                async with self._turns:
-                    receipt = await self._deliver(trip, package)
+                async with Turn(self._turns) as turn:
+                    receipt = await self._deliver(trip, package, turn)
                 await held.aclose()
-                follower = Follower(await self._resources.uploader(), trip.receiver_url, trip.told)
+                uploader = await self._resources.uploader()
+                follower = Follower(uploader, trip.receiver_url, trip.told, trip.waits, self._pauses)
                 seconds = self._resources.settings.deployment_timeout_seconds
                 with trip.span.stage("load"):
                     await follower.follow(receipt, wait_for=trip.request.wait_for, seconds=seconds)
         return trip.output()
 
-    async def _deliver(self, trip: _Trip, package: "StoredPackage") -> Receipt:
+    async def _deliver(self, trip: Trip, package: "StoredPackage", turn: Turn) -> Receipt:
         """Send the package until the receiver has it, or must not be tried again, and check it meanwhile."""
         manifest, request = package.manifest, trip.request
         verify = manifest.verify_checksum if request.verify_checksum is None else request.verify_checksum
         insist_on_checksum(manifest, request.package_checksum)
         async with checking(package, trip.span, verify=verify) as check:
-            return await self._send_checked(trip, package, check, verify=verify)
+            return await self._send_checked(trip, package, check, turn, verify=verify)
 
     async def _send_checked(
-        self, trip: _Trip, package: "StoredPackage", check: asyncio.Future[None] | None, *, verify: bool
+        self, trip: Trip, package: "StoredPackage", check: asyncio.Future[None] | None, turn: Turn, *, verify: bool
     ) -> Receipt:
         manifest = package.manifest
         upload = PackageUpload(
@@ -159,23 +123,55 @@ class TransferPackageHandler:
             platform=manifest.platform,
             check=check,
         )
-        sending, seconds = Span(), self._resources.settings.transfer_timeout_seconds
-        async with deadline(seconds, lambda: _too_late(seconds)):
-            receipt = await self._send(trip, upload)
+        settings = self._resources.settings
+        sending, seconds = Span(), trip.request.transfer_timeout_seconds or settings.transfer_timeout_seconds
+        async with deadline(seconds, lambda: trip.too_late(seconds)):
+            receipt = await again_and_again(
+                partial(self._attempt, trip, upload, None if trip.request.any_platform else manifest.platform),
+                trip.waits,
+                pauses=self._pauses,
+                attempts=settings.transfer_attempts,
+                sleep=turn.sleep,
+            )
         trip.duration_ms = sending.elapsed_ms
         self._resources.metrics.add("total_bytes_transferred", upload.size_bytes)
         return receipt
 
-    async def _send(self, trip: _Trip, upload: PackageUpload) -> Receipt:
+    async def _attempt(self, trip: Trip, upload: PackageUpload, platform: str | None) -> Receipt:
         uploader = await self._resources.uploader()
-        await asyncio.to_thread(import_module, "stamina")  # takes longer than a loop may wait
-        import stamina  # noqa: PLC0415 - only transfers need it
+        try:
+            if platform is not None and not trip.fits:
+                _insist_on_platform(platform, await _info(trip, uploader))
+                trip.fits = True
+            return await _upload(trip, upload, uploader)
+        except DeploymentSenderError as error:
+            trip.trouble = error
+            _log.warning("attempt %d to send package %s failed: %s", trip.attempts, upload.package_id, error.message)
+            raise
 
-        again_and_again = stamina.AsyncRetryingCaller(attempts=self._resources.settings.transfer_attempts, timeout=None)
-        return await again_and_again(_whether_again, _attempt, trip, upload, uploader)
+
+async def _info(trip: Trip, uploader: PackageUploader) -> ReceiverInfo | None:
+    try:
+        return await uploader.info(trip.receiver_url)
+    except DeploymentSenderError:
+        trip.attempts += 1  # it has met what an upload would have met
+        raise
 
 
-async def _attempt(trip: _Trip, upload: PackageUpload, uploader: PackageUploader) -> Receipt:
+def _insist_on_platform(platform: str, info: ReceiverInfo | None) -> None:
+    """Refuse, before a byte is sent, what cannot run on the receiver's engine, as far as that is known."""
+    engine = info.engine if info else None
+    if engine is not None and engine.platform and not can_run(platform, engine.platform):
+        raise DeploymentSenderError(
+            ErrorCode.TRANSFER_FAILED,
+            f"the image is for {platform}, and the receiver's engine runs {engine.platform}; nothing was sent",
+            recovery=f"Package it for {engine.platform} (platform, --platform), or send it all the same (any_platform,"
+            " --any-platform).",
+            retry=False,
+        )
+
+
+async def _upload(trip: Trip, upload: PackageUpload, uploader: PackageUploader) -> Receipt:
     trip.attempts += 1
     attempt = Attempt()
 
@@ -183,27 +179,6 @@ async def _attempt(trip: _Trip, upload: PackageUpload, uploader: PackageUploader
         attempt.sent(done_bytes)
         trip.tell(Progress(stage="upload", done_bytes=done_bytes, total_bytes=upload.size_bytes))
 
-    try:
-        receipt = await uploader.send(upload, on_sent)
-    except DeploymentSenderError as error:
-        _log.warning("attempt %d to send package %s failed: %s", trip.attempts, upload.package_id, error.message)
-        raise
+    receipt = await uploader.send(upload, on_sent)
     trip.took(receipt, upload, attempt)
     return receipt
-
-
-def _whether_again(exc: Exception) -> bool | float:
-    """Tell stamina whether to try again, and after how many seconds if the receiver asked for some."""
-    if not isinstance(exc, DeploymentSenderError) or not exc.retry:
-        return False
-    if exc.retry_after is None:
-        return True
-    return exc.retry_after + random.uniform(0, _RETRY_JITTER_SECONDS)  # noqa: S311 - spreads senders, hides nothing
-
-
-def _too_late(seconds: float) -> DeploymentSenderError:
-    return DeploymentSenderError(
-        ErrorCode.TRANSFER_FAILED,
-        f"the receiver did not have the package after {seconds:g} s",
-        recovery="Look for what slows the way to the receiver, or raise transfer_timeout_seconds; then transfer again.",
-    )

@@ -1,14 +1,15 @@
-"""Two ways to wait: until a deadline of our own, and for a thread to its end whatever happens."""
+"""Ways to wait: until a deadline of our own, for a turn, and for a thread to its end whatever happens."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TypeVar
+from types import TracebackType
+from typing import Self, TypeVar
 
 from ..clients.ends import ended, in_own_thread
 
-__all__ = ["deadline", "to_its_end"]
+__all__ = ["Turn", "deadline", "to_its_end"]
 
 T = TypeVar("T")
 
@@ -24,6 +25,39 @@ async def deadline(seconds: float, late: Callable[[], Exception]) -> AsyncIterat
         if not limit.expired():
             raise
         raise late() from exc
+
+
+class Turn:
+    """One of a few turns, for the length of a `with` block; given to others while its holder only waits.
+
+    Args:
+        turns: How many there are.
+    """
+
+    def __init__(self, turns: asyncio.Semaphore) -> None:
+        self._turns = turns
+        self._held = False
+
+    async def __aenter__(self) -> Self:
+        await self._take()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._held:
+            self._turns.release()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait so long without it, and then for the next one that is free."""
+        self._held = False
+        self._turns.release()
+        await asyncio.sleep(seconds)
+        await self._take()
+
+    async def _take(self) -> None:
+        await self._turns.acquire()
+        self._held = True
 
 
 async def to_its_end(work: Callable[..., T], *args: object, stop: Callable[[], None] = lambda: None) -> T:

@@ -125,12 +125,14 @@ def _is_ipv6(text: str) -> bool:
 
 
 def _receiver_pattern(value: str) -> str:
+    in_brackets = value.startswith("[") and value.endswith("]")
+    bare = value[1:-1] if in_brackets else value.removesuffix(".")
     try:
-        return str(ipaddress.ip_network(value))
+        return str(ipaddress.ip_network(bare))
     except ValueError:
         # Names end in a label that is not all digits (RFC 1123 section 2.1), so a mistyped address is no name.
-        if _HOST_PATTERN.fullmatch(value) and not value.rpartition(".")[2].isdigit():
-            return value.lower()
+        if not in_brackets and _HOST_PATTERN.fullmatch(bare) and not bare.rpartition(".")[2].isdigit():
+            return bare.lower()
     raise ValueError(
         "a receiver is allowed by a host name, by *.SUFFIX, by an address, or by a network such as 10.0.0.0/8 (with no"
         " bits set behind the prefix), each without a scheme, port or path"

@@ -9,7 +9,7 @@ from .fields import Checksum, ContainerName, CorrelationId, ImageTag, PackageId,
 
 __all__ = ["DeploymentStatus", "ModelPackageTransferInput", "ModelPackageTransferOutput"]
 
-DeploymentStatus = Literal["received", "loading", "loaded", "running", "failed"]
+DeploymentStatus = Literal["received", "loading", "loaded", "running", "replaced", "failed"]
 
 
 class ModelPackageTransferInput(InputModel):
@@ -25,7 +25,10 @@ class ModelPackageTransferInput(InputModel):
         image_tag: Must be the package's tag if given.
         verify_checksum: Hash the file before it leaves and insist that the receiver has verified it; what the package
             was made with if not given.
-        wait_for: Which status of the deployment to wait for.
+        wait_for: Which status of the deployment to wait for; None for the last one that this receiver brings it to:
+            `running` where it starts containers, else `loaded`.
+        any_platform: Send the package though the receiver's engine cannot run images of its platform.
+        transfer_timeout_seconds: For all attempts together; the setting of that name if not given.
         correlation_id: The caller's own id; the contract's, if not given.
     """
 
@@ -36,7 +39,9 @@ class ModelPackageTransferInput(InputModel):
     container_name: ContainerName | None = None
     image_tag: ImageTag | None = None
     verify_checksum: StrictBool | None = None
-    wait_for: WaitFor = "loaded"
+    wait_for: WaitFor | None = "loaded"
+    any_platform: StrictBool = False
+    transfer_timeout_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     correlation_id: CorrelationId | None = None
 
 
@@ -47,9 +52,10 @@ class ModelPackageTransferOutput(OutputModel):
         transfer_success: The same as `success`.
         remote_deployment_id: The receiver's own id; also set when the receiver took the package but could not load it.
         deployment_status: The last status the receiver told; None where it tells none.
+        deployment_continues: The receiver has the package and goes on with it, though nobody waits any longer.
         checksum_verified: The receiver's word; None if it was not reached.
         transfer_duration_ms: From the first attempt to the receipt, in milliseconds, retries and back-off included.
-        transfer_throughput_mbps: Package bits per microsecond of the attempt that got through (Mbit/s).
+        transfer_throughput_mbps: MB/s of the attempt that got through; an MB is 1,000,000 bytes.
         bytes_transferred: Bytes of the package file that the receiver acknowledged.
         attempts: Uploads tried, 1 when the first got through.
         stages_ms: Where the time went, in milliseconds: `check`, hashing the file, beside the rest; of the attempt that
@@ -60,6 +66,7 @@ class ModelPackageTransferOutput(OutputModel):
     package_id: PackageId | None = None
     remote_deployment_id: str | None = None
     deployment_status: DeploymentStatus | None = None
+    deployment_continues: bool = False
     checksum_verified: bool | None = None
     transfer_duration_ms: float | None = None
     transfer_throughput_mbps: float | None = None

@@ -9,7 +9,7 @@ from .events import Delivery, EventPublisher
 from .image import BuildRequest, EngineInfo, ImageEngine, ImageFacts
 from .progress import Progress, ProgressCallback
 from .runtime import ContainerEnd, ContainerFacts, ContainerLimits, ContainerRuntime, ContainerSpec, Health
-from .target import DeploymentState, PackageUpload, PackageUploader, Receipt
+from .target import DeploymentState, PackageUpload, PackageUploader, Receipt, ReceiverEngine, ReceiverInfo
 
 __all__ = [
     "BuildRequest",
@@ -30,4 +30,6 @@ __all__ = [
     "Progress",
     "ProgressCallback",
     "Receipt",
+    "ReceiverEngine",
+    "ReceiverInfo",
 ]

@@ -40,12 +40,20 @@ class EngineInfo:
 
     Attributes:
         name: What answers: `Docker Engine` or `Podman Engine`.
+        image_store: The plug-in of containerd that keeps the images; empty where the storage driver does.
+        os: What its images are for, as OCI images name it: `linux`; empty where it does not say, as the next one.
+        architecture: As OCI images name it: `amd64`, `arm64`, `arm`, ...
+        variant: Of the architecture: `v7`, ...; None where there is none.
     """
 
     version: str
     storage_driver: str
     data_folder: str
     name: str = "Docker Engine"
+    image_store: str = ""
+    os: str = ""
+    architecture: str = ""
+    variant: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +84,10 @@ class ImageEngine(Protocol):
     @property
     def runtime(self) -> ContainerRuntime:
         """Its containers."""
+        ...
+
+    async def ping(self) -> None:
+        """See that it answers."""
         ...
 
     async def info(self) -> EngineInfo:

@@ -7,7 +7,7 @@ from typing import BinaryIO, Protocol
 
 from ..models import DeploymentStatus
 
-__all__ = ["DeploymentState", "PackageUpload", "PackageUploader", "Receipt"]
+__all__ = ["DeploymentState", "PackageUpload", "PackageUploader", "Receipt", "ReceiverEngine", "ReceiverInfo"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class DeploymentState:
 
     Attributes:
         will_run: Whether this receiver starts the container after loading it.
-        error_message: Why it failed, when `status` is `failed`.
+        error_message: Why it failed, when `status` is `failed`; else why it is not further, where the receiver says so.
     """
 
     deployment_id: str
@@ -72,11 +72,52 @@ class DeploymentState:
     error_message: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ReceiverEngine:
+    """The engine that loads a receiver's images.
+
+    Attributes:
+        name: `Docker Engine`, ...
+        store: The image store.
+        platform: What it runs, `os/architecture[/variant]`; empty where it does not say.
+    """
+
+    name: str
+    version: str
+    store: str
+    platform: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiverInfo:
+    """What a receiver says of itself now.
+
+    Attributes:
+        time: Its clock, RFC 3339 in UTC.
+        engine: None where it does not answer; `engine_error` says why.
+        free_bytes: Space on the disk of its store.
+        max_package_bytes: The largest package that it takes.
+        will_run: Whether it starts containers.
+    """
+
+    version: str
+    time: str
+    engine: ReceiverEngine | None = None
+    engine_error: str | None = None
+    free_bytes: int | None = None
+    max_package_bytes: int | None = None
+    will_run: bool = False
+
+
 class PackageUploader(Protocol):
     """A way to receivers. REMOTE_UNREACHABLE, TRANSFER_FAILED, CHECKSUM_MISMATCH, PACKAGE_TOO_LARGE."""
 
     async def check(self, receiver_url: str) -> None:
         """Insist that this receiver may be sent to, before anything is. VALIDATION_ERROR."""
+        ...
+
+    async def info(self, receiver_url: str) -> ReceiverInfo | None:
+        """Ask a receiver about itself; None where it has no such page. `retry` says if it may answer later."""
         ...
 
     async def send(self, upload: PackageUpload, on_sent: Callable[[int], None]) -> Receipt:

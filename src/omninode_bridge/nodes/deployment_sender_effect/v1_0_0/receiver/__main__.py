@@ -58,13 +58,20 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=version("omninode-deployment-sender"))
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    default = ReceiverSettings.load(environ={})
     serve = commands.add_parser(
         "serve",
         help="run the receiver",
         description="Run the receiver. What is not given here is read from DEPLOYMENT_RECEIVER_HOST, ..._PORT and so"
         " on; the accepted keys from DEPLOYMENT_RECEIVER_SIGNING_KEYS, the engine from DOCKER_HOST.",
     )
+    serve.register("action", None, _Once)
+    _add_settings(serve)
+    commands.add_parser("keygen", help="print a fresh signing key", description="Print a fresh signing key, ID:SECRET.")
+    return parser
+
+
+def _add_settings(serve: argparse.ArgumentParser) -> None:
+    default = ReceiverSettings.load(environ={})
     serve.add_argument("--host", help=f"address to listen on; beyond loopback only with keys ({default.host})")
     serve.add_argument("--port", type=int, help=f"TCP port, 0 for a free one ({default.port})")
     serve.add_argument("--tls-cert", type=Path, metavar="FILE", help="certificate in PEM form: speak TLS")
@@ -95,8 +102,21 @@ def _parser() -> argparse.ArgumentParser:
         metavar="GB",
         help=f"limit on a package, in GB of 1,000,000,000 bytes ({default.max_package_size_gb:g})",
     )
-    commands.add_parser("keygen", help="print a fresh signing key", description="Print a fresh signing key, ID:SECRET.")
-    return parser
+
+
+class _Once(argparse.Action):
+    """Keeps an option's one value, and says so when it is given twice; argparse would keep the last one in silence."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        if getattr(namespace, self.dest) is not None:
+            parser.error(f"{option_string} is given twice; give it once")
+        setattr(namespace, self.dest, values)
 
 
 def _values(chosen: argparse.Namespace) -> dict[str, object]:

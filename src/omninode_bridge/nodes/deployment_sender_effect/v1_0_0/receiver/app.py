@@ -9,7 +9,9 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from ..errors import DeploymentSenderError, ErrorCode
+from ..protocol.info import INFO_PATH
 from ..protocol.upload import DEPLOY_PATH
+from .about import About
 from .answers import Answer, RefusedError, error_answer
 from .auth import Gate
 from .counters import CONTENT_TYPE
@@ -22,14 +24,15 @@ __all__ = ["make_app"]
 _log = logging.getLogger(__name__)
 
 
-def make_app(shared: Shared, gate: Gate, uploads: Uploads) -> Starlette:
+def make_app(shared: Shared, gate: Gate, uploads: Uploads, about: About) -> Starlette:
     """Put the routes together."""
-    routes = _Routes(shared, gate, uploads)
+    routes = _Routes(shared, gate, uploads, about)
     app = Starlette(
         routes=[
             Route(DEPLOY_PATH, routes.deploy, methods=["POST"]),
             Route("/deployments", routes.list, methods=["GET"]),
             Route("/deployments/{deployment_id}", routes.show, methods=["GET"]),
+            Route(INFO_PATH, routes.info, methods=["GET"]),
             Route("/healthz", routes.health, methods=["GET"]),
             Route("/metrics", routes.metrics, methods=["GET"]),
         ],
@@ -40,11 +43,13 @@ def make_app(shared: Shared, gate: Gate, uploads: Uploads) -> Starlette:
 
 
 class _Routes:
-    def __init__(self, shared: Shared, gate: Gate, uploads: Uploads) -> None:
+    def __init__(self, shared: Shared, gate: Gate, uploads: Uploads, about: About) -> None:
+        self._run = shared.settings.run
         self._deployments = shared.deployments
         self._counters = shared.counters
         self._gate = gate
         self._uploads = uploads
+        self._about = about
 
     async def deploy(self, request: Request) -> Response:
         return await self._uploads.answer(request)
@@ -59,12 +64,16 @@ class _Routes:
                 code=ErrorCode.VALIDATION_ERROR,
                 recovery="Ask GET /deployments for those that there are.",
             )
-        return Answer(200, deployment.body().model_dump())
+        return Answer(200, deployment.body(run=self._run).model_dump())
 
     async def list(self, request: Request) -> Response:
         await self._gate.admit_get(request)
         found = self._deployments.newest(_limit(request.query_params.get("limit")))
-        return Answer(200, {"deployments": [one.body().model_dump() for one in found]})
+        return Answer(200, {"deployments": [one.body(run=self._run).model_dump() for one in found]})
+
+    async def info(self, request: Request) -> Response:
+        await self._gate.admit_get(request)
+        return Answer(200, (await self._about.now()).model_dump())
 
     async def health(self, _: Request) -> Response:
         return Answer(200, {"status": "ok"})
@@ -96,7 +105,7 @@ async def _no_such_thing(_: Request, exc: Exception) -> Response:
             exc.status_code,
             f"{exc.detail}: this is a deployment receiver",
             code=ErrorCode.VALIDATION_ERROR,
-            recovery="POST packages to /deploy; ask GET /deployments and /deployments/{id}, /healthz and /metrics.",
+            recovery="POST packages to /deploy; GET /deployments, /deployments/{id}, /info, /healthz and /metrics.",
             headers=exc.headers,
         )
     )

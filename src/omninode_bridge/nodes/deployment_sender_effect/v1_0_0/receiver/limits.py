@@ -6,6 +6,7 @@ __all__ = [
     "CHECKED_FIRST_MAX_BYTES",
     "CHECKS_AT_ONCE",
     "CONNECTIONS_MAX",
+    "ENGINE_SECONDS",
     "FIELDS_MAX",
     "FIELD_MAX_BYTES",
     "FORM_OVERHEAD_MAX_BYTES",
@@ -15,6 +16,7 @@ __all__ = [
     "LIST_DEFAULT",
     "LIST_MAX",
     "LOADS_AT_ONCE",
+    "LOOK_EVERY_SECONDS",
     "NONCES_KEPT",
     "NONCES_MAX",
     "PATIENCE_WITH_THE_REFUSED",
@@ -66,7 +68,7 @@ STRAIGHT_REST_BYTES = 64 << 10
 CHECKS_AT_ONCE = 2
 LOADS_AT_ONCE = 2
 
-# Up to this size a package is read through before it is kept and answered: a fifth of a second for gzip.
+# Up to this size a package is read through before it is kept and answered: a quarter of a second for gzip.
 CHECKED_FIRST_MAX_BYTES = 64 << 20
 
 # An image may unpack to this many times the limit on a package.
@@ -80,6 +82,11 @@ NONCES_MAX = 100_000
 
 # Uploads under way may go on for this long when the receiver stops.
 SHUTDOWN_SECONDS = 5
+
+# How long a request waits for the engine, when its response should say what the engine says.
+ENGINE_SECONDS = 5
+# How often the records of what was loaded and started are compared with what the engine has.
+LOOK_EVERY_SECONDS = 60
 
 LIST_DEFAULT = 100
 LIST_MAX = 1000

@@ -21,18 +21,23 @@ from ..settings import ReceiverSettings
 from ..store.disk import disk_errors
 from ..store.documents import private_file
 from ..store.staging import make_folder
+from .about import About
 from .app import make_app
 from .auth import Gate
 from .connection import bounded_protocol
 from .deployments import Deployments
 from .doorway import Doorway
+from .engine import Engine
 from .images import ImageLoader
 from .limits import CHECKS_AT_ONCE, CONNECTIONS_MAX, LOADS_AT_ONCE, SHUTDOWN_SECONDS
 from .listener import Listener
 from .names import Names
 from .packages import Packages
+from .reconciling import Reconciler
+from .repeats import Repeats
 from .shared import Shared
 from .upload import Uploads
+from .watching import Watching
 from .workers import Workers
 
 __all__ = ["serving"]
@@ -148,11 +153,20 @@ async def _receiver(
         stack.push_async_callback(gate.close)
         shared = Shared(settings, workers, deployments)
         packages = Packages(shared)
-        images = ImageLoader(shared, packages, open_engine)
+        engine = Engine(open_engine)
+        stack.push_async_callback(engine.close)
+        images = ImageLoader(shared, packages, engine)
         stack.push_async_callback(images.close)
         images.start()
+        watching = Watching(shared, images.services, engine.answering)
+        stack.push_async_callback(watching.close)
+        watching.start()
+        reconciler = Reconciler(shared, images.services, engine)
+        stack.push_async_callback(reconciler.close)
+        reconciler.start()
+        uploads = Uploads(shared, gate, packages, images, Repeats(shared, images, reconciler))
         yield Doorway(
-            make_app(shared, gate, Uploads(shared, gate, packages, images)),
+            make_app(shared, gate, uploads, await About.read(shared, engine)),
             names,
             has_keys=bool(settings.signing_keys),
             idle_timeout_seconds=settings.idle_timeout_seconds,

@@ -115,25 +115,22 @@ class Services:
         await self._settling.must_be_free(runtime, record, {name, new_name})
         volumes, warnings = await self._volumes(runtime, record, current, image_id)
         # Two at once would damage data that both of them write.
-        stops = current is not None and current.active and bool(volumes.keys() & current.volumes.keys())
+        shared = set() if current is None else set(volumes.values()) & set(current.volumes.values())
         start = Start(
             token=secrets.token_hex(_TOKEN_BYTES),
             deployment_id=deployment.deployment_id,
             image_id=image_id,
             name=new_name,
             limits=repr(self.limits),
-            stops_current=stops,
+            stops_current=current is not None and current.active and bool(shared),
         )
-        record = await self.records.write(record.model_copy(update={"next": start}))
         spec = ContainerSpec(image_id, new_name, self._labels(deployment, start.token), self.limits, volumes)
-        start = start.model_copy(update={"container_id": await runtime.create(spec)})
-        record = await self.records.write(record.model_copy(update={"next": start}))
-        assert start.container_id is not None  # noqa: S101 - the engine has answered
-        if current is not None and stops:
+        record, start, container_id = await self._created(runtime, record, start, spec)
+        if current is not None and start.stops_current:
             warnings += await self._settling.stopped(runtime, current)
-        await runtime.start(start.container_id)
-        facts = await self._proving.proven(runtime, start.container_id)
-        await runtime.keep_up(start.container_id)
+        await runtime.start(container_id)
+        facts = await self._proving.proven(runtime, container_id)
+        await runtime.keep_up(container_id)
         changes = {
             "current": start,
             "next": None,
@@ -142,6 +139,15 @@ class Services:
         }
         await self.records.write(record.model_copy(update=changes))
         return facts, warnings
+
+    async def _created(
+        self, runtime: ContainerRuntime, record: ServiceRecord, start: Start, spec: ContainerSpec
+    ) -> tuple[ServiceRecord, Start, str]:
+        """Create a container that is on record before and after."""
+        record = await self.records.write(record.model_copy(update={"next": start}))
+        container_id = await runtime.create(spec)
+        start = start.model_copy(update={"container_id": container_id})
+        return await self.records.write(record.model_copy(update={"next": start})), start, container_id
 
     async def _volumes(
         self, runtime: ContainerRuntime, record: ServiceRecord, current: ContainerFacts | None, image_id: str

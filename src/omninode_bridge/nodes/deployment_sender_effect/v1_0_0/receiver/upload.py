@@ -21,6 +21,7 @@ from .intake import Intake
 from .limits import CHECKED_FIRST_MAX_BYTES, FORM_OVERHEAD_MAX_BYTES, Patience
 from .multipart import UploadForm, boundary_of
 from .packages import Packages
+from .repeats import Repeats
 from .shared import Shared
 from .straight import Straight
 
@@ -40,12 +41,13 @@ class Uploads:
         gate: Checks signatures.
         packages: Reads them.
         images: Loads what was kept.
+        repeats: Knows what was kept before.
 
     Attributes:
         active: How many are arriving now.
     """
 
-    def __init__(self, shared: Shared, gate: Gate, packages: Packages, images: ImageLoader) -> None:
+    def __init__(self, shared: Shared, gate: Gate, packages: Packages, images: ImageLoader, repeats: Repeats) -> None:
         self._settings = shared.settings
         self._workers = shared.workers
         self._deployments = shared.deployments
@@ -53,6 +55,7 @@ class Uploads:
         self._gate = gate
         self._packages = packages
         self._images = images
+        self._repeats = repeats
         limit = shared.settings.max_package_size_bytes + FORM_OVERHEAD_MAX_BYTES
         self._patience = Patience(limit, max_seconds=None, idle_seconds=shared.settings.idle_timeout_seconds)
         self.active = 0
@@ -121,8 +124,10 @@ class Uploads:
     async def _take_file(
         self, form: UploadForm, fields: UploadFields, size_bytes: int | None
     ) -> tuple[int, Deployment]:
-        if known := self._known(fields):  # answered at once: a sender that listens need not send it all again
-            return _REPEATED, await self._again(known)
+        async with self._deployments.lock(fields.package_id):
+            known = await self._repeats.find(fields)
+        if known is not None:  # answered at once: a sender that listens need not send it all again
+            return _REPEATED, known
         staged = await self._deployments.begin(str(uuid4()))
         try:
             deployment = await self._store(form, staged, fields, size_bytes)
@@ -147,7 +152,7 @@ class Uploads:
             )
         if size_bytes not in {None, intake.size_bytes}:
             raise RefusedError(401, f"the package has {intake.size_bytes} bytes, and {size_bytes} were signed")
-        return Deployment.new(staged.entry_id, fields, size_bytes=intake.size_bytes, will_run=self._settings.run)
+        return Deployment.new(staged.entry_id, fields, size_bytes=intake.size_bytes)
 
     async def _checked(self, staged: Staged, deployment: Deployment) -> ImageArchive | None:
         if deployment.size_bytes > CHECKED_FIRST_MAX_BYTES:
@@ -168,9 +173,10 @@ class Uploads:
         self, staged: Staged, deployment: Deployment, fields: UploadFields, checked: ImageArchive | None
     ) -> tuple[int, Deployment]:
         async with self._deployments.lock(deployment.package_id):
-            if known := self._known(fields):  # it has arrived on another connection meanwhile
-                return _REPEATED, await self._again(known)
-            await self._deployments.keep(staged, deployment)
+            known = await self._repeats.find(fields)
+            if known is not None:  # it has arrived on another connection meanwhile
+                return _REPEATED, known
+            deployment = await self._deployments.keep(staged, deployment)
         _log.info(
             "%s: %s received, verified and stored, %d bytes",
             deployment.deployment_id,
@@ -179,28 +185,6 @@ class Uploads:
         )
         self._images.submit(deployment, checked)
         return _STORED, deployment
-
-    def _known(self, fields: UploadFields) -> Deployment | None:
-        known = self._deployments.of_package(fields.package_id)
-        if known is not None and known.error_code == ErrorCode.CHECKSUM_MISMATCH:
-            return None  # this disk has damaged it: it is kept anew, as another deployment
-        if known is not None and known.checksum != fields.checksum:
-            raise RefusedError(
-                409,
-                f"package {fields.package_id} is here already, with another checksum",
-                code=ErrorCode.VALIDATION_ERROR,
-                recovery="Package the image again: each package has an id of its own.",
-            )
-        return known
-
-    async def _again(self, known: Deployment) -> Deployment:
-        if known.status != "failed" and not self._deployments.superseded(known):
-            return known
-        changed = await self._deployments.change(
-            known.deployment_id, status="received", error_code=None, error_message=None
-        )
-        self._images.submit(changed)
-        return changed
 
     def _check_size(self, size_bytes: int) -> None:
         limit = self._settings.max_package_size_bytes

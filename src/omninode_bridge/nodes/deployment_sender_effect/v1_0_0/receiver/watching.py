@@ -102,9 +102,7 @@ class Watching:
         facts = await runtime.inspect(start.container_id)
         changes = await self._changes(runtime, deployment, facts)
         if any(getattr(deployment, field) != value for field, value in changes.items()):
-            deployment = await self._deployments.change(deployment.deployment_id, **changes)
-            why = f": {deployment.error_message}" if deployment.status == "failed" else ""
-            _log.info("%s: %s %s%s", deployment.deployment_id, deployment.reference, deployment.status, why)
+            await self._deployments.change(deployment.deployment_id, **changes)
 
     async def _changes(
         self, runtime: ContainerRuntime, deployment: Deployment, facts: ContainerFacts | None

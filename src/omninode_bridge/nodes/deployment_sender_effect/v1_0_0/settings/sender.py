@@ -34,7 +34,8 @@ class DeploymentSenderSettings(Settings):
         compression: `gzip`, `zstd` or `none`.
         verify_checksums: Hash a package while it is sent, and send its end only if the checksum matches.
         max_concurrent_transfers: Further ones wait.
-        transfer_attempts: Uploads tried before a transfer fails.
+        transfer_attempts: Uploads tried before a transfer fails; as many as `transfer_timeout_seconds` allows if not
+            given.
         build_timeout_seconds: For one build, start to end.
         export_silence_timeout_seconds: Between two bytes of an export; an engine is silent before the first.
         connect_timeout_seconds: To reach an engine or a receiver.
@@ -80,7 +81,7 @@ class DeploymentSenderSettings(Settings):
     compression: Literal["gzip", "zstd", "none"] = "gzip"
     verify_checksums: bool = True
     max_concurrent_transfers: int = Field(default=5, ge=1)
-    transfer_attempts: int = Field(default=5, ge=1)
+    transfer_attempts: Annotated[int, Field(ge=1)] | None = None
     build_timeout_seconds: Seconds = 1800
     export_silence_timeout_seconds: Seconds = 600
     connect_timeout_seconds: Seconds = 10

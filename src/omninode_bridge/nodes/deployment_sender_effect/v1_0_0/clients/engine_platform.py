@@ -1,0 +1,61 @@
+"""What an engine says of the machine it is on, in the terms of OCI images."""
+
+from collections.abc import Mapping
+from typing import Any, Final, TypedDict
+
+__all__ = ["EnginePlatform", "engine_platform", "image_store"]
+
+# `docker info` has the kernel's word, as `uname -m` prints it; podman has Go's, as images have (image-spec, config.md,
+# "architecture"). The kernel's are from linux, arch/*/Makefile and init/version.c; the variants of
+# github.com/containerd/platforms, cpuinfo_linux.go.
+_ARCHITECTURES: Final[Mapping[str, tuple[str, str | None]]] = {
+    "x86_64": ("amd64", None),
+    "x86-64": ("amd64", None),
+    "i386": ("386", None),
+    "i486": ("386", None),
+    "i586": ("386", None),
+    "i686": ("386", None),
+    "aarch64": ("arm64", None),
+    "armv8l": ("arm", "v7"),  # a 32-bit engine on a 64-bit processor
+    "armv7l": ("arm", "v7"),
+    "armv7": ("arm", "v7"),
+    "armhf": ("arm", "v7"),
+    "armv6l": ("arm", "v6"),
+    "armel": ("arm", "v6"),
+    "armv5tel": ("arm", "v5"),
+    "loongarch64": ("loong64", None),
+    "mips64el": ("mips64le", None),
+}
+_STORE: Final = "driver-type"
+
+
+class EnginePlatform(TypedDict):
+    """What an engine's images are for; see `EngineInfo` (`ports/`)."""
+
+    os: str
+    architecture: str
+    variant: str | None
+
+
+def engine_platform(info: Mapping[str, Any]) -> EnginePlatform:
+    """Return what an engine's images are for; empty where it does not say.
+
+    Args:
+        info: Its answer to `GET /info`.
+    """
+    told = str(info.get("Architecture") or "").lower()
+    architecture, variant = _ARCHITECTURES.get(told, (told, None))
+    return {"os": str(info.get("OSType") or "").lower(), "architecture": architecture, "variant": variant}
+
+
+def image_store(info: Mapping[str, Any]) -> str:
+    """Return the plug-in of containerd that keeps an engine's images; empty where the storage driver does.
+
+    Args:
+        info: Its answer to `GET /info`.
+    """
+    for entry in info.get("DriverStatus") or ():
+        match entry:
+            case [name, value] if name == _STORE:
+                return str(value)
+    return ""
