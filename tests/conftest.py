@@ -13,6 +13,14 @@ pytest_plugins = ["support.engine"]
 DeploymentSenderSettings.model_rebuild()
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Give all tests of the engine to one worker of pytest-xdist: some look at everything that the engine has."""
+    if config.pluginmanager.hasplugin("xdist"):
+        for item in items:
+            if "real_engine" in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.xdist_group("engine"))
+
+
 @pytest.fixture(autouse=True)
 def no_blocking_call_on_the_loop() -> Iterator[None]:
     """Make a blocking call that our code makes on the event loop raise `BlockingError`."""

@@ -237,12 +237,16 @@ def _extend_member(rng: Random, archive: Archive) -> None:
     entry.before = pax(key, value)
 
 
+def _gzip(data: bytes) -> bytes:
+    return gzip.compress(data, mtime=0)  # a seed makes the same archive at any time
+
+
 def _recompress_layer(rng: Random, archive: Archive) -> None:
     """Compress a member in some way, or twice, or unpack it."""
     entry = rng.choice(_files(archive))
-    ways: list[Callable[[bytes], bytes]] = [gzip.compress, bz2.compress, lzma.compress, lambda data: data + b"x"]
+    ways: list[Callable[[bytes], bytes]] = [_gzip, bz2.compress, lzma.compress, lambda data: data + b"x"]
     content = rng.choice(ways)(entry.content)
-    entry.content = gzip.compress(content) if rng.random() < 0.2 else content
+    entry.content = _gzip(content) if rng.random() < 0.2 else content
 
 
 def _change_bytes(rng: Random, archive: Archive) -> None:
@@ -287,6 +291,6 @@ _OF_MEMBERS = (
 _OF_BYTES = (_change_header, _change_any, _append_archive)
 _PACKED: tuple[Callable[[bytes], bytes], ...] = (
     *[bytes] * 12,
-    *[lambda data: gzip.compress(data, mtime=0)] * 3,
+    *[_gzip] * 3,
     bz2.compress,
 )
