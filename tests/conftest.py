@@ -17,7 +17,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Give all tests of the engine to one worker of pytest-xdist: some look at everything that the engine has."""
     if config.pluginmanager.hasplugin("xdist"):
         for item in items:
-            if "real_engine" in getattr(item, "fixturenames", ()):
+            if "docker_api" in getattr(item, "fixturenames", ()):
                 item.add_marker(pytest.mark.xdist_group("engine"))
 
 

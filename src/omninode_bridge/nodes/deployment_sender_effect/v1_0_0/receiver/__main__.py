@@ -38,7 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         asyncio.run(_serve(ReceiverSettings.load(_values(chosen))))
     except DeploymentSenderError as exc:
-        print(f"deployment-receiver: {exc.message.rstrip('.')}. {exc.recovery}", file=sys.stderr)  # noqa: T201
+        end = "" if exc.message.endswith((".", "?")) else "."
+        print(f"deployment-receiver: {exc.message}{end} {exc.recovery}", file=sys.stderr)  # noqa: T201
         return _MISUSED if exc.code is ErrorCode.VALIDATION_ERROR else _FAILED
     except ModuleNotFoundError as exc:
         if exc.name not in _EXTRA:
