@@ -43,9 +43,11 @@ def start(module: str, *arguments: str, **environ: str) -> "subprocess.Popen[str
     """Start a command as that user, who may read whatever there is: the sources may lie in somebody's home."""
     reads_all = ["--inh-caps", "+dac_read_search", "--ambient-caps", "+dac_read_search"]
     become = ["setpriv", "--reuid", str(_UID), "--regid", str(_UID), "--clear-groups", *reads_all]
+    # Without coverage's variables: that user could not write what was measured.
+    shell = {name: value for name, value in os.environ.items() if name != "HOME" and not name.startswith("COVERAGE")}
     return subprocess.Popen(
         [*become, sys.executable, "-m", module, *arguments],
-        env={name: value for name, value in os.environ.items() if name != "HOME"} | environ,
+        env=shell | environ,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
