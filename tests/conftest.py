@@ -13,12 +13,12 @@ pytest_plugins = ["support.engine"]
 DeploymentSenderSettings.model_rebuild()
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Give all tests of the engine to one worker of pytest-xdist: some look at everything that the engine has."""
-    if config.pluginmanager.hasplugin("xdist"):
-        for item in items:
-            if "docker_api" in getattr(item, "fixturenames", ()):
-                item.add_marker(pytest.mark.xdist_group("engine"))
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses by it
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark all tests of the engine, so that `./dev test` runs them one after the other, and all others beside them."""
+    for item in items:
+        if "docker_api" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.engine)
 
 
 @pytest.fixture(autouse=True)

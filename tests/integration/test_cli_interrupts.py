@@ -68,7 +68,7 @@ def test_during_the_upload_it_has_failed(command: Command) -> None:
         process = command.start(*command.ship(url, "--compression", "none"))
         assert begun.wait(60)
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=120)
     (package,) = command.document("packages")["packages"]
 
     assert 130 == process.returncode
@@ -89,7 +89,7 @@ def test_during_the_wait_it_goes_on(command: Command, real_engine: RealEngine, t
             while "the receiver is loading the image" not in seen:
                 seen += process.stderr.readline()
             process.send_signal(signal.SIGINT)
-            _, err = process.communicate(timeout=30)
+            _, err = process.communicate(timeout=120)
             events = command.events()
             (deployment_id,) = re.findall(r"is sent and verified; the receiver goes on with deployment (\S+)\n", err)
             look = re.findall(r"to look: deployment-sender (.*)\n", err)[0].split()

@@ -30,7 +30,7 @@ class Version:
 
     def send(self, receiver: ReceiverProcess) -> dict[str, Any]:
         """Send it; return the receipt."""
-        response = httpx.post(f"{receiver.url}/deploy", data=self.fields, files={"package": self.package}, timeout=30)
+        response = httpx.post(f"{receiver.url}/deploy", data=self.fields, files={"package": self.package}, timeout=120)
         assert response.status_code in {200, 201}, response.text
         receipt: dict[str, Any] = response.json()
         return receipt

@@ -187,6 +187,10 @@ class FakeEngine:
         if failures := self._failures.get(method):
             raise failures.pop(0)
 
+    def failures_left(self, method: str) -> int:
+        """Count how often a method will still fail."""
+        return len(self._failures.get(method, ()))
+
     def _chunks(self, archive: bytes, stop: threading.Event) -> Iterator[bytes]:
         for start in range(0, len(archive), self._chunk_bytes):
             if stop.is_set() or (self.cut_after_bytes is not None and start >= self.cut_after_bytes):

@@ -95,10 +95,9 @@ def make(tmp_path: Path) -> MakeSender:
 
 
 async def eventually(condition: Callable[[], bool]) -> None:
-    """Wait until something is so."""
-    async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 - what is waited for tells nobody
-            await asyncio.sleep(0.01)
+    """Wait until something is so; the test's own time-out bounds it."""
+    while not condition():  # noqa: ASYNC110 - what is waited for tells nobody
+        await asyncio.sleep(0.001)
 
 
 async def test_a_transfer_tells_what_happened(make: MakeSender) -> None:
@@ -379,7 +378,7 @@ async def test_retry_after_is_honoured(make: MakeSender) -> None:
     output = await sender.transfer()
 
     assert (True, 2) == (output.success, output.attempts)
-    assert 0.2 <= time.monotonic() - started < 5
+    assert 0.2 <= time.monotonic() - started
 
 
 async def test_attempts_go_on_until_the_time_is_over(make: MakeSender) -> None:

@@ -26,6 +26,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.shared impor
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.workers import Workers
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.settings import ReceiverSettings
 from support.archives import image_archive, layer, sha256
+from support.clock import put_forward
 from support.engine import FakeEngine
 from support.receiver import until
 
@@ -175,10 +176,13 @@ async def test_an_absent_engine_is_waited_for(make: Make) -> None:
     """Longer than a load may take; the deployment says what it waits for."""
     engine = FakeEngine()
     engine.fail("ping", ErrorCode.DOCKER_UNAVAILABLE, "not there", times=100_000)
-    async with make(engine, load_timeout_seconds=2) as loading:
+    async with make(engine) as loading:
         deployment = await loading.keep(image_archive())
         loading.loader.submit(deployment)
-        await asyncio.sleep(2.1)
+        await until(lambda: loading.now(deployment).error_message == "not there")
+        left = engine.failures_left("ping")
+        put_forward(10 * loading.shared.settings.load_timeout_seconds)
+        await until(lambda: engine.failures_left("ping") < left)
         waiting = loading.now(deployment)
         engine.heal("ping")
         state = await loading.reached(deployment, "loaded")
