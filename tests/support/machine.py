@@ -73,5 +73,11 @@ class Machine:
         return {mount["Destination"]: mount["Name"] for mount in mounts}
 
     def all_volumes(self) -> set[str]:
-        """Return the name of every volume of the engine."""
-        return {volume["Name"] for volume in self.engine.api.volumes()["Volumes"] or ()}
+        """Return the name of every volume of the engine but those in containers of somebody else."""
+        others = (
+            one
+            for one in self.engine.api.containers(all=True)
+            if not any(name.removeprefix("/").startswith(self.name) for name in one["Names"] or ())
+        )
+        used = {mount.get("Name") for one in others for mount in one["Mounts"]}
+        return {volume["Name"] for volume in self.engine.api.volumes()["Volumes"] or ()} - used
