@@ -262,6 +262,10 @@ class RealEngine:
         for reference in self._images:
             with suppress(APIError):
                 self.api.remove_image(reference, force=True)
+            # Built again under the same name, an image has lost it.
+            for image in self.api.images(filters={"dangling": True, "label": f"test={reference}"}):
+                with suppress(APIError):
+                    self.api.remove_image(image["Id"], force=True)
 
 
 @pytest.fixture(scope="session")
