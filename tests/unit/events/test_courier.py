@@ -555,3 +555,19 @@ async def test_many_in_two_processes_send_each_event_once(
 
     assert [None] * 100 == [outcome.error for outcome in outcomes]
     assert sorted(b"%d" % n for n in range(100)) == sorted(broker.values)
+
+
+async def test_a_delivery_that_is_cancelled_before_it_begins_holds_no_close(
+    courier: EventCourier, broker: FakeBroker
+) -> None:
+    """As the end of an event loop does to all of its tasks; such a task never runs a line of its own."""
+    await submit(courier)
+    assert courier._deliverer is not None
+    others = asyncio.all_tasks()
+    courier._start_sweep(asyncio.get_running_loop().time() + 3600, courier._deliverer)
+    (sweep,) = asyncio.all_tasks() - others
+    sweep.cancel()
+    await courier.close()
+
+    assert sweep.cancelled()
+    assert all(publisher.closed for publisher in broker.publishers)
