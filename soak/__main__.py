@@ -10,7 +10,6 @@ import signal
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
 
 from soak.checks import verdicts
 from soak.evidence import Evidence
@@ -31,7 +30,7 @@ def main(arguments: list[str]) -> int:
     log = _begin_log(plan)
     for name in [name for name in os.environ if name.startswith(("DEPLOYMENT_SENDER_", "DEPLOYMENT_RECEIVER_"))]:
         del os.environ[name]  # no settings from outside
-    signal.signal(signal.SIGTERM, _interrupted)
+    signal.signal(signal.SIGTERM, _as_interrupt)
     try:
         evidence = run(plan, _tell)
     except (KeyboardInterrupt, asyncio.CancelledError):
@@ -88,8 +87,9 @@ def _tell(line: str) -> None:
     print(f"soak: {line}", file=sys.stderr, flush=True)
 
 
-def _interrupted(_number: int, _frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt
+def _as_interrupt(_number: int, _frame: FrameType | None) -> None:
+    """Treat SIGTERM as Ctrl-C: asyncio cancels the run for that, where an exception would break any task anywhere."""
+    signal.raise_signal(signal.SIGINT)
 
 
 if __name__ == "__main__":
