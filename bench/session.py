@@ -19,7 +19,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0 import (
     ModelContainerPackageOutput,
     NodeDeploymentSenderEffect,
 )
-from support.receiver_process import ReceiverProcess
+from support.receiver.process import ReceiverProcess
 
 __all__ = ["Package", "Session", "package", "packaging", "running_node"]
 

@@ -12,8 +12,8 @@ from itertools import count
 from pathlib import Path
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError
-from support.differential import Differential, engine_hosts
-from support.mutations import mutated
+from support.archives.mutations import mutated
+from support.engine.differential import Differential, engine_hosts
 
 __all__ = ["main"]
 

@@ -7,14 +7,14 @@ import json
 import tarfile
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.pipeline.archive import (
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.image.docker_archive import (
     ArchiveError,
     ArchiveReader,
     ImageArchive,
 )
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.pipeline.contents import Contents
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.pipeline.engine_archive import EngineArchive
-from support.archives import config_of, image_archive, written
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.image.engine_archive import EngineArchive
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.image.layers import Contents
+from support.archives.archives import config_of, image_archive, written
 
 __all__ = ["MAX_BYTES", "check", "seeds"]
 

@@ -1,6 +1,6 @@
 """The upload form: whatever the body is, it is read or refused in the one way there is, however it is split."""
 
-from support.forms import read_form, written_form
+from support.http.forms import read_form, written_form
 
 __all__ = ["MAX_BYTES", "check", "seeds"]
 

@@ -14,7 +14,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.models import ModelKa
 from soak.evidence import Deployed, Evidence, Published
 from soak.parts import Parts
 from soak.plan import Plan
-from support.fault_proxy import Fault, FaultProxy
+from support.http.fault_proxy import Fault, FaultProxy
 
 __all__ = ["Deployments"]
 

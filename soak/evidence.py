@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from support.broker import BrokerRecord
+from support.kafka.broker import BrokerRecord
 
 __all__ = ["Deployed", "Evidence", "Published"]
 

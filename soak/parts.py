@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from soak.images import Images
-from support.broker import KafkaBroker, running_broker
-from support.receiver_process import ReceiverProcess
+from support.kafka.broker import KafkaBroker, running_broker
+from support.receiver.process import ReceiverProcess
 
 __all__ = ["Parts", "running_parts"]
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from support.fault_proxy import Fault
+from support.http.fault_proxy import Fault
 
 __all__ = ["Cut", "Plan"]
 

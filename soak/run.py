@@ -5,9 +5,9 @@ import logging
 from collections.abc import Callable
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0 import NodeDeploymentSenderEffect
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.kafka_publisher import open_publisher
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.kafka.publisher import open_publisher
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.contract import load_contract
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.events.courier import EventCourier
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.outbox.publisher import OutboxPublisher
 from soak.deployments import Deployments
 from soak.evidence import Evidence
 from soak.left import left_files, received_packages, receiver_metrics
@@ -60,7 +60,7 @@ async def _work(plan: Plan, parts: Parts, tell: Callable[[str], None]) -> Eviden
         deployments = Deployments(plan, parts, node, tell)
         evidence = await deployments.go()
         # As an operator does it after a broker was away; the node counts with its next event what it has sent behind.
-        courier = EventCourier(
+        courier = OutboxPublisher(
             parts.folder / "outbox.sqlite3", lambda: open_publisher(parts.broker.address, _PUBLISH_SECONDS)
         )
         try:

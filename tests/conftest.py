@@ -7,7 +7,7 @@ from blockbuster import blockbuster_ctx
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.settings import DeploymentSenderSettings, ReceiverSettings
 
-pytest_plugins = ["support.engine"]
+pytest_plugins = ["support.engine.engines"]
 
 # The first model of a process makes pydantic look for plugins on the disk: not on a test's event loop.
 DeploymentSenderSettings.model_rebuild()

@@ -17,7 +17,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0 import (
     NodeDeploymentSenderEffect,
 )
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.contract import load_contract
-from support.broker import KafkaBroker, running_broker
+from support.kafka.broker import KafkaBroker, running_broker
 
 __all__ = ["measure"]
 

@@ -20,7 +20,7 @@ def test_the_way_to_receivers_brings_no_command_line() -> None:
     """Httpx would load its own, with click, rich and pygments, wherever those are installed."""
     code = (
         "import asyncio, sys\n"
-        f"from {FRONT_DOOR}.clients.http_uploader import HttpUploader\n"
+        f"from {FRONT_DOOR}.clients.http.target import HttpUploader\n"
         f"from {FRONT_DOOR}.settings import DeploymentSenderSettings\n"
         "asyncio.run(HttpUploader(DeploymentSenderSettings()).check('http://127.0.0.1'))\n"
         "print(*[name for name in ('httpx', 'httpx._main', 'click', 'rich', 'pygments') if name in sys.modules])"

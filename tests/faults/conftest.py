@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from support.engine import RealEngine
-from support.engine_proxy import EngineProxy
-from support.nursery import Nursery
-from support.packaging import Packaging
-from support.private_engine import PrivateEngine
+from support.engine.engines import RealEngine
+from support.engine.packaging import Packaging
+from support.engine.private import PrivateEngine
+from support.engine.proxy import EngineProxy
+from support.process.nursery import Nursery
 
 
 @pytest.fixture
@@ -41,5 +41,5 @@ def proxy(packaging: Packaging) -> Iterator[EngineProxy]:
 def nursery() -> Iterator[Nursery]:
     """Where children come from; what packaging loads is loaded there."""
     clients = "omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients"
-    with Nursery("support.children", f"{clients}.engine_build", f"{clients}.engine_images") as nursery:
+    with Nursery("support.process.children", f"{clients}.docker.build", f"{clients}.docker.images") as nursery:
         yield nursery

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0 import ErrorCode, ModelContainerPackageOutput
-from support.engine_proxy import EngineProxy
-from support.nursery import Nursery
-from support.packaging import Packaging, eventually
-from support.scripted_receiver import Reply, ScriptedReceiver
-from support.stored import keep_package
+from support.archives.stored import keep_package
+from support.engine.packaging import Packaging, eventually
+from support.engine.proxy import EngineProxy
+from support.process.nursery import Nursery
+from support.receiver.scripted import Reply, ScriptedReceiver
 
 # What is cancelled would go on for hours: who waited for it would not come to the end within a test's time-out.
 SLEEP = f"sleep {random.randint(300_000, 399_999)}"
@@ -173,7 +173,7 @@ def test_in_the_resolution_of_a_name(packaging: Packaging, nursery: Nursery, tmp
         (tmp_path / "resolv.conf").write_text(f"nameserver {address}\noptions timeout:30 attempts:5\n")
         contract = _transfer(manifest.package_id, "http://receiver.example:8001")
         arguments = [packaging.settings(), contract, str(tmp_path / "resolv.conf")]
-        nursery.child("support.children:resolve", *arguments).begin().end(100)
+        nursery.child("support.process.children:resolve", *arguments).begin().end(100)
 
 
 def _descriptors(path: Path) -> int:

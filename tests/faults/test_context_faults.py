@@ -11,10 +11,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0 import ErrorCode
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.engine_call import Call
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.engine_context import pack_context
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.call import Call
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.context import pack_context
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError
-from support.packaging import Packaging, eventually
+from support.engine.packaging import Packaging, eventually
 
 COPY_ALL = "FROM scratch\nCOPY . /context"
 # Packing it takes a while, and `large` comes before `other` in the archive.

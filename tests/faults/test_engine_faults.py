@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0 import ErrorCode
-from support.disks import small_disk
-from support.engine_proxy import EngineProxy
-from support.nursery import Nursery
-from support.packaging import Packaging, eventually
-from support.private_engine import PrivateEngine
+from support.engine.packaging import Packaging, eventually
+from support.engine.private import PrivateEngine
+from support.engine.proxy import EngineProxy
+from support.process.disks import small_disk
+from support.process.nursery import Nursery
 
 UNAVAILABLE, BUILD_FAILED = ErrorCode.DOCKER_UNAVAILABLE, ErrorCode.BUILD_FAILED
 # Who is first to say so, the socket or the whole call, is a matter of milliseconds.
@@ -66,7 +66,7 @@ async def test_an_engine_that_does_not_answer(packaging: Packaging, tmp_path: Pa
 
 def test_making_a_node_asks_the_kernel_for_nothing(nursery: Nursery, tmp_path: Path) -> None:
     """No file is made or opened, no connection, no thread: only what Python itself needs."""
-    child = nursery.child("support.children:make_node", {"package_dir": str(tmp_path / "store")}).trace()
+    child = nursery.child("support.process.children:make_node", {"package_dir": str(tmp_path / "store")}).trace()
     child.begin().end()
 
     assert set() == {call.name for call in child.calls()} - {"brk", "mmap", "munmap"}

@@ -21,15 +21,15 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0 import (
     ModelPackageTransferOutput,
     NodeDeploymentSenderEffect,
 )
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.http_uploader import HttpUploader
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.http.target import HttpUploader
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import PackageUpload, Progress, Receipt
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.resources import Openers
-from support.archives import config_of, image_archive, sha256
-from support.engine import FakeEngine
-from support.packaging import eventually
-from support.receiver_process import ReceiverProcess
-from support.scripted_receiver import ScriptedReceiver, receipt
-from support.stored import keep_package
+from support.archives.archives import config_of, image_archive, sha256
+from support.archives.stored import keep_package
+from support.engine.engines import FakeEngine
+from support.engine.packaging import eventually
+from support.receiver.process import ReceiverProcess
+from support.receiver.scripted import ScriptedReceiver, receipt
 
 SECRET = "s3cret-of-a-build"
 UUID = "7c9e6679-7425-40de-944b-e07fc1f90ae7"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0 import NodeDeploymentSenderEffect
-from support.publishing import request
+from support.kafka.publishing import request
 
 _CLI = "omninode_bridge.nodes.deployment_sender_effect.v1_0_0.cli"
 

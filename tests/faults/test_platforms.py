@@ -3,7 +3,7 @@
 import platform
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0 import ErrorCode
-from support.packaging import SMALL, Packaging
+from support.engine.packaging import SMALL, Packaging
 
 OWN, OTHER = ("arm64", "amd64") if platform.machine() == "aarch64" else ("amd64", "arm64")
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.limits import CONNECTIONS_MAX
-from support.archives import image_archive
-from support.receiver import form
-from support.sending import KEY
-from support.target import Target, eventually
-from support.wire import END, ask, connected, field, package, request
+from support.archives.archives import image_archive
+from support.http.wire import END, ask, connected, field, package, request
+from support.receiver.in_process import form
+from support.receiver.target import Target, eventually
+from support.sending.node import KEY
 
 _PACKAGE = image_archive("legacy")
 _CLIENTS = 40

@@ -14,13 +14,13 @@ from signal import SIGKILL
 import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0 import ErrorCode
-from support.archives import layer
-from support.deliveries import Deliveries, Parcel, failed
-from support.disks import small_disk
-from support.engine import RealEngine
-from support.load_gate import LoadGate, Point
-from support.packaging import eventually
-from support.raw_http import RawConnection
+from support.archives.archives import layer
+from support.engine.engines import RealEngine
+from support.engine.load_gate import LoadGate, Point
+from support.engine.packaging import eventually
+from support.http.raw import RawConnection
+from support.process.disks import small_disk
+from support.receiver.deliveries import Deliveries, Parcel, failed
 
 RENAMES = "rename,renameat,renameat2"
 AT_ONCE = f"{RENAMES}:signal=KILL:when=1"

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from blake3 import blake3
 
-from support.archives import image_archive, layer
-from support.receiver import form
-from support.target import Target, eventually
-from support.wire import BOUNDARY, END, Reply, ask, connected, field, heard, package, request
+from support.archives.archives import image_archive, layer
+from support.http.wire import BOUNDARY, END, Reply, ask, connected, field, heard, package, request
+from support.receiver.in_process import form
+from support.receiver.target import Target, eventually
 
 PACKAGE = gzip.compress(image_archive("legacy"), mtime=0)
 FIELDS = b"".join(field(name, value) for name, value in form(PACKAGE).items())

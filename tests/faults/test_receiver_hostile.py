@@ -10,11 +10,21 @@ from pathlib import Path
 
 import pytest
 
-from support.archives import config_of, image_archive, image_members, sha256, written
-from support.hostile import IMAGE, compressed, header, names, pax, retold, swollen, with_window, zeros_with_window
-from support.receiver import form
-from support.target import Target, eventually
-from support.wire import END, Reply, ask, chunked, field, package, request
+from support.archives.archives import config_of, image_archive, image_members, sha256, written
+from support.archives.hostile import (
+    IMAGE,
+    compressed,
+    header,
+    names,
+    pax,
+    retold,
+    swollen,
+    with_window,
+    zeros_with_window,
+)
+from support.http.wire import END, Reply, ask, chunked, field, package, request
+from support.receiver.in_process import form
+from support.receiver.target import Target, eventually
 
 # It may unpack to ten times that.
 SMALL, LARGE = ("--max-package-size-gb", "0.01"), ("--max-package-size-gb", "0.07")

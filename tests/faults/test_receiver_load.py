@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0 import ErrorCode
-from support.archives import image_archive, layer
-from support.deliveries import Deliveries, failed
-from support.engine import RealEngine
-from support.load_gate import LoadGate
-from support.packaging import eventually
-from support.raw_http import RawAnswer, RawConnection, written_upload
+from support.archives.archives import image_archive, layer
+from support.engine.engines import RealEngine
+from support.engine.load_gate import LoadGate
+from support.engine.packaging import eventually
+from support.http.raw import RawAnswer, RawConnection, written_upload
+from support.receiver.deliveries import Deliveries, failed
 
 LIMIT_BYTES = 2_000_000
 LIMIT_GB = str(LIMIT_BYTES / 1e9)

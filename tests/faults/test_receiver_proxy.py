@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0 import ErrorCode
-from support.deliveries import failed
-from support.nginx import Nginx
-from support.sending import KEY, SECRET, Sender
-from support.target import Target
+from support.http.nginx import Nginx
+from support.receiver.deliveries import failed
+from support.receiver.target import Target
+from support.sending.node import KEY, SECRET, Sender
 
 _KEYS = {"DEPLOYMENT_RECEIVER_SIGNING_KEYS": KEY}
 

@@ -10,18 +10,18 @@ from pathlib import Path
 
 import pytest
 
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.form import UploadFields
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.signature import (
     ALLOWED_CLOCK_SKEW_SECONDS,
     SignedRequest,
     new_nonce,
     sign,
 )
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.upload import UploadFields
-from support.archives import config_of, image_archive, layer, sha256
-from support.disks import small_disk
-from support.receiver import form
-from support.target import Target, eventually
-from support.wire import END, Reply, ask, connected, field, package, request
+from support.archives.archives import config_of, image_archive, layer, sha256
+from support.http.wire import END, Reply, ask, connected, field, package, request
+from support.process.disks import small_disk
+from support.receiver.in_process import form
+from support.receiver.target import Target, eventually
 
 PACKAGE = gzip.compress(image_archive("legacy"), mtime=0)
 IMAGE_ID = f"sha256:{sha256(config_of([layer()]))}"

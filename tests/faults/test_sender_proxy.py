@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0 import ErrorCode, ModelPackageTransferOutput
-from support.nginx import Nginx
-from support.sending import KEY, Sender
-from support.target import Target
+from support.http.nginx import Nginx
+from support.receiver.target import Target
+from support.sending.node import KEY, Sender
 
 KEYS = {"DEPLOYMENT_RECEIVER_SIGNING_KEYS": KEY}
 PASSED = "proxy_set_header Host $http_host;"

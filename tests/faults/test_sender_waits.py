@@ -8,10 +8,10 @@ import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0 import ErrorCode, ModelPackageTransferInput
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import Progress, ProgressCallback
-from support.clock import put_forward
-from support.receiver_process import ReceiverProcess
-from support.scripted_receiver import Reply, ScriptedReceiver, receipt
-from support.sending import Sender
+from support.process.clock import put_forward
+from support.receiver.process import ReceiverProcess
+from support.receiver.scripted import Reply, ScriptedReceiver, receipt
+from support.sending.node import Sender
 
 NO_ENGINE = {"DOCKER_HOST": "tcp://127.0.0.1:1"}
 

@@ -9,14 +9,14 @@ from typing import Any
 import httpx
 import pytest
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker_engine import DockerEngine
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.engine import DockerEngine
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError
-from support.engine import RealEngine
-from support.machine import UP, Machine
-from support.private_engine import PrivateEngine
-from support.receiver import form
-from support.receiver_process import ReceiverProcess
-from support.services import serving_from
+from support.engine.engines import RealEngine
+from support.engine.machine import UP, Machine
+from support.engine.private import PrivateEngine
+from support.receiver.in_process import form
+from support.receiver.process import ReceiverProcess
+from support.receiver.services import serving_from
 
 
 @pytest.fixture

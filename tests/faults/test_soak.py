@@ -19,9 +19,9 @@ from soak.evidence import Deployed, Evidence, Published
 from soak.left import left_files, received_packages
 from soak.plan import Plan
 from soak.process import Belongings, open_files
-from support.broker import BrokerRecord, KafkaBroker
-from support.engine import RealEngine
-from support.fault_proxy import FaultProxy
+from support.engine.engines import RealEngine
+from support.http.fault_proxy import FaultProxy
+from support.kafka.broker import BrokerRecord, KafkaBroker
 
 ROOT = Path(__file__).parents[2]
 

@@ -14,13 +14,13 @@ import pytest
 from blake3 import blake3
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0 import ErrorCode
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.store.store import PackageStore
-from support.disks import small_disk
-from support.durability import Durability
-from support.engine_proxy import EngineProxy
-from support.nursery import Child, Nursery, SystemCall
-from support.packaging import SMALL, Packaging, eventually
-from support.stored import keep_package
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.store.packages import PackageStore
+from support.archives.stored import keep_package
+from support.engine.packaging import SMALL, Packaging, eventually
+from support.engine.proxy import EngineProxy
+from support.process.disks import small_disk
+from support.process.durability import Durability
+from support.process.nursery import Child, Nursery, SystemCall
 
 BUILD_FAILED = ErrorCode.BUILD_FAILED
 LARGE = "FROM BASE\nRUN head -c 5000000 /dev/urandom > /large"
@@ -70,7 +70,7 @@ async def test_a_store_without_room_for_a_name(packaging: Packaging, files: int)
 def _packaged(nursery: Nursery, packaging: Packaging, *dockerfiles: str, **limits: Any) -> list[dict[str, Any]]:
     """Package in a child."""
     contracts = [packaging.contract(dockerfile) for dockerfile in dockerfiles]
-    child = nursery.child("support.children:package", packaging.settings(), contracts, *limits.values())
+    child = nursery.child("support.process.children:package", packaging.settings(), contracts, *limits.values())
     results: list[dict[str, Any]] = child.begin().end()
     packaging.told.append(str(results))
     return results
@@ -120,7 +120,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_disk_that_cannot_make_durable(nursery: Nursery, packaging: Packaging, disk: Path) -> None:
     """EIO at each fsync: BUILD_FAILED, nothing stays, and what is acknowledged after that is durable."""
-    work, contract = "support.children:package_until_kept", packaging.contract()
+    work, contract = "support.process.children:package_until_kept", packaging.contract()
     calls = _calls(nursery, work, packaging.settings(package_dir=str(disk / "untouched")), contract)
 
     def fails(nth: int) -> None:
@@ -145,13 +145,13 @@ def test_a_disk_that_stays_broken(nursery: Nursery, packaging: Packaging, disk: 
     """EIO from one of the last fsyncs on, and no rename goes back: what a restart finds is whole; what is not, goes."""
     contracts = [packaging.contract()]
     untouched, broken = (packaging.settings(package_dir=str(disk / name)) for name in ("untouched", "broken"))
-    nth = _count(_calls(nursery, "support.children:package", untouched, contracts), "fsync") + 1 - last
-    child = nursery.child("support.children:package", broken, contracts)
+    nth = _count(_calls(nursery, "support.process.children:package", untouched, contracts), "fsync") + 1 - last
+    child = nursery.child("support.process.children:package", broken, contracts)
     (failed,) = child.trace(f"fsync:error=EIO:when={nth}+", "rename:error=EIO:when=2+").begin().end()
     assert BUILD_FAILED == failed["error_code"]
     found = _whole(disk / "broken")
 
-    (works,) = nursery.child("support.children:package", broken, contracts).begin().end()
+    (works,) = nursery.child("support.process.children:package", broken, contracts).begin().end()
     assert ({*found, works["package_id"]}, []) == (set(_whole(disk / "broken")), _staged(disk / "broken"))
 
 
@@ -183,7 +183,7 @@ PROCESS_CALLS = {"brk", "mmap", "munmap", "mremap", "mprotect", "madvise", "getr
 @pytest.mark.parametrize("is_new", [True, False], ids=["a new store", "a store with a past"])
 def test_a_kill_at_every_system_call(nursery: Nursery, disk: Path, is_new: bool) -> None:
     """The package is absent or whole; the next start sweeps what is left, and what it then keeps is durable."""
-    calls = _calls(nursery, "support.children:keep", str(_store(disk / "untouched", is_new)))
+    calls = _calls(nursery, "support.process.children:keep", str(_store(disk / "untouched", is_new)))
     counted = Counter(call.name for call in calls if call.name not in PROCESS_CALLS)
     points = [(name, nth) for name, count in counted.items() for nth in range(1, count + 1)]
     assert {"mkdir", "openat", "write", "fsync", "rename", "flock"} <= set(counted)
@@ -192,12 +192,14 @@ def test_a_kill_at_every_system_call(nursery: Nursery, disk: Path, is_new: bool)
         name, nth = point
         folder = _store(disk / f"{name}-{nth}", is_new)
         old = _whole(folder)
-        child = nursery.child("support.children:keep", str(folder)).trace(f"{name}:signal=KILL:when={nth}").begin()
+        child = (
+            nursery.child("support.process.children:keep", str(folder)).trace(f"{name}:signal=KILL:when={nth}").begin()
+        )
         answer = child.end()
         found = _whole(folder)
         assert (True, True) == (set(old) <= set(found), len(found) <= len(old) + 1), point
 
-        next_child = nursery.child("support.children:keep", str(folder)).trace().begin()
+        next_child = nursery.child("support.process.children:keep", str(folder)).trace().begin()
         kept = next_child.end()
         assert ({*found, kept}, []) == (set(_whole(folder)), _staged(folder)), point
         assert _durable(folder, kept, child, next_child), point
@@ -221,7 +223,7 @@ async def test_a_sweep_spares_the_living(nursery: Nursery, packaging: Packaging,
     """Another process starts, sweeps and packages while one is in the middle of an export: both packages are whole."""
     proxy.hold_after_bytes = ROOM_BYTES
     settings = packaging.settings(docker_host=proxy.docker_host)
-    child = nursery.child("support.children:package", settings, [packaging.contract(LARGE)]).begin()
+    child = nursery.child("support.process.children:package", settings, [packaging.contract(LARGE)]).begin()
     assert await eventually(proxy.held.is_set)
     staged = _staged(packaging.folder)
     async with packaging.node() as node:
@@ -238,7 +240,7 @@ async def test_a_sweep_takes_after_the_killed(nursery: Nursery, packaging: Packa
     """What a process was writing when it was killed goes with the next start; who lives is not disturbed."""
     proxy.hold_after_bytes = ROOM_BYTES
     settings = packaging.settings(docker_host=proxy.docker_host)
-    child = nursery.child("support.children:package", settings, [packaging.contract(LARGE)]).begin()
+    child = nursery.child("support.process.children:package", settings, [packaging.contract(LARGE)]).begin()
     assert await eventually(proxy.held.is_set)
     async with packaging.node() as node:
         await packaging.package(node)
@@ -254,12 +256,12 @@ async def test_a_sweep_takes_after_the_killed(nursery: Nursery, packaging: Packa
 def test_many_on_one_store(nursery: Nursery, tmp_path: Path) -> None:
     """Two start, sweep and keep again and again, while others are killed: nobody clashes, nothing is lost."""
     folder = tmp_path / "store"
-    living = [nursery.child("support.children:keep_often", str(folder), 60) for _ in range(2)]
+    living = [nursery.child("support.process.children:keep_often", str(folder), 60) for _ in range(2)]
     for child in living:
         child.begin()
     killed = 0
     while not all(child.ended() for child in living):
-        child = nursery.child("support.children:keep_often", str(folder), 60).begin()
+        child = nursery.child("support.process.children:keep_often", str(folder), 60).begin()
         time.sleep(random.uniform(0, 0.05))
         child.send(signal.SIGKILL)
         killed += child.end() is None
@@ -267,7 +269,7 @@ def test_many_on_one_store(nursery: Nursery, tmp_path: Path) -> None:
     kept = {package_id for child in living for package_id in child.end()}
     found = set(_whole(folder))
     assert (120, True, True) == (len(kept), kept <= found, killed > 0)
-    nursery.child("support.children:keep", str(folder)).begin().end()
+    nursery.child("support.process.children:keep", str(folder)).begin().end()
     assert ([], True) == (_staged(folder), found < set(_whole(folder)))
 
 
@@ -278,7 +280,7 @@ def test_a_package_over_the_limit(nursery: Nursery, packaging: Packaging, proxy:
     contracts = [packaging.contract("FROM BASE\nRUN head -c 50000000 /dev/urandom > /large", compression=compression)]
     contracts.append(packaging.contract())
     # A byte more, and the kernel would say so: BUILD_FAILED.
-    child = nursery.child("support.children:package", settings, contracts, ROOM_BYTES)
+    child = nursery.child("support.process.children:package", settings, contracts, ROOM_BYTES)
     failed, works = child.begin().end()
 
     assert ErrorCode.PACKAGE_TOO_LARGE == failed["error_code"]

@@ -17,12 +17,12 @@ import httpx
 import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0 import ErrorCode, ModelPackageTransferOutput
-from support.archives import config_of, image_archive, layer, sha256
-from support.engine import RealEngine
-from support.fault_proxy import Fault, FaultProxy
-from support.receiver_process import ReceiverProcess
-from support.scripted_receiver import Reply, ScriptedReceiver, receipt
-from support.sending import KEY, SECRET, Sender
+from support.archives.archives import config_of, image_archive, layer, sha256
+from support.engine.engines import RealEngine
+from support.http.fault_proxy import Fault, FaultProxy
+from support.receiver.process import ReceiverProcess
+from support.receiver.scripted import Reply, ScriptedReceiver, receipt
+from support.sending.node import KEY, SECRET, Sender
 
 LARGE_BYTES = 24_000 * 1024  # far more than sockets hold
 NO_ENGINE = {"DOCKER_HOST": "tcp://127.0.0.1:1"}

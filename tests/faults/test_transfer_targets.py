@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0 import DeploymentSenderError, ErrorCode
-from support.scripted_receiver import Reply, ScriptedReceiver, receipt
-from support.sending import KEY, Sender
+from support.receiver.scripted import Reply, ScriptedReceiver, receipt
+from support.sending.node import KEY, Sender
 
 METADATA = "169.254.169.254"
 

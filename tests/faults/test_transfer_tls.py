@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0 import DeploymentSenderError, ErrorCode
-from support.certificates import Authority, Certificate
-from support.receiver_process import ReceiverProcess
-from support.sending import KEY, Sender
+from support.http.certificates import Authority, Certificate
+from support.receiver.process import ReceiverProcess
+from support.sending.node import KEY, Sender
 
 LARGE_BYTES = 24_000 * 1024  # far more than sockets hold
 CURL_EMPTY_REPLY = 52  # curl(1)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from support.receiver_process import ReceiverProcess
+from support.receiver.process import ReceiverProcess
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from support.archives import config_of, image_members, layer, sha256, written
-from support.differential import Differential, engine_hosts
-from support.hostile import header
-from support.mutations import ANNOUNCED, OTHERS
+from support.archives.archives import config_of, image_members, layer, sha256, written
+from support.archives.hostile import header
+from support.archives.mutations import ANNOUNCED, OTHERS
+from support.engine.differential import Differential, engine_hosts
 
 _LAYERS = [layer(hello=b"Hello\n"), layer(world=b"World\n")]
 _MEMBERS = image_members("oci", ANNOUNCED, _LAYERS)

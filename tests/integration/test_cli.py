@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from support.broker import KafkaBroker
-from support.command import Command
-from support.engine import RealEngine
-from support.receiver_process import ReceiverProcess
+from support.engine.engines import RealEngine
+from support.kafka.broker import KafkaBroker
+from support.process.command import Command
+from support.receiver.process import ReceiverProcess
 
 DEMO_IMAGE = "deployment-sender-demo:1.0"
 NOBODY = "http://127.0.0.1:1"

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from support.command import Command
-from support.engine import RealEngine
-from support.load_gate import LoadGate
-from support.receiver_process import ReceiverProcess
+from support.engine.engines import RealEngine
+from support.engine.load_gate import LoadGate
+from support.process.command import Command
+from support.receiver.process import ReceiverProcess
 
 LARGE_BYTES = 24_000_000  # far more than sockets hold
 SOME_BYTES = 100_000

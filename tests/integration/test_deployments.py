@@ -13,9 +13,9 @@ import docker
 import httpx
 import pytest
 
-from support.engine import RealEngine
-from support.receiver import form
-from support.receiver_process import ReceiverProcess
+from support.engine.engines import RealEngine
+from support.receiver.in_process import form
+from support.receiver.process import ReceiverProcess
 
 # Ends at once when it is asked to, so that replacing it takes no time.
 _SERVES = """["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.1; done"]"""

@@ -5,8 +5,8 @@ The machine's own engine, and those whose addresses are in DEPLOYMENT_SENDER_TES
 
 from pathlib import Path
 
-from support.differential import Differential, engine_hosts
-from support.mutations import mutated
+from support.archives.mutations import mutated
+from support.engine.differential import Differential, engine_hosts
 
 _MUTANTS = 400
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker_engine import DockerEngine, open_engine
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.engine import DockerEngine, open_engine
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import BuildRequest, ImageFacts
-from support.engine import RealEngine
-from support.processes import children
+from support.engine.engines import RealEngine
+from support.process.processes import children
 
 SECRET = 'pa$$ "wörd"'
 

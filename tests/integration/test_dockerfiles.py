@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker_engine import DockerEngine, open_engine
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.engine import DockerEngine, open_engine
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import BuildRequest
-from support.dockerfiles import ORDINARY
-from support.engine import RealEngine
+from support.engine.dockerfiles import ORDINARY
+from support.engine.engines import RealEngine
 
 
 @pytest.fixture

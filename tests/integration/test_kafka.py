@@ -13,16 +13,16 @@ from uuid import uuid4
 import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0 import NodeDeploymentSenderEffect
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.kafka_publisher import open_publisher
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.kafka.publisher import open_publisher
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.contract import load_contract
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import ErrorCode
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.events.courier import EventCourier, FlushReport
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.events.outbox_entries import EventState
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.models import ModelKafkaPublishInput, ModelKafkaPublishOutput
-from support import publishing
-from support.broker import BrokerRecord, KafkaBroker, running_broker
-from support.disks import small_disk
-from support.kafka_protocol import TOO_LARGE, ScriptedKafka
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.outbox.entries import EventState
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.outbox.publisher import FlushReport, OutboxPublisher
+from support.kafka import publishing
+from support.kafka.broker import BrokerRecord, KafkaBroker, running_broker
+from support.kafka.protocol import TOO_LARGE, ScriptedKafka
+from support.process.disks import small_disk
 
 TOPICS = [topic.name for topic in load_contract().topics.values()]
 
@@ -61,7 +61,7 @@ async def publish_numbered(node: NodeDeploymentSenderEffect, numbers: range) -> 
 
 async def flush(tmp_path: Path, servers: str, timeout_seconds: float = 60) -> FlushReport:
     """Flush the outbox, as another process does."""
-    courier = EventCourier(tmp_path / "store" / "outbox.sqlite3", lambda: open_publisher(servers, 60))
+    courier = OutboxPublisher(tmp_path / "store" / "outbox.sqlite3", lambda: open_publisher(servers, 60))
     try:
         return await courier.flush(timeout_seconds)
     finally:
@@ -70,7 +70,7 @@ async def flush(tmp_path: Path, servers: str, timeout_seconds: float = 60) -> Fl
 
 async def waiting(tmp_path: Path) -> int:
     """Count the events that wait, as another process does."""
-    courier = EventCourier(tmp_path / "store" / "outbox.sqlite3", None)
+    courier = OutboxPublisher(tmp_path / "store" / "outbox.sqlite3", None)
     try:
         return (await courier.counts())[EventState.WAITING]
     finally:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.cli.checkups import Finding
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.cli.checkups import engine as look_at_engine
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker_engine import open_engine
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.cli.doctor_checks import Finding
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.cli.doctor_checks import engine as look_at_engine
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.engine import open_engine
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.resources import Openers
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.settings import DeploymentSenderSettings

@@ -20,12 +20,12 @@ from docker.errors import ImageNotFound
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import PackageUpload
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.form import UploadFields
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.signature import SignedRequest, new_nonce, sign
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.upload import UploadFields
-from support.archives import config_of, image_archive, image_members, layer, sha256, written
-from support.engine import RealEngine
-from support.receiver_process import ReceiverProcess
-from support.uploads import an_uploader
+from support.archives.archives import config_of, image_archive, image_members, layer, sha256, written
+from support.engine.engines import RealEngine
+from support.receiver.process import ReceiverProcess
+from support.sending.uploads import an_uploader
 
 _KEY = f"k1:{'s' * 32}"
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from support.engine import RealEngine
-from support.receiver_process import ReceiverProcess
+from support.engine.engines import RealEngine
+from support.receiver.process import ReceiverProcess
 
 ROOT = Path(__file__).parents[2]
 PROMISED = {

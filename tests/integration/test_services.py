@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker_engine import DockerEngine
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments import Deployment
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.settling import TOKEN_LABEL
-from support.engine import RealEngine
-from support.machine import UP, Machine
-from support.receiver import until
-from support.services import Serving, serving_from
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.engine import DockerEngine
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.records import Deployment
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.settling import TOKEN_LABEL
+from support.engine.engines import RealEngine
+from support.engine.machine import UP, Machine
+from support.receiver.in_process import until
+from support.receiver.services import Serving, serving_from
 
 
 @pytest.fixture

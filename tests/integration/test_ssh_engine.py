@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker_engine import DockerEngine, open_engine
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.engine import DockerEngine, open_engine
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import BuildRequest, ContainerLimits, ContainerSpec
-from support.engine import RealEngine
-from support.processes import children
-from support.ssh_server import SshServer, ssh_server
+from support.engine.engines import RealEngine
+from support.engine.ssh_server import SshServer, ssh_server
+from support.process.processes import children
 
 __all__ = ["ssh_server"]
 

@@ -9,8 +9,8 @@ from uuid import UUID, uuid5
 import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.contract import load_contract
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.events.envelope import CORRELATION_NAMESPACE, build_event
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.models import EventType, ModelKafkaPublishInput
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.outbox.envelope import CORRELATION_NAMESPACE, build_event
 
 PACKAGE_ID = "0b54cb3c-6d0f-4a07-9d2b-8d2f4c0a1c11"
 # Left out where nothing sets them: readers older than these two fields forbid them.

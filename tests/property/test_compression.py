@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.models.fields import Compression
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.pipeline.compression import (
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.image.compression import (
     CompressionError,
     decompressed,
     detect,
 )
-from support.archives import compressed
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.models.fields import Compression
+from support.archives.archives import compressed
 
 _PACKED: list[Compression] = ["gzip", "zstd"]
 _kinds = st.sampled_from([*_PACKED, "none"])

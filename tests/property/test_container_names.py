@@ -7,7 +7,10 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.models.fields import ContainerName
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.container_names import container_name, next_name
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.container_names import (
+    container_name,
+    next_name,
+)
 
 _DOCKER_TAKES = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")  # github.com/moby/moby, daemon/names/names.go
 _VALID = TypeAdapter(ContainerName)

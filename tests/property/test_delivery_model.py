@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.events import courier, delivery
-from support.delivery_model import Model, Publisher, Row, State, Step, unsent
-from support.delivery_replay import Replay
-from support.state_graph import Graph
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.outbox import ordered_sender as delivery
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.outbox import publisher as courier
+from support.outbox_model.model import Model, Publisher, Row, State, Step, unsent
+from support.outbox_model.replay import Replay
+from support.outbox_model.state_graph import Graph
 
 LOST = "an accepted event is neither delivered nor kept"
 ORDER = "a package's first deliveries are not in the order of acceptance"

@@ -3,11 +3,11 @@
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.pipeline.classic_builder import (
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.dockerfile.classic_builder import (
     platform_arguments,
     unsupported,
 )
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.pipeline.dockerfile import Dockerfile
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.dockerfile.parser import Dockerfile
 
 _PIECES = [
     "FROM",

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.engine_call import Call
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.engine_context import pack_context
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.call import Call
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.context import pack_context
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError
-from support.docker_client import DockerClient, make_tree
+from support.engine.docker_client import DockerClient, make_tree
 
 FILES = [
     "Dockerfile",

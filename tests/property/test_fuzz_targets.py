@@ -6,9 +6,9 @@ from types import ModuleType
 
 import pytest
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.pipeline.archive import ArchiveReader
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.pipeline.contents import Contents
-from support.forms import read_form
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.image.docker_archive import ArchiveReader
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.image.layers import Contents
+from support.http.forms import read_form
 
 _FUZZ = Path(__file__).parents[2] / "fuzz"
 

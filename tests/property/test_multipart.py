@@ -6,8 +6,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.multipart import boundary_of
-from support.forms import read_form, written_form
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.http.form import boundary_of
+from support.http.forms import read_form, written_form
 
 # Of RFC 2046 section 5.1.1, and short ones, which a package's bytes come close to.
 _boundaries = st.text(string.ascii_letters + string.digits + "'()+_,-./:=?", min_size=1, max_size=70) | st.sampled_from(

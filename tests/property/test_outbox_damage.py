@@ -7,10 +7,10 @@ from tempfile import TemporaryDirectory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.events.outbox_entries import OutboxDamagedError
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.events.outbox_file import OutboxFile
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.events.outbox_rescue import is_damage
-from support.events import an_event
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.outbox.entries import OutboxDamagedError
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.outbox.journal import OutboxJournal
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.outbox.rescue import is_damage
+from support.kafka.events import an_event
 
 EVENTS = [an_event(f"key-{number}", b'{"x": "%s"}' % (b"x" * (6000 if number == 4 else 300))) for number in range(40)]
 
@@ -19,7 +19,7 @@ def _whole() -> bytes:
     """The file of an outbox that has these events."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "outbox.sqlite3"
-        outbox = OutboxFile(path)
+        outbox = OutboxJournal(path)
         for event in EVENTS:
             outbox.accept(event)
         outbox.close()
@@ -29,7 +29,7 @@ def _whole() -> bytes:
 WHOLE = _whole()
 
 
-def found(outbox: OutboxFile) -> list[bool]:
+def found(outbox: OutboxJournal) -> list[bool]:
     """Tell of each event that is to be delivered whether it is one that was accepted."""
     outbox.entries(1000)
     outbox.counts()
@@ -37,7 +37,7 @@ def found(outbox: OutboxFile) -> list[bool]:
     return [stored.event in EVENTS for stored in heads if stored is not None]
 
 
-def fault(outbox: OutboxFile, *, may_be_missed: bool) -> Exception | None:
+def fault(outbox: OutboxJournal, *, may_be_missed: bool) -> Exception | None:
     """Use an outbox; return what is wrong with it, if that can be told."""
     try:
         assert all(found(outbox)) or may_be_missed
@@ -51,7 +51,7 @@ def damaged(content: bytes, *, may_be_missed: bool) -> None:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "outbox.sqlite3"
         path.write_bytes(content)
-        outbox = OutboxFile(path)
+        outbox = OutboxJournal(path)
         error = fault(outbox, may_be_missed=may_be_missed)
         if error is not None:
             assert is_damage(error)

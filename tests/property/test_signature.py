@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.form import UploadFields
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.signature import (
     ALLOWED_CLOCK_SKEW_SECONDS,
     Credentials,
@@ -15,7 +16,6 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.signature im
     sign,
     verify,
 )
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.upload import UploadFields
 
 _printable = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=20)
 _sizes = st.integers(0, 10**18 - 1)

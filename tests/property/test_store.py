@@ -20,11 +20,11 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.models.fields import Compression
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.pipeline.checksum import hash_file
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.store.manifest import PackageManifest
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.package.checksum import hash_file
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.package.manifest import PackageManifest
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.store.packages import PackageStore, StoredPackage
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.store.retention import Retention, check, prune
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.store.staging import Staged
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.store.store import PackageStore, StoredPackage
 
 _BEGIN = datetime(2025, 1, 1, tzinfo=UTC)
 _compressions: st.SearchStrategy[Compression] = st.sampled_from(["gzip", "zstd", "none"])

@@ -10,12 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.contract import (
-    TopicSpec,
-    _find,
-    _read,
-    load_contract,
-)
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.contract import TopicSpec, _find, _read, load_contract
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.models import EventType, InputModel, OutputModel
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.settings import DeploymentSenderSettings

@@ -5,7 +5,7 @@ import time
 import pytest
 from blockbuster import BlockingError
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.handlers.outcome import settle
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.handlers.outcome import errors_to_output
 
 
 async def test_a_blocking_call_on_the_loop_fails_the_test() -> None:
@@ -18,4 +18,4 @@ async def test_a_blocking_call_on_the_loop_fails_the_test() -> None:
             yield
 
     with pytest.raises(BlockingError):
-        await settle(Sleeps(), lambda error: None)
+        await errors_to_output(Sleeps(), lambda error: None)

@@ -24,8 +24,8 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.contract import load_
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.handlers import Handlers
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.resources import Openers, Resources
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.settings import DeploymentSenderSettings
-from support.engine import FakeEngine
-from support.uploader import FakeUploader
+from support.engine.engines import FakeEngine
+from support.sending.uploader import FakeUploader
 
 
 class World:

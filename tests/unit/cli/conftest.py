@@ -10,9 +10,9 @@ import pytest
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.cli.app import run
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.resources import Openers
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.settings import DeploymentSenderSettings
-from support.engine import FakeEngine
-from support.publisher import FakeBroker, FakePublisher
-from support.uploader import FakeUploader
+from support.engine.engines import FakeEngine
+from support.kafka.publisher import FakeBroker, FakePublisher
+from support.sending.uploader import FakeUploader
 
 
 @dataclass(frozen=True)

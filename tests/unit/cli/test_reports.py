@@ -9,13 +9,13 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.cli.reports import (
     short_id,
     transfer_lines,
 )
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.metrics import Metrics
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.models import (
     EventType,
     ModelContainerPackageOutput,
     ModelKafkaPublishOutput,
     ModelPackageTransferOutput,
 )
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.telemetry.metrics import Metrics
 
 PACKAGE_ID = "5f0c2a52-91ab-4c3e-8a53-0d6c1f6f7a10"
 PACKAGE = ModelContainerPackageOutput(

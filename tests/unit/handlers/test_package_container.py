@@ -13,8 +13,8 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.models import ModelCo
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import Progress
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.resources import Openers, Resources
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.settings import DeploymentSenderSettings
-from support.archives import image_archive
-from support.engine import FakeEngine
+from support.archives.archives import image_archive
+from support.engine.engines import FakeEngine
 
 
 class House:

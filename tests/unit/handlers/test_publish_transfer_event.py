@@ -19,8 +19,8 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.models import (
 )
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.resources import Openers, Resources
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.settings import DeploymentSenderSettings
-from support.clock import put_forward
-from support.publisher import FakeBroker, FakePublisher, Fault
+from support.kafka.publisher import FakeBroker, FakePublisher, Fault
+from support.process.clock import put_forward
 
 PACKAGE_ID = "0b54cb3c-6d0f-4a07-9d2b-8d2f4c0a1c11"
 

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.handlers.retrying import Pauses
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.handlers.transfer_package import TransferPackageHandler
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.models import (
     ModelPackageTransferInput,
     ModelPackageTransferOutput,
 )
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.package.manifest import PackageManifest
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import (
     DeploymentState,
     PackageUpload,
@@ -29,10 +29,10 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import (
 )
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.resources import Openers, Resources
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.settings import DeploymentSenderSettings
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.store.manifest import PackageManifest
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.store.store import PackageStore
-from support.stored import keep_package
-from support.uploader import LATE_SECONDS, FakeUploader, LateUploader
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.store.packages import PackageStore
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.transfers.retrying import Pauses
+from support.archives.stored import keep_package
+from support.sending.uploader import LATE_SECONDS, FakeUploader, LateUploader
 
 CONTENT = os.urandom(100_000)
 URL = "http://receiver:8001"

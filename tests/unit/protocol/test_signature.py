@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.form import UploadFields
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.signature import (
     ALLOWED_CLOCK_SKEW_SECONDS,
     Credentials,
@@ -21,7 +22,6 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.signature im
     sign,
     verify,
 )
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.upload import UploadFields
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.settings import split_signing_key
 
 DOCS = Path(__file__).parents[3] / "docs" / "receiver-protocol.md"

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import serialization
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.tls import client_context, server_context
-from support.certificates import Authority, Certificate
+from support.http.certificates import Authority, Certificate
 
 
 @pytest.fixture(scope="module")

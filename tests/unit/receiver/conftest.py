@@ -9,13 +9,13 @@ from typing import Any
 import httpx
 import pytest
 
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.concurrency import ThreadPool
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import ImageEngine
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.server import serving
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.workers import Workers
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.settings import ReceiverSettings
-from support.archives import image_archive
-from support.engine import FakeEngine
-from support.receiver import Running, Start
+from support.archives.archives import image_archive
+from support.engine.engines import FakeEngine
+from support.receiver.in_process import Running, Start
 
 
 @pytest.fixture
@@ -31,9 +31,9 @@ async def engine() -> FakeEngine:
 
 
 @pytest.fixture
-async def workers() -> AsyncIterator[Workers]:
+async def workers() -> AsyncIterator[ThreadPool]:
     """Threads, which end with the test."""
-    made = Workers(2)
+    made = ThreadPool(2)
     yield made
     await made.close()
 

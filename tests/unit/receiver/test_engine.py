@@ -7,8 +7,8 @@ import pytest
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import ImageEngine
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.engine import Engine
-from support.engine import FakeEngine
-from support.receiver import until
+from support.engine.engines import FakeEngine
+from support.receiver.in_process import until
 
 
 class Opening:

@@ -15,8 +15,8 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import Deploym
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.tls import client_context
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.server import serving
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.settings import ReceiverSettings
-from support.certificates import Authority
-from support.receiver import Start
+from support.http.certificates import Authority
+from support.receiver.in_process import Start
 
 _KEYS = [f"k1:{'s' * 32}"]
 

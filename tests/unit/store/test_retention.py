@@ -13,10 +13,10 @@ from typing import BinaryIO
 import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.pipeline.checksum import hash_file
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.package.checksum import hash_file
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.store.packages import PackageStore
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.store.retention import Checked, Retention, check, prune
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.store.store import PackageStore
-from support.stored import keep_package
+from support.archives.stored import keep_package
 
 NOW = datetime(2025, 11, 24, tzinfo=UTC)
 UNKNOWN_ID = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
@@ -165,7 +165,7 @@ def test_what_is_open_stays(store: PackageStore, keep: Keep) -> None:
 
 _READER = """
 import sys, pathlib
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.store.store import PackageStore
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.store.packages import PackageStore
 package = PackageStore(pathlib.Path(sys.argv[1])).open(sys.argv[2])
 print("open", flush=True)
 sys.stdin.read()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.store.disk import is_disk_full
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.store.files import is_disk_full
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.store.staging import Staging
 
 _OWNER = """

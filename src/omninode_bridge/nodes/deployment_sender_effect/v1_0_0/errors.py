@@ -7,8 +7,29 @@ travel as `DeploymentSenderError`; `handlers/outcome.py` is where the second kin
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import ClassVar
 
-__all__ = ["ERRORS", "DeploymentSenderError", "ErrorCode", "ErrorEntry"]
+__all__ = [
+    "ERRORS",
+    "BuildError",
+    "ChecksumMismatchError",
+    "DeploymentSenderError",
+    "EngineRefusedError",
+    "EngineUnavailableError",
+    "ErrorCode",
+    "ErrorEntry",
+    "InvalidInputError",
+    "OperationError",
+    "PackageDamagedError",
+    "PackageNotFoundError",
+    "PackageTooLargeError",
+    "PublishError",
+    "ReceiverUnreachableError",
+    "StorageBusyError",
+    "StorageError",
+    "StorageFullError",
+    "TransferError",
+]
 
 
 class ErrorCode(StrEnum):
@@ -122,3 +143,102 @@ class DeploymentSenderError(Exception):
 
     def __str__(self) -> str:
         return f"{self.code}: {self.message}"
+
+
+class OperationError(DeploymentSenderError):
+    """A failure inside the package; its type says which, and steers what is done about it.
+
+    Args:
+        message: What happened, for a person; never a secret, never a build argument's value.
+        recovery: What to do next; the table's sentence for the public code if not given.
+        retry: Whether the same call may succeed later; the type's default if not given.
+        retry_after: Seconds the other side asked to wait before a retry (`Retry-After`, RFC 9110 10.2.3).
+    """
+
+    public_code: ClassVar[ErrorCode]
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        recovery: str | None = None,
+        retry: bool | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(self.public_code, message, recovery=recovery, retry=retry, retry_after=retry_after)
+
+
+class InvalidInputError(OperationError):
+    """The caller's mistake; nothing was done."""
+
+    public_code = ErrorCode.VALIDATION_ERROR
+
+
+class PackageNotFoundError(InvalidInputError):
+    """The store has no such package."""
+
+
+class StorageError(OperationError):
+    """The disk refused a read or a write; the cause is the `OSError`."""
+
+    public_code = ErrorCode.BUILD_FAILED
+
+
+class StorageFullError(StorageError):
+    """A full disk, a quota or a file-size limit."""
+
+
+class StorageBusyError(StorageError):
+    """A lock, too many open files: the same call may succeed in a moment."""
+
+
+class BuildError(OperationError):
+    """The image could not be built or exported."""
+
+    public_code = ErrorCode.BUILD_FAILED
+
+
+class EngineRefusedError(OperationError):
+    """The engine responded with an error."""
+
+    public_code = ErrorCode.BUILD_FAILED
+
+
+class EngineUnavailableError(OperationError):
+    """The engine does not respond, or went away."""
+
+    public_code = ErrorCode.DOCKER_UNAVAILABLE
+
+
+class ReceiverUnreachableError(OperationError):
+    """No connection to the receiver could be made."""
+
+    public_code = ErrorCode.REMOTE_UNREACHABLE
+
+
+class TransferError(OperationError):
+    """The receiver refused the package, or the transfer broke."""
+
+    public_code = ErrorCode.TRANSFER_FAILED
+
+
+class ChecksumMismatchError(OperationError):
+    """The bytes do not have the BLAKE3 that was announced."""
+
+    public_code = ErrorCode.CHECKSUM_MISMATCH
+
+
+class PackageDamagedError(ChecksumMismatchError):
+    """A stored package is not what its manifest says: changed, cut short, or not a regular file."""
+
+
+class PackageTooLargeError(OperationError):
+    """The package is larger than a limit."""
+
+    public_code = ErrorCode.PACKAGE_TOO_LARGE
+
+
+class PublishError(OperationError):
+    """The event could not be kept in the outbox, or the broker did not acknowledge it."""
+
+    public_code = ErrorCode.KAFKA_PUBLISH_FAILED

@@ -9,13 +9,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from .contract import NodeContract, load_contract
-from .metrics import Metrics
 from .ports import EventPublisher, ImageEngine, PackageUploader
 from .settings import DeploymentSenderSettings
+from .telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
-    from .events.courier import EventCourier
-    from .store.store import PackageStore
+    from .outbox.publisher import OutboxPublisher
+    from .store.packages import PackageStore
 
 __all__ = ["Openers", "Resources"]
 
@@ -35,8 +35,8 @@ async def _loaded(client: str) -> None:
 
 
 async def _open_engine(settings: DeploymentSenderSettings) -> ImageEngine:
-    await _loaded("docker_engine")
-    from .clients.docker_engine import open_engine  # noqa: PLC0415
+    await _loaded("docker.engine")
+    from .clients.docker.engine import open_engine  # noqa: PLC0415
 
     return await open_engine(
         docker_host=settings.docker_host,
@@ -50,15 +50,15 @@ async def _open_engine(settings: DeploymentSenderSettings) -> ImageEngine:
 
 
 async def _open_uploader(settings: DeploymentSenderSettings) -> PackageUploader:
-    await _loaded("http_uploader")
-    from .clients.http_uploader import HttpUploader  # noqa: PLC0415
+    await _loaded("http.target")
+    from .clients.http.target import HttpUploader  # noqa: PLC0415
 
     return HttpUploader(settings)
 
 
 async def _open_publisher(settings: DeploymentSenderSettings) -> EventPublisher:
-    await _loaded("kafka_publisher")
-    from .clients.kafka_publisher import open_publisher  # noqa: PLC0415
+    await _loaded("kafka.publisher")
+    from .clients.kafka.publisher import open_publisher  # noqa: PLC0415
 
     assert settings.kafka_bootstrap_servers  # noqa: S101 - the courier asks only where there is a broker
     return await open_publisher(settings.kafka_bootstrap_servers, settings.publish_timeout_seconds)
@@ -131,8 +131,8 @@ class Resources:
     async def store(self) -> "PackageStore":
         """The package store; it makes its folder when the first package begins."""
         if self._store is None:
-            await asyncio.to_thread(import_module, ".store.store", __package__)
-        from .store.store import PackageStore  # noqa: PLC0415 - loaded where it is used
+            await asyncio.to_thread(import_module, ".store.packages", __package__)
+        from .store.packages import PackageStore  # noqa: PLC0415 - loaded where it is used
 
         if self._store is None:  # still: another caller may have been faster
             self._store = PackageStore(self.settings.package_folder)
@@ -146,17 +146,17 @@ class Resources:
         """The way to receivers."""
         return await self._uploader.get()
 
-    async def courier(self) -> "EventCourier":
+    async def courier(self) -> "OutboxPublisher":
         """The outbox with the broker behind it. KAFKA_PUBLISH_FAILED when the outbox cannot be opened."""
         return await self._courier.get()
 
-    async def _open_courier(self, openers: Openers) -> "EventCourier":
-        await asyncio.to_thread(import_module, ".events.courier", __package__)
-        from .events.courier import EventCourier  # noqa: PLC0415 - loaded where it is used
+    async def _open_courier(self, openers: Openers) -> "OutboxPublisher":
+        await asyncio.to_thread(import_module, ".outbox.publisher", __package__)
+        from .outbox.publisher import OutboxPublisher  # noqa: PLC0415 - loaded where it is used
 
         settings = self.settings
         open_publisher = (lambda: openers.publisher(settings)) if settings.kafka_bootstrap_servers else None
-        return EventCourier(settings.package_folder / "outbox.sqlite3", open_publisher)
+        return OutboxPublisher(settings.package_folder / "outbox.sqlite3", open_publisher)
 
     async def close(self) -> None:
         """Close what is open, newest first; twice is safe, and the next use opens anew."""

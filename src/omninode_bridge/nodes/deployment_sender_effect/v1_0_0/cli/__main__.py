@@ -1,5 +1,5 @@
 """`python -m ...v1_0_0.cli` is `deployment-sender`."""
 
-from . import main
+from ..cli import main
 
 main()

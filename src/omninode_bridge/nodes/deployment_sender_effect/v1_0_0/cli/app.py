@@ -6,20 +6,20 @@ from typing import Annotated
 import typer
 
 from ..resources import Openers
-from .command import AsyncCommand, command, flattened
-from .demo import demo
-from .doctor import doctor
-from .events import drop_event, flush_events, list_events
-from .metrics import metrics
+from .command import AsyncCommand, command, expand_option_groups
+from .commands.demo import demo
+from .commands.doctor import doctor
+from .commands.events import drop_event, flush_events, list_events
+from .commands.metrics import metrics
+from .commands.package import package
+from .commands.packages import check_packages, list_packages, prune_packages, remove_package
+from .commands.publish import publish
+from .commands.ship import ship
+from .commands.status import status
+from .commands.transfer import transfer
 from .once import OnceCommand, OnceGroup
 from .options import CommonOptions
-from .package import package
-from .packages import check_packages, list_packages, prune_packages, remove_package
-from .publish import publish
 from .session import Session
-from .ship import ship
-from .status import status
-from .transfer import transfer
 
 __all__ = ["run"]
 
@@ -55,7 +55,7 @@ def run(arguments: Sequence[str], openers: Openers | None = None) -> int:
 
 def _app() -> typer.Typer:
     app = _group()
-    app.callback(no_args_is_help=True)(flattened(_common))
+    app.callback(no_args_is_help=True)(expand_option_groups(_common))
     for name, function in _COMMANDS.items():
         app.command(name, cls=OnceCommand)(command(function))
     packages = _listing(list_packages, remove=remove_package, check=check_packages, prune=prune_packages)

@@ -18,7 +18,7 @@ from .options import CommonOptions
 if TYPE_CHECKING:
     from .session import Session
 
-__all__ = ["AsyncCommand", "command", "flattened"]
+__all__ = ["AsyncCommand", "command", "expand_option_groups"]
 
 AsyncCommand = Callable[..., Awaitable[bool]]
 
@@ -45,10 +45,10 @@ def command(function: AsyncCommand, *, of_group: bool = False) -> Callable[..., 
     _, *own = inspect.signature(function).parameters.values()
     _set_signature(run, [context, *own, common])
     run.__doc__ = function.__doc__
-    return flattened(run)
+    return expand_option_groups(run)
 
 
-def flattened(function: Callable[..., None]) -> Callable[..., None]:
+def expand_option_groups(function: Callable[..., None]) -> Callable[..., None]:
     """Replace each parameter that is a dataclass by its fields."""
     groups: dict[str, Any] = {}
     parameters: list[Parameter] = []

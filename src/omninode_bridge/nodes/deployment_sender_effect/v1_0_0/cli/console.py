@@ -8,10 +8,10 @@ from copy import copy
 from dataclasses import dataclass
 from typing import Self, TextIO
 
-from ..metrics import Span
 from ..models import OutputModel
 from ..ports import Progress, ProgressCallback
-from .figures import duration
+from ..telemetry.metrics import Span
+from .units import duration
 
 __all__ = ["Console", "Step", "facts", "table"]
 
@@ -142,7 +142,7 @@ class Console:
 
 
 def _bar() -> Callable[[TextIO, str], AbstractContextManager[ProgressCallback]]:
-    from .bars import bar  # noqa: PLC0415 - rich takes 0.2 s to load, which only a terminal is worth
+    from .progress_bar import bar  # noqa: PLC0415 - rich takes 0.2 s to load, which only a terminal is worth
 
     return bar
 

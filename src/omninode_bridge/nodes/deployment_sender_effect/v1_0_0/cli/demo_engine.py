@@ -9,7 +9,7 @@ from ..settings import DeploymentSenderSettings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..clients.engine_connection import EngineClient
+    from ..clients.docker.connection import EngineClient
 
 __all__ = ["DemoEngine"]
 
@@ -36,7 +36,7 @@ class DemoEngine:
 
     async def container_of(self, package_id: str) -> str | None:
         """Answer the id of the container that a receiver has started from a package."""
-        from ..receiver.services import LABEL_PREFIX  # noqa: PLC0415 - comes with the extra `receiver`
+        from ..receiver.deployments.services import LABEL_PREFIX  # noqa: PLC0415 - comes with the extra `receiver`
 
         wanted = {"label": f"{LABEL_PREFIX}.package={package_id}"}
         found = await self._call(
@@ -63,10 +63,10 @@ class DemoEngine:
         )
 
     async def _call(self, task: str, work: "Callable[[EngineClient], T]") -> T:
-        from ..clients.engine_call import Call  # noqa: PLC0415 - docker loads where it is needed
-        from ..clients.engine_connection import connected  # noqa: PLC0415
-        from ..clients.engine_endpoint import Endpoint  # noqa: PLC0415
-        from ..clients.engine_errors import translated  # noqa: PLC0415
+        from ..clients.docker.call import Call  # noqa: PLC0415 - docker loads where it is needed
+        from ..clients.docker.connection import connected  # noqa: PLC0415
+        from ..clients.docker.endpoint import Endpoint  # noqa: PLC0415
+        from ..clients.docker.errors import translated  # noqa: PLC0415
 
         settings = self._settings
         endpoint = Endpoint(

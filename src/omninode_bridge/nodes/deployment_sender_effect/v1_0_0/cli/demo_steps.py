@@ -8,9 +8,9 @@ from ..models import ModelContainerPackageInput, ModelPackageTransferInput
 from ..node import NodeDeploymentSenderEffect
 from .console import facts
 from .demo_engine import DemoEngine
-from .journey import Journey
 from .reports import document, event_documents, event_lines, figures_lines, package_lines, short_id, transfer_lines
 from .session import Session
+from .shipment import Shipment
 
 __all__ = ["NAME", "TAG", "Demo"]
 
@@ -48,7 +48,7 @@ class Demo:
         self._begin("A receiver listens: the other side")
         self._tell(f"{url}; it takes what is signed with its key, and nothing else")
         self.document["receiver_url"] = url
-        journey = Journey(node, self._console.without_step_lines(), self._build)
+        journey = Shipment(node, self._console.without_step_lines(), self._build)
         success = await self._travel(journey, url)
         self._begin("Each step was an event")
         self._tell(*event_lines(journey.events))
@@ -70,7 +70,7 @@ class Demo:
         except DeploymentSenderError as error:
             self._console.note(f"not cleaned up: {error.message}")
 
-    async def _travel(self, journey: Journey, url: str) -> bool:
+    async def _travel(self, journey: Shipment, url: str) -> bool:
         self._begin(f"A Dockerfile becomes a package: {_shown(self._build.build_context)}")
         with suppress(DeploymentSenderError):  # that of an earlier demo would stay without a name
             await self._engine.remove_image(_IMAGE)

@@ -11,7 +11,7 @@ from ..models import (
     OutputModel,
 )
 from .console import Console, facts
-from .figures import duration, rate, size
+from .units import duration, rate, size
 
 __all__ = [
     "document",

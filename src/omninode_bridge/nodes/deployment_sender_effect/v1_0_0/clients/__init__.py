@@ -1,1 +1,1 @@
-"""The only rooms with pipes to the street: each client speaks to one kind of neighbour."""
+"""Clients of external systems. The only package that imports docker, httpx or aiokafka."""

@@ -5,7 +5,7 @@ from typing import TypedDict, TypeVar
 
 from ..errors import DeploymentSenderError, ErrorCode
 
-__all__ = ["Failure", "failure", "settle"]
+__all__ = ["Failure", "errors_to_output", "failure"]
 
 T = TypeVar("T")
 
@@ -24,7 +24,7 @@ def failure(error: DeploymentSenderError) -> Failure:
     return Failure(success=False, error_code=error.code, error_message=error.message, recovery=error.recovery)
 
 
-async def settle(work: Awaitable[T], failed: Callable[[DeploymentSenderError], T]) -> T:
+async def errors_to_output(work: Awaitable[T], failed: Callable[[DeploymentSenderError], T]) -> T:
     """Await `work`; what the world did wrong becomes `failed(error)`.
 
     Raises:

@@ -8,23 +8,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from ..concurrency import run_in_thread
 from ..errors import DeploymentSenderError, ErrorCode
-from ..metrics import Span
+from ..image.errors import ArchiveCutShortError, ArchiveError
 from ..models import ModelContainerPackageInput, ModelContainerPackageOutput
 from ..models.fields import Compression
 from ..models.platform import Platform
-from ..pipeline.errors import ArchiveCutShortError, ArchiveError
 from ..ports import BuildRequest, ImageEngine, Progress, ProgressCallback
 from ..resources import Resources
-from ..store.paths import check_context
-from .outcome import failure, settle
-from .waiting import to_its_end
+from ..telemetry.metrics import Span
+from .build_context import check_context
+from .outcome import errors_to_output, failure
 
 if TYPE_CHECKING:
-    from ..pipeline.archive import ImageArchive
-    from ..pipeline.pack import Packed
-    from ..store.manifest import PackageManifest
-    from ..store.store import PackageStore
+    from ..image.docker_archive import ImageArchive
+    from ..package.manifest import PackageManifest
+    from ..package.pack import Packed
+    from ..store.packages import PackageStore
 
 __all__ = ["PackageContainerHandler"]
 
@@ -78,7 +78,7 @@ class PackageContainerHandler:
         context, dockerfile = await asyncio.to_thread(check_context, request.build_context, request.dockerfile_path)
         await self._resources.store()  # there may be no folder for it
         tell = on_progress or (lambda _: None)
-        return await settle(
+        return await errors_to_output(
             self._package(request, context, dockerfile, tell),
             lambda error: ModelContainerPackageOutput(
                 **failure(error),
@@ -140,7 +140,7 @@ class PackageContainerHandler:
             await engine.export(built.reference, consume)
         except asyncio.CancelledError:
             for manifest, _ in kept:
-                await to_its_end(_undo, store, manifest.package_id)
+                await run_in_thread(_undo, store, manifest.package_id)
             raise
         return kept[0]
 
@@ -198,7 +198,7 @@ def _export_into(
     store: "PackageStore", built: _Built, chunks: Iterator[bytes], max_bytes: int, on_bytes: Callable[[int], None]
 ) -> tuple["PackageManifest", Path]:
     """Run in a worker thread: from the engine's chunks to a committed package; whatever fails leaves nothing."""
-    from ..pipeline.pack import pack  # noqa: PLC0415 - loaded where it is used, in a thread
+    from ..package.pack import pack  # noqa: PLC0415 - loaded where it is used, in a thread
 
     with store.begin(built.compression) as staged:
         try:
@@ -234,7 +234,7 @@ def _check_identity(archive: "ImageArchive", built: _Built) -> None:
 
 
 def _manifest(package_id: str, filename: str, built: _Built, packed: "Packed") -> "PackageManifest":
-    from ..store.manifest import LayerFacts, PackageManifest  # noqa: PLC0415 - loaded where it is used, in a thread
+    from ..package.manifest import LayerFacts, PackageManifest  # noqa: PLC0415 - loaded where it is used, in a thread
 
     return PackageManifest(
         package_id=package_id,

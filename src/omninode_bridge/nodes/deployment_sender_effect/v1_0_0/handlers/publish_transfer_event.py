@@ -4,17 +4,17 @@ import asyncio
 from typing import TYPE_CHECKING, ClassVar
 
 from ..errors import DeploymentSenderError, ErrorCode
-from ..metrics import Span
 from ..models import ModelKafkaPublishInput, ModelKafkaPublishOutput
 from ..resources import Resources
+from ..telemetry.metrics import Span
 from .outcome import failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..contract import TopicSpec
-    from ..events.courier import Outcome
-    from ..events.envelope import Event
+    from ..outbox.envelope import Event
+    from ..outbox.publisher import Outcome
 
 __all__ = ["PublishTransferEventHandler"]
 
@@ -74,7 +74,7 @@ class PublishTransferEventHandler:
 
     def _load(self) -> "Callable[[ModelKafkaPublishInput, TopicSpec, str], Event]":
         """Load what makes events, where it is first used: in a thread, as a loop may not wait for a disk."""
-        from ..events.envelope import build_event  # noqa: PLC0415
+        from ..outbox.envelope import build_event  # noqa: PLC0415
 
         self._build_event = build_event
         return build_event

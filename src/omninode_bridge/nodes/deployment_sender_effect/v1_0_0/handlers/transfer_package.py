@@ -6,22 +6,22 @@ from contextlib import AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
+from ..concurrency import Turn, deadline
 from ..errors import DeploymentSenderError, ErrorCode
-from ..metrics import Span
 from ..models import ModelPackageTransferInput, ModelPackageTransferOutput
 from ..models.platform import can_run
 from ..ports import PackageUpload, PackageUploader, Progress, ProgressCallback, Receipt, ReceiverInfo
 from ..resources import Resources
-from .attempt import Attempt
-from .follow import Follower
-from .outcome import settle
-from .retrying import Pauses, again_and_again
-from .sent_package import checking, insist_on_checksum, opened
-from .trip import Trip
-from .waiting import Turn, deadline
+from ..telemetry.metrics import Span
+from ..transfers.attempt import Attempt
+from ..transfers.follow import Follower
+from ..transfers.retrying import Pauses, retrying
+from ..transfers.source import open_package, require_checksum, verify_while_sending
+from ..transfers.state import TransferState
+from .outcome import errors_to_output, failure
 
 if TYPE_CHECKING:
-    from ..store.store import StoredPackage
+    from ..store.packages import StoredPackage
 
 __all__ = ["TransferPackageHandler"]
 
@@ -60,8 +60,8 @@ class TransferPackageHandler:
         Raises:
             DeploymentSenderError: VALIDATION_ERROR before anything is sent.
         """
-        trip = Trip(request, self._receiver_url(request), on_progress or (lambda _: None))
-        return await settle(self._transfer(trip), trip.output)
+        trip = TransferState(request, self._receiver_url(request), on_progress or (lambda _: None))
+        return await errors_to_output(self._transfer(trip), partial(_output, trip))
 
     def _receiver_url(self, request: ModelPackageTransferInput) -> str:
         given = request.remote_receiver_url or self._resources.settings.default_receiver_url
@@ -73,12 +73,12 @@ class TransferPackageHandler:
             )
         return given
 
-    async def _transfer(self, trip: Trip) -> ModelPackageTransferOutput:
+    async def _transfer(self, trip: TransferState) -> ModelPackageTransferOutput:
         metrics, subject = self._resources.metrics, f"package {trip.request.package_id}"
         await (await self._resources.uploader()).check(trip.receiver_url)
         async with AsyncExitStack() as held:
             try:
-                package = await held.enter_async_context(opened(await self._resources.store(), trip.request))
+                package = await held.enter_async_context(open_package(await self._resources.store(), trip.request))
             except DeploymentSenderError as error:
                 if error.code is ErrorCode.VALIDATION_ERROR:
                     raise
@@ -93,18 +93,24 @@ class TransferPackageHandler:
                 seconds = self._resources.settings.deployment_timeout_seconds
                 with trip.span.stage("load"):
                     await follower.follow(receipt, wait_for=trip.request.wait_for, seconds=seconds)
-        return trip.output()
+        return _output(trip)
 
-    async def _deliver(self, trip: Trip, package: "StoredPackage", turn: Turn) -> Receipt:
+    async def _deliver(self, trip: TransferState, package: "StoredPackage", turn: Turn) -> Receipt:
         """Send the package until the receiver has it, or must not be tried again, and check it meanwhile."""
         manifest, request = package.manifest, trip.request
         verify = manifest.verify_checksum if request.verify_checksum is None else request.verify_checksum
-        insist_on_checksum(manifest, request.package_checksum)
-        async with checking(package, trip.span, verify=verify) as check:
+        require_checksum(manifest, request.package_checksum)
+        async with verify_while_sending(package, trip.span, verify=verify) as check:
             return await self._send_checked(trip, package, check, turn, verify=verify)
 
     async def _send_checked(
-        self, trip: Trip, package: "StoredPackage", check: asyncio.Future[None] | None, turn: Turn, *, verify: bool
+        self,
+        trip: TransferState,
+        package: "StoredPackage",
+        check: asyncio.Future[None] | None,
+        turn: Turn,
+        *,
+        verify: bool,
     ) -> Receipt:
         manifest = package.manifest
         upload = PackageUpload(
@@ -126,7 +132,7 @@ class TransferPackageHandler:
         settings = self._resources.settings
         sending, seconds = Span(), trip.request.transfer_timeout_seconds or settings.transfer_timeout_seconds
         async with deadline(seconds, lambda: trip.too_late(seconds)):
-            receipt = await again_and_again(
+            receipt = await retrying(
                 partial(self._attempt, trip, upload, None if trip.request.any_platform else manifest.platform),
                 trip.waits,
                 pauses=self._pauses,
@@ -137,7 +143,7 @@ class TransferPackageHandler:
         self._resources.metrics.add("total_bytes_transferred", upload.size_bytes)
         return receipt
 
-    async def _attempt(self, trip: Trip, upload: PackageUpload, platform: str | None) -> Receipt:
+    async def _attempt(self, trip: TransferState, upload: PackageUpload, platform: str | None) -> Receipt:
         uploader = await self._resources.uploader()
         try:
             if platform is not None and not trip.fits:
@@ -150,7 +156,7 @@ class TransferPackageHandler:
             raise
 
 
-async def _info(trip: Trip, uploader: PackageUploader) -> ReceiverInfo | None:
+async def _info(trip: TransferState, uploader: PackageUploader) -> ReceiverInfo | None:
     try:
         return await uploader.info(trip.receiver_url)
     except DeploymentSenderError:
@@ -171,7 +177,7 @@ def _insist_on_platform(platform: str, info: ReceiverInfo | None) -> None:
         )
 
 
-async def _upload(trip: Trip, upload: PackageUpload, uploader: PackageUploader) -> Receipt:
+async def _upload(trip: TransferState, upload: PackageUpload, uploader: PackageUploader) -> Receipt:
     trip.attempts += 1
     attempt = Attempt()
 
@@ -182,3 +188,23 @@ async def _upload(trip: Trip, upload: PackageUpload, uploader: PackageUploader) 
     receipt = await uploader.send(upload, on_sent)
     trip.took(receipt, upload, attempt)
     return receipt
+
+
+def _output(trip: TransferState, error: DeploymentSenderError | None = None) -> ModelPackageTransferOutput:
+    """Make the output, which for a failed transfer also says what did happen."""
+    receipt = trip.receipt
+    return ModelPackageTransferOutput(
+        **(failure(error) if error else {"success": True}),
+        transfer_success=error is None,
+        correlation_id=trip.request.correlation_id,
+        package_id=trip.request.package_id,
+        remote_deployment_id=receipt and receipt.deployment_id,
+        deployment_status=trip.state.status if trip.state else receipt and receipt.status,
+        deployment_continues=trip.continues,
+        checksum_verified=receipt and receipt.checksum_verified,
+        transfer_duration_ms=trip.duration_ms,
+        transfer_throughput_mbps=trip.throughput_mbps,
+        bytes_transferred=trip.bytes_transferred,
+        attempts=trip.attempts,
+        stages_ms=trip.span.stages_ms,
+    )

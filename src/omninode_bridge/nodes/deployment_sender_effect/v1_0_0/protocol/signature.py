@@ -12,8 +12,8 @@ import secrets
 from dataclasses import dataclass, fields
 from typing import Self
 
+from .form import UploadFields
 from .hosts import normal_host
-from .upload import UploadFields
 
 __all__ = [
     "ALLOWED_CLOCK_SKEW_SECONDS",

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from ..errors import DeploymentSenderError
 from ..ports import ImageEngine
-from .deployments import Deployment
+from .deployments.records import Deployment
 
 __all__ = ["PAUSES_SECONDS", "Engine", "has_image"]
 

@@ -6,6 +6,7 @@ __all__ = [
     "CHECKED_FIRST_MAX_BYTES",
     "CHECKS_AT_ONCE",
     "CONNECTIONS_MAX",
+    "DRAIN_AFTER_REJECTION",
     "ENGINE_SECONDS",
     "FIELDS_MAX",
     "FIELD_MAX_BYTES",
@@ -19,18 +20,17 @@ __all__ = [
     "LOOK_EVERY_SECONDS",
     "NONCES_KEPT",
     "NONCES_MAX",
-    "PATIENCE_WITH_THE_REFUSED",
     "PIECE_BYTES",
     "SHUTDOWN_SECONDS",
     "STRAIGHT_MIN_BYTES",
     "STRAIGHT_REST_BYTES",
     "UNPACKED_FACTOR",
-    "Patience",
+    "DrainLimits",
 ]
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class DrainLimits:
     """How long a client is read that was answered and still sends, so that it comes to read the answer.
 
     Attributes:
@@ -74,7 +74,7 @@ CHECKED_FIRST_MAX_BYTES = 64 << 20
 # An image may unpack to this many times the limit on a package.
 UNPACKED_FACTOR = 10
 
-PATIENCE_WITH_THE_REFUSED = Patience(max_bytes=1 << 30, max_seconds=10, idle_seconds=1)
+DRAIN_AFTER_REJECTION = DrainLimits(max_bytes=1 << 30, max_seconds=10, idle_seconds=1)
 
 # So many nonces are remembered at least, however old they are; and at most, however new.
 NONCES_KEPT = 10_000

@@ -14,31 +14,31 @@ from pathlib import Path
 import uvicorn
 from starlette.types import ASGIApp
 
+from ..concurrency import ThreadPool
 from ..errors import DeploymentSenderError, ErrorCode
 from ..ports import ImageEngine
 from ..protocol.tls import server_context
 from ..settings import ReceiverSettings
-from ..store.disk import disk_errors
 from ..store.documents import private_file
+from ..store.files import disk_errors
 from ..store.staging import make_folder
-from .about import About
-from .app import make_app
-from .auth import Gate
-from .connection import bounded_protocol
-from .deployments import Deployments
-from .doorway import Doorway
+from .deployments.deployer import Deployer
+from .deployments.packages import Packages
+from .deployments.reconciling import Reconciler
+from .deployments.records import Deployments
+from .deployments.repeats import Repeats
+from .deployments.watching import Watching
 from .engine import Engine
-from .images import ImageLoader
+from .http.app import make_app
+from .http.auth import RequestAuthenticator
+from .http.connection import bounded_protocol
+from .http.doorway import Doorway
+from .http.host_names import HostNames
+from .http.info import ReceiverInfoPage
+from .http.listener import Listener
+from .http.upload import Uploads
 from .limits import CHECKS_AT_ONCE, CONNECTIONS_MAX, LOADS_AT_ONCE, SHUTDOWN_SECONDS
-from .listener import Listener
-from .names import Names
-from .packages import Packages
-from .reconciling import Reconciler
-from .repeats import Repeats
-from .shared import Shared
-from .upload import Uploads
-from .watching import Watching
-from .workers import Workers
+from .state import ReceiverState
 
 __all__ = ["serving"]
 
@@ -142,20 +142,22 @@ async def _receiver(
     settings: ReceiverSettings, open_engine: Callable[[], Awaitable[ImageEngine]]
 ) -> AsyncIterator[ASGIApp]:
     async with contextlib.AsyncExitStack() as stack:
-        workers = Workers(settings.max_concurrent_uploads + CHECKS_AT_ONCE + LOADS_AT_ONCE)
+        workers = ThreadPool(settings.max_concurrent_uploads + CHECKS_AT_ONCE + LOADS_AT_ONCE)
         stack.push_async_callback(workers.close)
         lock = await workers.run(_lock, settings.store_folder)
         stack.callback(os.close, lock)
         deployments = Deployments(settings.store_folder, workers)
         await deployments.open()
-        names = Names.of(settings)
-        gate = await Gate.open(settings.signing_keys, settings.store_folder / "nonces.sqlite3", workers, names=names)
+        names = HostNames.of(settings)
+        gate = await RequestAuthenticator.open(
+            settings.signing_keys, settings.store_folder / "nonces.sqlite3", workers, names=names
+        )
         stack.push_async_callback(gate.close)
-        shared = Shared(settings, workers, deployments)
+        shared = ReceiverState(settings, workers, deployments)
         packages = Packages(shared)
         engine = Engine(open_engine)
         stack.push_async_callback(engine.close)
-        images = ImageLoader(shared, packages, engine)
+        images = Deployer(shared, packages, engine)
         stack.push_async_callback(images.close)
         images.start()
         watching = Watching(shared, images.services, engine.answering)
@@ -166,7 +168,7 @@ async def _receiver(
         reconciler.start()
         uploads = Uploads(shared, gate, packages, images, Repeats(shared, images, reconciler))
         yield Doorway(
-            make_app(shared, gate, uploads, await About.read(shared, engine)),
+            make_app(shared, gate, uploads, await ReceiverInfoPage.read(shared, engine)),
             names,
             has_keys=bool(settings.signing_keys),
             idle_timeout_seconds=settings.idle_timeout_seconds,
@@ -223,7 +225,7 @@ def _must_be_guarded(settings: ReceiverSettings, address: str) -> None:
 
 
 async def _open_engine(settings: ReceiverSettings) -> ImageEngine:
-    from ..clients.docker_engine import open_engine  # noqa: PLC0415 - a client's module loads when it is opened
+    from ..clients.docker.engine import open_engine  # noqa: PLC0415 - a client's module loads when it is opened
 
     return await open_engine(
         docker_host=settings.docker_host,

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from .disk import disk_errors
+from .files import disk_errors
 from .staging import sync_folder
 
 __all__ = ["FILE_MODE", "private_file", "write_document"]

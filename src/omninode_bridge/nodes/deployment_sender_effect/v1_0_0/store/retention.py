@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 from typing import BinaryIO
 
 from ..errors import DeploymentSenderError, ErrorCode
-from .disk import disk_errors
-from .manifest import PackageManifest
-from .store import PackageStore
+from ..package.manifest import PackageManifest
+from .files import disk_errors
+from .packages import PackageStore
 
 __all__ = ["Checked", "Pruned", "Retention", "check", "prune"]
 

@@ -20,7 +20,7 @@ from typing import Self
 
 from ..errors import DeploymentSenderError, ErrorCode
 from ..folders import A_FOLDER, grant, locked, make_folder, make_private, sync_folder, sync_upwards
-from .disk import disk_errors
+from .files import disk_errors
 
 __all__ = ["Staged", "Staging", "make_folder", "sync_folder"]
 

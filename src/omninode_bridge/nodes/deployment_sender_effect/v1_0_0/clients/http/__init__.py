@@ -1,0 +1,1 @@
+"""Receivers over HTTP."""

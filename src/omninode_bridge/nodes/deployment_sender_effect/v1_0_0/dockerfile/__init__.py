@@ -1,0 +1,1 @@
+"""What a Dockerfile and a .dockerignore say, read as builders read them."""

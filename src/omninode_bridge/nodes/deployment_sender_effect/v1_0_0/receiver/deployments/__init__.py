@@ -1,0 +1,1 @@
+"""What becomes of a stored package: loaded, started, watched, recorded."""

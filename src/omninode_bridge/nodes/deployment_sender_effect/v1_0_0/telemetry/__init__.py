@@ -1,0 +1,1 @@
+"""Counters, timings and how they are exported."""

@@ -1,0 +1,1 @@
+"""One package on its way to one receiver; knows ports only."""

@@ -1,0 +1,152 @@
+"""What deliveries are tried with, end to end: packages of real images, who sends them, receivers on one store."""
+
+import asyncio
+import gzip
+import os
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0 import ErrorCode, ModelPackageTransferOutput
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.packages import INCOMING
+from support.archives.archives import config_of, image_archive, layer, sha256
+from support.engine.engines import RealEngine
+from support.engine.load_gate import LoadGate
+from support.http.raw import written_upload
+from support.receiver.process import ReceiverProcess
+from support.sending.node import Sender
+
+__all__ = ["Deliveries", "Parcel", "failed"]
+
+_LAYER_BYTES = 1_000_000
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """A package of the sender's store.
+
+    Attributes:
+        package_id: Its id there.
+        reference: The image's `name:tag`.
+        content: The package file's bytes.
+    """
+
+    package_id: str
+    reference: str
+    content: bytes
+
+
+class Deliveries:
+    """Everything around a receiver but the receiver itself.
+
+    Args:
+        folder: A temporary one.
+        engine: Where images end.
+        gate: Before that engine.
+
+    Attributes:
+        gate: As given.
+        store: The receivers'.
+        sender: Keeps the packages, and makes nodes.
+    """
+
+    def __init__(self, folder: Path, engine: RealEngine, gate: LoadGate) -> None:
+        self._engine = engine
+        self.gate = gate
+        self.store = folder / "receiver"
+        self.sender = Sender(folder / "packages")
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self._port = free.getsockname()[1]
+
+    def parcel(self, layers: Sequence[bytes] | None = None, *, is_gzip: bool = True) -> Parcel:
+        """Package an image that the engine does not have: of these layers, or of 1 MB that cannot be compressed."""
+        reference = self._engine.new_image()
+        name, _, tag = reference.rpartition(":")
+        layers = [layer(hello=os.urandom(_LAYER_BYTES))] if layers is None else layers
+        archive = image_archive("legacy", reference, layers)
+        content = gzip.compress(archive, 1, mtime=0) if is_gzip else archive
+        package_id = self.sender.keep(
+            content,
+            container_name=name,
+            image_tag=tag,
+            compression="gzip" if is_gzip else "none",
+            config_digest=f"sha256:{sha256(config_of(layers))}",
+        )
+        return Parcel(package_id, reference, content)
+
+    def receiver(self, *arguments: str, **environ: str) -> ReceiverProcess:
+        """Make a receiver on the store; always at the same address."""
+        environ |= {"DOCKER_HOST": self.gate.docker_host}
+        return ReceiverProcess(self.store, "--port", str(self._port), *arguments, environ=environ)
+
+    @property
+    def url(self) -> str:
+        """Where receivers listen."""
+        return f"http://127.0.0.1:{self._port}"
+
+    async def send(
+        self, parcel: Parcel, *, attempts: int = 1, wait_for: str = "received"
+    ) -> ModelPackageTransferOutput:
+        """Transfer a package, by a node of its own."""
+        async with self.sender.node(transfer_attempts=attempts) as node:
+            return await self.sender.send(node, parcel.package_id, self.url, wait_for=wait_for)
+
+    @staticmethod
+    def request(parcel: Parcel, *, is_chunked: bool = False) -> bytes:
+        """Write the request that uploads a package."""
+        name, _, tag = parcel.reference.rpartition(":")
+        return written_upload(
+            parcel.content, is_chunked=is_chunked, package_id=parcel.package_id, container_name=name, image_tag=tag
+        )
+
+    async def ask(self, path: str) -> httpx.Response:
+        """Ask the receiver for something."""
+        async with httpx.AsyncClient(base_url=self.url, trust_env=False, timeout=120) as client:
+            return await client.get(path)
+
+    async def ended(self, deployment_id: str | None) -> dict[str, Any]:
+        """Wait for a deployment's end; the test's own time-out bounds it."""
+        while True:
+            state: dict[str, Any] = (await self.ask(f"/deployments/{deployment_id}")).json()
+            if state["status"] not in {"received", "loading"}:
+                return state
+            await asyncio.sleep(0.02)
+
+    async def listed(self) -> list[tuple[str, str]]:
+        """Answer id and status of each deployment that the receiver tells of."""
+        deployments = (await self.ask("/deployments")).json()["deployments"]
+        return [(one["deployment_id"], one["status"]) for one in deployments]
+
+    def kept(self) -> list[str]:
+        """Answer the names in the store's final folder."""
+        return _names(self.store / "packages")
+
+    def staged(self) -> list[str]:
+        """Answer the names of what is arriving, or was left."""
+        return _names(self.store / "staging")
+
+    def package_file(self, deployment_id: str) -> Path:
+        """Answer where a deployment's package is."""
+        return self.store / "packages" / deployment_id / "package"
+
+    def has(self, parcel: Parcel) -> bool:
+        """Tell whether the engine has a package's image."""
+        return bool(self._engine.api.images(parcel.reference))
+
+    def has_incoming(self, deployment_id: str | None) -> bool:
+        """Tell whether the engine still has the name that an image has while it is loaded."""
+        return bool(self._engine.api.images(f"{INCOMING}:{deployment_id}"))
+
+
+def failed(output: ModelPackageTransferOutput) -> tuple[ErrorCode | None, int]:
+    """Answer the code of a failure, which also says what to do, and how often it was tried."""
+    assert (False, True, True) == (output.success, bool(output.error_message), bool(output.recovery)), output
+    return output.error_code, output.attempts
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []

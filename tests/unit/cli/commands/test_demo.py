@@ -1,0 +1,110 @@
+"""`deployment-sender demo` with an engine in memory; the real one is in tests/integration."""
+
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import ImageFacts
+from support.engine.engines import FakeEngine
+
+if TYPE_CHECKING:
+    from ..conftest import CommandLine
+
+PACKAGE = "omninode_bridge.nodes.deployment_sender_effect.v1_0_0"
+
+
+@pytest.fixture(autouse=True)
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for temporary files, and no engine but the one in memory."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    monkeypatch.setenv("DOCKER_HOST", "unix:///no/such/docker.sock")
+    monkeypatch.delenv("DEPLOYMENT_SENDER_BASE_IMAGE", raising=False)
+    return folder
+
+
+class Forgetful(FakeEngine):
+    """Knows no image."""
+
+    async def inspect(self, reference: str) -> ImageFacts | None:
+        return None
+
+
+def test_it_goes_through_seven_steps(cli: "CommandLine") -> None:
+    """Numbered, and the last line says how long it took."""
+    printed = cli.run("demo", "--no-run")
+
+    assert 0 == printed.code
+    assert [str(n) for n in range(1, 8)] == re.findall(r"^(\d)\. ", printed.out, re.MULTILINE)
+    assert printed.out.splitlines()[-1].startswith("Done in ")
+
+
+def test_it_keeps_nothing_of_its_own(cli: "CommandLine", temporary: Path) -> None:
+    """But the folder that was given."""
+    cli.run("demo", "--no-run")
+
+    assert ([], 1) == (list(temporary.iterdir()), len(cli.document("packages")["packages"]))
+
+
+def test_the_base_image_is_a_build_argument(cli: "CommandLine", monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given by option or variable; none if neither."""
+    cli.run("demo", "--no-run")
+    cli.run("demo", "--no-run", "--base-image", "alpine")
+    monkeypatch.setenv("DEPLOYMENT_SENDER_BASE_IMAGE", "debian")
+    cli.run("demo", "--no-run")
+
+    assert [{}, {"BASE_IMAGE": "alpine"}, {"BASE_IMAGE": "debian"}] == [
+        request.build_args for request in cli.engine.requests
+    ]
+
+
+def test_it_takes_another_context(cli: "CommandLine") -> None:
+    """Than its own."""
+    printed = cli.run("demo", "--no-run", "--context", cli.context)
+
+    assert f"A Dockerfile becomes a package: {cli.context}" in printed.out
+
+
+def test_a_build_that_fails_is_the_end(cli: "CommandLine", temporary: Path) -> None:
+    """With advice about the base image, and the events that there were."""
+    cli.engine.fail("build", ErrorCode.BUILD_FAILED, "no such base image")
+    printed = cli.run("demo", "--no-run")
+
+    assert (1, []) == (printed.code, list(temporary.iterdir()))
+    assert "error: BUILD_FAILED: no such base image" in printed.err
+    assert "set DEPLOYMENT_SENDER_BASE_IMAGE" in printed.err
+    assert "DEPLOYMENT_FAILED" in printed.out
+
+
+def test_a_missing_engine_is_no_matter_of_base_images(cli: "CommandLine") -> None:
+    """Then the advice would mislead."""
+    cli.engine.fail("build", ErrorCode.DOCKER_UNAVAILABLE)
+    printed = cli.run("demo", "--no-run")
+
+    assert (1, False) == (printed.code, "DEPLOYMENT_SENDER_BASE_IMAGE" in printed.err)
+
+
+def test_an_image_that_is_not_there_afterwards_is_a_failure(cli: "CommandLine") -> None:
+    """Whatever the receiver has said."""
+    cli.engine = Forgetful()
+    printed = cli.run("demo", "--no-run")
+
+    assert 1 == printed.code
+    assert "is not in the engine, though the receiver said so" in printed.err
+
+
+def test_without_the_extra_receiver_one_sentence_says_so(cli: "CommandLine", monkeypatch: pytest.MonkeyPatch) -> None:
+    """And nothing is begun."""
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    monkeypatch.delitem(
+        sys.modules, "omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.server", raising=False
+    )
+    printed = cli.run("demo")
+
+    assert (1, []) == (printed.code, cli.engine.calls)
+    assert "error: the demo brings a receiver: pip install 'omninode-deployment-sender[cli,receiver]'\n" == printed.err

@@ -1,0 +1,146 @@
+"""`deployment-sender events` and `publish`."""
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.kafka.publisher import FakeBroker, Fault
+
+if TYPE_CHECKING:
+    from ..conftest import CommandLine
+
+
+def test_an_empty_outbox_is_said_to_be_empty(cli: "CommandLine") -> None:
+    """Exit code 0."""
+    printed = cli.run("events")
+
+    assert (0, "no events\n") == (printed.code, printed.out)
+
+
+def test_an_event_is_recorded_without_a_broker(cli: "CommandLine") -> None:
+    """It says where the event is."""
+    printed = cli.run("publish", "BUILD_STARTED", "--name", "a", "--tag", "1", "--payload", '{"by": "hand"}')
+
+    assert 0 == printed.code
+    assert ["event", "topic", "status"] == [line.split()[0] for line in printed.out.splitlines()]
+    assert "in the outbox" in printed.out
+
+
+def test_events_are_listed_latest_first(cli: "CommandLine") -> None:
+    """In columns, as many as are asked for."""
+    for event_type in ("BUILD_STARTED", "BUILD_COMPLETED", "TRANSFER_STARTED"):
+        cli.run("publish", event_type)
+    _, *lines = cli.run("events", "--limit", "2").out.splitlines()
+
+    assert [["TRANSFER_STARTED", "waiting"], ["BUILD_COMPLETED", "waiting"]] == [line.split()[3:] for line in lines]
+
+
+def test_events_are_documents_for_programs(cli: "CommandLine") -> None:
+    """With everything that the outbox remembers."""
+    published = cli.document("publish", "BUILD_STARTED", "--correlation-id", "c-1")
+    (event,) = cli.document("events", "list")["events"]
+
+    assert (published["event_id"], "BUILD_STARTED", "waiting", None) == (
+        event["event_id"],
+        event["event_type"],
+        event["state"],
+        event["offset"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("TEA_STARTED",), "event_type"),
+        (("BUILD_STARTED", "--payload", "{"), "--payload is no JSON:"),
+        (("BUILD_STARTED", "--payload", "[]"), "--payload is no JSON object"),
+        (("BUILD_STARTED", "--package-id", "1"), "package_id"),
+    ],
+)
+def test_a_wrong_event_is_a_mistake(cli: "CommandLine", arguments: tuple[str, ...], words: str) -> None:
+    """Nothing is recorded."""
+    printed = cli.run("publish", *arguments)
+
+    assert 2 == printed.code
+    assert words in printed.err
+    assert [] == cli.document("events")["events"]
+
+
+def test_nothing_to_flush_is_a_success(cli: "CommandLine") -> None:
+    """Also without a broker."""
+    printed = cli.run("events", "flush")
+
+    assert (0, "0 sent, 0 waiting, 0 set aside\n") == (printed.code, printed.out)
+
+
+def test_a_flush_without_a_broker_says_so(cli: "CommandLine") -> None:
+    """What waits goes on waiting; exit code 1."""
+    cli.run("publish", "BUILD_STARTED")
+    printed = cli.run("events", "flush")
+
+    assert (1, "0 sent, 1 waiting, 0 set aside\n") == (printed.code, printed.out)
+    assert "error: KAFKA_PUBLISH_FAILED: no broker is set\nwhat to do: Set KAFKA_BOOTSTRAP_SERVERS" in printed.err
+
+
+def test_a_flush_that_leaves_something_is_a_document(cli: "CommandLine") -> None:
+    """With the counts beside the failure."""
+    cli.run("publish", "BUILD_STARTED")
+    document = cli.document("events", "flush")
+
+    assert (False, "KAFKA_PUBLISH_FAILED", 0, 1, 0) == (
+        document["success"],
+        document["error_code"],
+        document["sent"],
+        document["waiting"],
+        document["failed"],
+    )
+
+
+def test_only_an_event_that_is_set_aside_can_be_dropped(cli: "CommandLine") -> None:
+    """One that waits is not lost by a slip."""
+    event_id = cli.document("publish", "BUILD_STARTED")["event_id"]
+    printed = cli.run("events", "drop", event_id)
+
+    assert 2 == printed.code
+    assert f"no event '{event_id}' is set aside" in printed.err
+
+
+def test_an_event_is_published(cli: "CommandLine", broker: FakeBroker) -> None:
+    """It says where the broker has put it."""
+    printed = cli.run("publish", "BUILD_STARTED")
+
+    assert 0 == printed.code
+    assert "partition 0, offset 0" in printed.out
+    assert "partition 0, offset 0" in cli.run("events").out
+
+
+def test_an_event_that_is_not_acknowledged_is_an_error(cli: "CommandLine", broker: FakeBroker) -> None:
+    """Exit code 1; the reason stays in the listing."""
+    broker.down = True
+    printed = cli.run("publish", "BUILD_STARTED")
+
+    assert 1 == printed.code
+    assert "error: KAFKA_PUBLISH_FAILED: the broker does not answer" in printed.err
+    assert "the broker does not answer" in cli.run("events").out
+
+
+def test_a_flush_publishes_what_waits(cli: "CommandLine", broker: FakeBroker) -> None:
+    """In the order in which it was recorded."""
+    broker.down = True
+    for event_type in ("BUILD_STARTED", "DEPLOYMENT_FAILED"):
+        cli.run("publish", event_type, "--correlation-id", "c-1")
+    broker.down = False
+    printed = cli.run("events", "flush")
+
+    assert (0, "2 sent, 0 waiting, 0 set aside\n") == (printed.code, printed.out)
+    assert 2 == len(broker.records)
+
+
+def test_an_event_that_is_set_aside_can_be_dropped(cli: "CommandLine", broker: FakeBroker) -> None:
+    """And what waits behind it goes out with the next flush."""
+    broker.script("c-1", Fault.NEVER)
+    event_id = cli.document("publish", "BUILD_STARTED", "--correlation-id", "c-1")["event_id"]
+    printed = cli.run("events", "drop", event_id)
+
+    assert (0, f"dropped {event_id}\n") == (printed.code, printed.out)
+    assert "no events\n" == cli.run("events").out

@@ -1,0 +1,369 @@
+"""`deployment-sender ship`."""
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import pytest
+
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import (
+    BuildRequest,
+    DeploymentState,
+    PackageUpload,
+    Receipt,
+    ReceiverEngine,
+    ReceiverInfo,
+)
+from support.engine.engines import FakeEngine
+from support.kafka.publisher import FakeBroker
+from support.sending.uploader import LATE_SECONDS, FakeUploader, LateUploader
+
+if TYPE_CHECKING:
+    from ..conftest import CommandLine
+
+URL = "http://127.0.0.1:9"
+STATUS_URL = f"{URL}/deployments/d-1"
+AMD64 = ReceiverEngine("Docker Engine", "20.10", "overlay2", "linux/amd64")
+
+
+def arguments(cli: "CommandLine", *more: str) -> list[str]:
+    """A command line that is complete."""
+    return ["ship", cli.context, "--name", "a", "--tag", "1", "--to", URL, *more]
+
+
+def told(document: Any) -> list[str]:
+    """The types of the events of a shipment."""
+    return [event["event_type"] for event in document["events"]]
+
+
+def recorded(cli: "CommandLine") -> list[str]:
+    """The types of the events in the outbox, oldest first."""
+    return [str(event["event_type"]) for event in reversed(cli.document("events")["events"])]
+
+
+def test_a_shipment_is_package_and_transfer(cli: "CommandLine") -> None:
+    """Both results, the events and the time, on stdout."""
+    printed = cli.run(*arguments(cli))
+
+    assert 0 == printed.code
+    names = [line.split()[0] for line in printed.out.splitlines()]
+    assert ["package", "image", "platform", "file", "size", "BLAKE3", "build", "export"] == names[:8]
+    assert ["deployment", "status", "BLAKE3", "transfer", "events", "total"] == names[8:]
+
+
+def test_each_step_is_an_event(cli: "CommandLine") -> None:
+    """In the order in which they happened, with one correlation id."""
+    document = cli.document(*arguments(cli))
+
+    assert ["BUILD_STARTED", "BUILD_COMPLETED", "TRANSFER_STARTED", "TRANSFER_COMPLETED"] == told(document)
+    assert ["BUILD_STARTED", "BUILD_COMPLETED", "TRANSFER_STARTED", "TRANSFER_COMPLETED"] == recorded(cli)
+
+
+def test_one_correlation_id_goes_through_all_of_it(cli: "CommandLine") -> None:
+    """It is made if none is given."""
+    document = cli.document(*arguments(cli))
+    told_ids = {part["correlation_id"] for part in (document, document["package"], document["transfer"])}
+
+    assert {document["correlation_id"]} == told_ids | {event["correlation_id"] for event in document["events"]}
+    assert 36 == len(document["correlation_id"])
+
+
+def test_a_correlation_id_may_be_given(cli: "CommandLine") -> None:
+    """It is taken as it is."""
+    assert "deploy-001" == cli.document(*arguments(cli, "--correlation-id", "deploy-001"))["correlation_id"]
+
+
+def test_programs_get_both_results_the_events_and_the_figures(cli: "CommandLine") -> None:
+    """In one document."""
+    document = cli.document(*arguments(cli))
+
+    assert {"success", "correlation_id", "package", "transfer", "events", "metrics"} == set(document)
+    assert (True, 1, 1) == (
+        document["success"],
+        document["metrics"]["successful_builds"],
+        document["metrics"]["successful_transfers"],
+    )
+
+
+def test_a_build_that_fails_is_the_end(cli: "CommandLine") -> None:
+    """DEPLOYMENT_FAILED is recorded, and nothing is sent."""
+    cli.engine.fail("build", ErrorCode.BUILD_FAILED, "no such base image")
+    printed = cli.run(*arguments(cli))
+
+    assert (1, []) == (printed.code, cli.uploader.uploads)
+    assert "error: BUILD_FAILED: no such base image" in printed.err
+    assert ["BUILD_STARTED", "DEPLOYMENT_FAILED"] == recorded(cli)
+
+
+def test_a_transfer_that_fails_leaves_the_package(cli: "CommandLine") -> None:
+    """And says how to send it again."""
+    cli.uploader.receipts = [DeploymentSenderError(ErrorCode.TRANSFER_FAILED, "it refuses", retry=False)]
+    printed = cli.run(*arguments(cli))
+    (manifest,) = cli.document("packages")["packages"]
+
+    assert 1 == printed.code
+    assert f"deployment-sender transfer {manifest['package_id']} --to {URL}" in printed.err
+    assert ["BUILD_STARTED", "BUILD_COMPLETED", "TRANSFER_STARTED", "DEPLOYMENT_FAILED"] == recorded(cli)
+
+
+def test_a_failed_shipment_is_a_document_too(cli: "CommandLine") -> None:
+    """What was not reached is null."""
+    cli.engine.fail("build", ErrorCode.BUILD_FAILED, "no such base image")
+    document = cli.document(*arguments(cli))
+
+    assert (False, "BUILD_FAILED", None) == (
+        document["success"],
+        document["package"]["error_code"],
+        document["transfer"],
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [["--to", "ftp://x"], ["--wait-for", "tea"], ["--tag", "-"], ["--dockerfile", "../x"], ["--build-arg", "="]],
+)
+def test_a_mistake_shows_before_anything_happens(cli: "CommandLine", change: list[str]) -> None:
+    """No build, no event."""
+    printed = cli.run(*arguments(cli, *change))
+
+    assert (2, [], []) == (printed.code, cli.engine.calls, recorded(cli))
+
+
+def test_a_receiver_that_must_not_be_sent_to_is_refused_before_anything_is_built(cli: "CommandLine") -> None:
+    """No build, no event."""
+    cli.uploader.refusal = DeploymentSenderError(ErrorCode.VALIDATION_ERROR, "not there")
+    printed = cli.run(*arguments(cli))
+
+    assert (2, [], []) == (printed.code, cli.engine.calls, recorded(cli))
+    assert "not there" in printed.err
+
+
+def info(engine: ReceiverEngine | None = AMD64, **told: Any) -> ReceiverInfo:
+    """What a receiver says of itself."""
+    return ReceiverInfo("1.0.0", "2026-01-01T00:00:00Z", engine, **told)
+
+
+@pytest.mark.parametrize(
+    ("said", "more", "words"),
+    [
+        (DeploymentSenderError(ErrorCode.REMOTE_UNREACHABLE, "nobody there"), [], "REMOTE_UNREACHABLE: nobody there"),
+        (DeploymentSenderError(ErrorCode.TRANSFER_FAILED, "401", retry=False), [], "TRANSFER_FAILED: 401"),
+        (info(None, engine_error="no socket"), [], "the receiver's engine does not answer: no socket"),
+        (info(), ["--wait-for", "running"], "this receiver starts no containers"),
+        (info(), ["--platform", "linux/arm64"], "built for linux/arm64, and the receiver's engine runs linux/amd64"),
+    ],
+    ids=["nobody", "key", "engine", "run", "platform"],
+)
+def test_what_would_fail_there_shows_before_anything_is_built(
+    cli: "CommandLine", said: ReceiverInfo | Exception, more: list[str], words: str
+) -> None:
+    """With what to do; no build, no event."""
+    cli.uploader.infos = [said]
+    printed = cli.run(*arguments(cli, *more))
+
+    assert (1, [], []) == (printed.code, cli.engine.calls, recorded(cli))
+    assert words in printed.err
+    assert "what to do: " in printed.err
+
+
+@pytest.mark.parametrize(
+    ("said", "more"),
+    [
+        (info(), []),
+        (info(will_run=True), ["--wait-for", "loaded"]),
+        (info(), ["--platform", "linux/amd64"]),
+        (info(replace(AMD64, platform="linux/arm64")), ["--platform", "linux/amd64", "--any-platform"]),
+    ],
+)
+def test_a_receiver_that_can_do_it_is_sent_to(cli: "CommandLine", said: ReceiverInfo, more: list[str]) -> None:
+    """Whether it starts containers or not."""
+    cli.uploader.infos = [said]
+
+    assert 0 == cli.run(*arguments(cli, *more)).code
+
+
+def test_a_receiver_that_says_nothing_of_itself_is_noted(cli: "CommandLine") -> None:
+    """The address may be wrong, and a receiver of another make is no fault."""
+    printed = cli.run(*arguments(cli))
+
+    assert 0 == printed.code
+    assert printed.err.startswith(f"{URL} says nothing of itself: an older receiver, one of another make, or a wrong")
+
+
+def follow(cli: "CommandLine", *states: DeploymentState) -> None:
+    """Have the receiver take the package, and tell these states."""
+    cli.uploader.receipts = [Receipt("d-1", checksum_verified=True, status="received", status_url=STATUS_URL)]
+    cli.uploader.states = list(states)
+
+
+def test_it_waits_until_the_container_runs(cli: "CommandLine") -> None:
+    """Where the receiver starts containers; each step of the receiver is a line."""
+    follow(cli, DeploymentState("d-1", "loaded", will_run=True), DeploymentState("d-1", "running", will_run=True))
+    printed = cli.run(*arguments(cli))
+
+    assert 0 == printed.code
+    assert "status      running" in printed.out
+    assert (
+        "  the receiver has the package and has verified it: deployment d-1\n"
+        "  the image is loaded, and the receiver is starting the container\n"
+        "  the container is running\n"
+    ) in printed.err
+
+
+def test_a_deployment_that_fails_has_its_log_on_the_screen(cli: "CommandLine") -> None:
+    """Every line of it."""
+    log = "\n".join(f"line {n}" for n in range(100))
+    follow(cli, DeploymentState("d-1", "failed", error_code="BUILD_FAILED", error_message=log))
+    printed = cli.run(*arguments(cli))
+
+    assert 1 == printed.code
+    assert f"could not deploy it: BUILD_FAILED: {log}\n" in printed.err
+    assert "DEPLOYMENT_FAILED" == recorded(cli)[-1]
+
+
+def test_a_wait_that_ends_is_no_deployment_that_failed(cli: "CommandLine", monkeypatch: pytest.MonkeyPatch) -> None:
+    """The receiver goes on: it is said how to look, and no event says what nobody knows."""
+    monkeypatch.setenv("DEPLOYMENT_SENDER_DEPLOYMENT_TIMEOUT_SECONDS", str(LATE_SECONDS))
+    cli.uploader = LateUploader()
+    follow(cli, DeploymentState("d-1", "received", error_message="the engine does not answer"))
+    printed = cli.run(*arguments(cli))
+
+    assert 1 == printed.code
+    assert "as deployment d-1 and goes on with it, but after 3600 s it is received, not loaded" in printed.err
+    assert "the engine does not answer" in printed.err
+    assert f"deployment-sender status d-1 --to {URL}" in printed.err
+    assert ["BUILD_STARTED", "BUILD_COMPLETED", "TRANSFER_STARTED"] == recorded(cli)
+
+
+def test_events_go_to_the_broker(cli: "CommandLine", broker: FakeBroker) -> None:
+    """Under the correlation id until there is a package, then under the package's."""
+    document = cli.document(*arguments(cli, "--correlation-id", "c-1"))
+    package_id = document["package"]["package_id"]
+
+    assert ["c-1", package_id, package_id, package_id] == [record.key for record in broker.records]
+    assert [0, 1, 2, 3] == [event["offset"] for event in document["events"]]
+
+
+def test_the_events_name_the_platform(cli: "CommandLine", broker: FakeBroker) -> None:
+    """From the moment when it is known, also where none was asked for."""
+    cli.run(*arguments(cli))
+    payloads = [json.loads(value)["payload"] for value in broker.values]
+
+    assert [None, "linux/amd64", "linux/amd64", "linux/amd64"] == [one.get("platform") for one in payloads]
+
+
+def test_an_event_never_tells_a_build_argument(cli: "CommandLine", broker: FakeBroker) -> None:
+    """Nor a path of this machine."""
+    cli.run(*arguments(cli, "--build-arg", "TOKEN=s3cret"))
+
+    assert [] == [value for value in broker.values if b"s3cret" in value or str(cli.folder).encode() in value]
+
+
+def test_a_broker_that_does_not_answer_stops_nothing(cli: "CommandLine", broker: FakeBroker) -> None:
+    """Each event waits in the outbox, and a line says so."""
+    broker.down = True
+    printed = cli.run(*arguments(cli))
+
+    assert 0 == printed.code
+    assert "the event BUILD_STARTED waits in the outbox: KAFKA_PUBLISH_FAILED: " in printed.err
+    assert "4 in the outbox" in printed.out
+
+
+async def ctrl_c() -> NoReturn:
+    """Have it pressed, and wait for what it does."""
+    os.kill(os.getpid(), signal.SIGINT)
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+class InterruptedEngine(FakeEngine):
+    """Ctrl-C is pressed while it builds."""
+
+    async def build(self, request: BuildRequest, on_line: Callable[[str], None]) -> str:
+        await ctrl_c()
+
+
+class InterruptedUploader(FakeUploader):
+    """Ctrl-C is pressed while it sends."""
+
+    async def send(self, upload: PackageUpload, on_sent: Callable[[int], None]) -> Receipt:
+        await ctrl_c()
+
+
+def test_an_interrupted_build_is_recorded(cli: "CommandLine") -> None:
+    """As DEPLOYMENT_FAILED; the exit code is 130."""
+    cli.engine = InterruptedEngine()
+    printed = cli.run(*arguments(cli))
+
+    assert (130, "") == (printed.code, printed.out)
+    assert printed.err.endswith("error: interrupted\n")
+    assert ["BUILD_STARTED", "DEPLOYMENT_FAILED"] == recorded(cli)
+
+
+def test_an_interrupted_transfer_is_recorded(cli: "CommandLine") -> None:
+    """Its package stays."""
+    cli.uploader = InterruptedUploader()
+    printed = cli.run(*arguments(cli))
+
+    assert 130 == printed.code
+    assert ["BUILD_STARTED", "BUILD_COMPLETED", "TRANSFER_STARTED", "DEPLOYMENT_FAILED"] == recorded(cli)
+    assert 1 == len(cli.document("packages")["packages"])
+    assert " was not sent and is kept: deployment-sender transfer " in printed.err
+
+
+class InterruptedWait(FakeUploader):
+    """Ctrl-C is pressed while the receiver is asked for the deployment."""
+
+    async def state(self, receiver_url: str, status_url: str) -> DeploymentState:
+        await ctrl_c()
+
+
+@pytest.mark.parametrize("more", [[], ["--quiet"]])
+def test_an_interrupted_wait_tells_what_is_known(cli: "CommandLine", more: list[str]) -> None:
+    """Sent, verified, the deployment's id and how to look; no event says that it failed."""
+    cli.uploader = InterruptedWait()
+    follow(cli)
+    printed = cli.run(*arguments(cli, *more))
+
+    assert 130 == printed.code
+    assert " is sent and verified; the receiver goes on with deployment d-1\n" in printed.err
+    assert f"to look: deployment-sender status d-1 --to {URL}\n" in printed.err
+    assert printed.err.endswith("error: interrupted\n")
+    assert ["BUILD_STARTED", "BUILD_COMPLETED", "TRANSFER_STARTED"] == recorded(cli)
+
+
+def test_programs_are_told_of_an_interrupted_wait(cli: "CommandLine") -> None:
+    """In the one document."""
+    cli.uploader = InterruptedWait()
+    follow(cli)
+    document = cli.document(*arguments(cli))
+
+    assert (True, "d-1", True, True) == (
+        document["interrupted"],
+        document["remote_deployment_id"],
+        document["checksum_verified"],
+        document["deployment_continues"],
+    )
+
+
+class InterruptedAnswer(FakeUploader):
+    """Ctrl-C is pressed when all was sent and nothing was answered yet."""
+
+    async def send(self, upload: PackageUpload, on_sent: Callable[[int], None]) -> Receipt:
+        on_sent(upload.size_bytes)
+        await ctrl_c()
+
+
+def test_what_may_have_arrived_has_not_failed(cli: "CommandLine") -> None:
+    """Nobody knows, and no event says so."""
+    cli.uploader = InterruptedAnswer()
+    printed = cli.run(*arguments(cli))
+
+    assert 130 == printed.code
+    assert "it may have it and go on" in printed.err
+    assert ["BUILD_STARTED", "BUILD_COMPLETED", "TRANSFER_STARTED"] == recorded(cli)

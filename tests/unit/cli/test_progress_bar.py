@@ -1,0 +1,77 @@
+"""A live bar for a terminal."""
+
+import io
+
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.cli.progress_bar import bar
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import Progress
+
+
+class Terminal(io.StringIO):
+    """Says that it is one."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def drawn(*steps: Progress) -> str:
+    """What is on the terminal after these steps, with what was drawn over."""
+    terminal = Terminal()
+    with bar(terminal, "packaging a:1") as tell:
+        for step in steps:
+            tell(step)
+    return terminal.getvalue()
+
+
+def test_it_has_a_title_before_the_first_stage() -> None:
+    """What was asked for."""
+    assert "packaging a:1" in drawn()
+
+
+def test_a_build_shows_the_log_line_that_came_last() -> None:
+    """Without what a terminal would obey."""
+    shown = drawn(Progress("build", line="one"), Progress("build", line="two\x1b[2J"))
+
+    assert "building" in shown
+    assert "two[2J" in shown
+
+
+def test_an_export_shows_bytes() -> None:
+    """How many there will be, the engine does not tell."""
+    shown = drawn(Progress("export", done_bytes=8_000_000), Progress("export", done_bytes=16_000_000))
+
+    assert "exporting" in shown
+    assert "16.0 MB" in shown
+
+
+def test_an_upload_shows_bytes() -> None:
+    """While there are some left."""
+    shown = drawn(Progress("upload", done_bytes=1_000_000, total_bytes=4_000_000))
+
+    assert "uploading" in shown
+    assert "1.0 MB" in shown
+
+
+def test_after_the_last_byte_it_waits_for_the_receiver() -> None:
+    """Which verifies and loads."""
+    assert "waiting for the receiver" in drawn(Progress("upload", done_bytes=4, total_bytes=4))
+
+
+def test_a_retry_starts_again() -> None:
+    """With the bytes of its own."""
+    shown = drawn(
+        Progress("upload", done_bytes=3_000_000, total_bytes=4_000_000),
+        Progress("upload", done_bytes=1_000_000, total_bytes=4_000_000),
+    )
+
+    assert "1.0 MB" in shown
+
+
+def test_what_is_waited_for_is_shown() -> None:
+    """An attempt that failed, and what the receiver does."""
+    for step, words in (
+        (Progress("retry", line="nobody there; trying again in 4 s"), ("waiting", "trying again in 4 s")),
+        (Progress("deploy", line="it is loading"), ("deploying", "it is loading")),
+    ):
+        shown = drawn(step)
+
+        assert all(word in shown for word in words)

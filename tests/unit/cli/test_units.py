@@ -1,0 +1,47 @@
+"""Figures as people read them."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.cli.units import duration, rate, size, when
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "told"),
+    [(0, "0 bytes"), (999, "999 bytes"), (1_000, "1.0 KB"), (2_147_040, "2.1 MB"), (1_500_000_000, "1.50 GB")],
+)
+def test_a_size_is_told_in_units_of_a_thousand(size_bytes: int, told: str) -> None:
+    """1 MB is 1,000,000 bytes."""
+    assert told == size(size_bytes)
+
+
+@pytest.mark.parametrize(
+    ("duration_ms", "told"),
+    [
+        (0, "0 ms"),
+        (75.4, "75 ms"),
+        (3_240, "3.2 s"),
+        (59_960, "60.0 s"),
+        (125_000, "2 min 5 s"),
+        (119_700, "2 min 0 s"),
+    ],
+)
+def test_a_duration_is_told_in_the_unit_that_fits(duration_ms: float, told: str) -> None:
+    """Milliseconds, seconds, minutes."""
+    assert told == duration(duration_ms)
+
+
+def test_a_rate_is_told_in_mb_per_second() -> None:
+    """Ten MB in half a second are 20 MB/s."""
+    assert "20.0 MB/s" == rate(10_000_000, 500)
+
+
+def test_no_time_has_no_rate() -> None:
+    """A clock that has not moved divides nothing by zero."""
+    assert "" == rate(10, 0)
+
+
+def test_a_time_is_told_to_the_second() -> None:
+    """In the zone that it has."""
+    assert "2025-11-23 21:04:59" == when(datetime(2025, 11, 23, 21, 4, 59, 123, tzinfo=UTC))

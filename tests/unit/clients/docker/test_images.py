@@ -1,0 +1,390 @@
+"""Images in and out, against an engine that says what the test wants."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.call import Call
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.endpoint import Endpoint
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.images import (
+    engine_info,
+    export_image,
+    image_references,
+    inspect_image,
+    load_image,
+    tag_image,
+    untag_image,
+)
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import EngineInfo, ImageFacts
+from support.engine.fake_daemon import Exchange, FakeDaemon
+
+END = bytes(1024)
+ERROR = b'{"errorDetail":{"message":"layer is gone"},"error":"layer is gone"}\r\n'
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[FakeDaemon]:
+    """An engine."""
+    with FakeDaemon(tmp_path / "engine.sock") as daemon:
+        yield daemon
+
+
+@pytest.fixture
+def call() -> Iterator[Call]:
+    """A call that is closed afterwards."""
+    with closing(Call()) as call:
+        yield call
+
+
+def _at(daemon: FakeDaemon) -> Endpoint:
+    return Endpoint(daemon.docker_host, tls_verify=False, cert_path=None, connect_timeout_seconds=60)
+
+
+def _export(
+    daemon: FakeDaemon, answer: Callable[[Exchange], None], consume: Callable[[Iterator[bytes]], Any] = b"".join
+) -> Any:
+    daemon.on("GET", "/images/hello:1.0/get", answer)
+    with closing(Call()) as call:
+        return export_image(_at(daemon), call, "hello:1.0", consume, 0.3)
+
+
+def _failing_export(daemon: FakeDaemon, answer: Callable[[Exchange], None]) -> DeploymentSenderError:
+    with pytest.raises(DeploymentSenderError) as caught:
+        _export(daemon, answer)
+    return caught.value
+
+
+def test_an_export_is_handed_on_in_large_chunks(daemon: FakeDaemon) -> None:
+    """However small the engine's own are."""
+    pieces = [b"x" * 32_768] * 100
+    sizes = _export(
+        daemon, lambda exchange: exchange.stream(*pieces, END), lambda chunks: [len(chunk) for chunk in chunks]
+    )
+
+    assert [1_048_576] * 3 + [100 * 32_768 + 1024 - 3 * 1_048_576] == sizes
+
+
+def test_an_export_is_asked_for_without_chunks(daemon: FakeDaemon) -> None:
+    """By HTTP/1.0, though with the Host that a proxy may want."""
+
+    def plain(exchange: Exchange) -> None:
+        exchange.send(b"HTTP/1.0 200 OK\r\nContent-Type: application/x-tar\r\n\r\n" + b"x" * 3_000_000 + END)
+        exchange.cut()
+
+    assert b"x" * 3_000_000 + END == _export(daemon, plain)
+    assert ("HTTP/1.0", "localhost") == (daemon.exchanges[-1].version, daemon.exchanges[-1].headers["host"])
+
+
+def test_a_consumer_may_stop_early(daemon: FakeDaemon) -> None:
+    """The engine stops, too."""
+
+    def endless(exchange: Exchange) -> None:
+        exchange.begin()
+        try:
+            while True:
+                exchange.chunk(bytes(100_000))
+        except OSError:
+            exchange.closed = True
+            exchange.gone.set()
+
+    assert 1_048_576 == _export(daemon, endless, lambda chunks: len(next(chunks)))
+    assert daemon.exchanges[-1].gone.wait(5)
+
+
+def test_what_the_consumer_raises_passes_through(daemon: FakeDaemon) -> None:
+    """A full disk is not the engine's absence."""
+
+    def full(chunks: Iterator[bytes]) -> None:
+        next(chunks)
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        _export(daemon, lambda exchange: exchange.stream(END), full)
+
+
+def test_an_image_that_is_not_there(daemon: FakeDaemon) -> None:
+    """BUILD_FAILED; 20.10 gives no reason."""
+    error = _failing_export(daemon, lambda exchange: exchange.answer(b"", 404))
+
+    assert (ErrorCode.BUILD_FAILED, "The image hello:1.0 could not be exported: no such image") == (
+        error.code,
+        error.message,
+    )
+
+
+def test_another_refusal_is_told_in_the_engines_words(daemon: FakeDaemon) -> None:
+    """BUILD_FAILED."""
+    error = _failing_export(daemon, lambda exchange: exchange.answer({"message": "disk is ill"}, 500))
+
+    assert (ErrorCode.BUILD_FAILED, "The image hello:1.0 could not be exported: disk is ill") == (
+        error.code,
+        error.message,
+    )
+
+
+@pytest.mark.parametrize("last", [b"400\r\n" + bytes(500), b"400\r\n", b"4", b""])
+def test_a_cut_export_is_always_noticed(daemon: FakeDaemon, last: bytes) -> None:
+    """In a chunk, before one, in its length, after one: also after what looks like the archive's end."""
+
+    def cut(exchange: Exchange) -> None:
+        exchange.begin()
+        exchange.chunk(END)
+        exchange.send(last)
+        exchange.cut()
+
+    error = _failing_export(daemon, cut)
+
+    assert ErrorCode.DOCKER_UNAVAILABLE == error.code
+
+
+def test_an_export_shorter_than_its_length_is_noticed(daemon: FakeDaemon) -> None:
+    """From an engine behind a proxy."""
+
+    def cut(exchange: Exchange) -> None:
+        exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n" + END)
+        exchange.cut()
+
+    assert ErrorCode.DOCKER_UNAVAILABLE == _failing_export(daemon, cut).code
+
+
+@pytest.mark.parametrize("head", [b"HTTP/1.0 200 OK\r\n\r\n", b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"])
+def test_an_export_without_a_length_is_judged_by_its_end(daemon: FakeDaemon, head: bytes) -> None:
+    """Such a stream cannot tell that it was cut; an archive can."""
+
+    def cut(exchange: Exchange) -> None:
+        exchange.send(head + b"x" * 5000)
+        exchange.cut()
+
+    assert "ends too early" in _failing_export(daemon, cut).message
+
+
+def test_an_engine_that_fails_in_the_middle_appends_its_error(daemon: FakeDaemon) -> None:
+    """And ends its answer as if all were well."""
+    error = _failing_export(daemon, lambda exchange: exchange.stream(b"x" * 100_000, ERROR))
+
+    assert (ErrorCode.BUILD_FAILED, "The image hello:1.0 could not be exported: layer is gone") == (
+        error.code,
+        error.message,
+    )
+
+
+@pytest.mark.parametrize("chunks", [(b"short",), (), (b'x{"errorDetail"',), (b"x", *[b"yz"] * 9)])
+def test_an_archive_without_its_end_is_none(daemon: FakeDaemon, chunks: tuple[bytes, ...]) -> None:
+    """DOCKER_UNAVAILABLE: it went away in good manners."""
+    error = _failing_export(daemon, lambda exchange: exchange.stream(*chunks))
+
+    assert (ErrorCode.DOCKER_UNAVAILABLE, True) == (error.code, "ends too early" in error.message)
+
+
+@pytest.mark.parametrize("sent", [(), (b"x" * 1000,)])
+def test_a_silent_export_has_a_deadline(daemon: FakeDaemon, sent: tuple[bytes, ...]) -> None:
+    """Before the first byte, and between two."""
+
+    def silent(exchange: Exchange) -> None:
+        exchange.begin()
+        for chunk in sent:
+            exchange.chunk(chunk)
+        exchange.wait_until_gone()
+
+    error = _failing_export(daemon, silent)
+
+    assert (ErrorCode.DOCKER_UNAVAILABLE, True) == (error.code, "silent for too long" in error.message)
+    assert daemon.exchanges[-1].gone.wait(5)
+
+
+def test_silence_counts_anew_with_every_byte(daemon: FakeDaemon) -> None:
+    """Slow is not silent."""
+
+    def slow(exchange: Exchange) -> None:
+        exchange.begin()
+        for _ in range(8):
+            exchange.gone.wait(0.06)
+            exchange.chunk(bytes(512))
+        exchange.end()
+
+    assert bytes(8 * 512) == _export(daemon, slow)
+
+
+def test_a_load_streams_its_chunks(daemon: FakeDaemon, call: Call) -> None:
+    """In one request without a length."""
+    daemon.on("POST", "/images/load", lambda exchange: exchange.stream({"stream": "Loaded image: hello:1.0\n"}))
+    load_image(_at(daemon), call, iter([b"ab", b"", b"cd"]))
+
+    exchange = daemon.exchanges[-1]
+    assert (b"abcd", "chunked") == (exchange.body_read, exchange.headers["transfer-encoding"])
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda exchange: exchange.stream({"stream": "x"}, {"errorDetail": {"message": "invalid diffID"}}),
+        lambda exchange: exchange.answer({"message": "invalid diffID"}, 500),
+        lambda exchange: exchange.stream({"message": "invalid diffID"}, status=400),
+    ],
+)
+def test_a_refused_load_is_told_in_the_engines_words(
+    daemon: FakeDaemon, call: Call, answer: Callable[[Exchange], None]
+) -> None:
+    """BUILD_FAILED."""
+    daemon.on("POST", "/images/load", answer)
+    with pytest.raises(DeploymentSenderError) as caught:
+        load_image(_at(daemon), call, iter([b"ab"]))
+
+    assert (ErrorCode.BUILD_FAILED, "The image could not be loaded: invalid diffID") == (
+        caught.value.code,
+        caught.value.message,
+    )
+
+
+def test_a_refusal_is_heard_before_all_is_sent(daemon: FakeDaemon, call: Call) -> None:
+    """A full disk shows early."""
+
+    def refuse(exchange: Exchange) -> None:
+        content = b'{"errorDetail":{"message":"no space left on device"}}\r\n'
+        exchange.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        exchange.chunk(content)
+        exchange.end()
+        exchange.cut()
+
+    daemon.on("POST", "/images/load", refuse)
+    with pytest.raises(DeploymentSenderError, match="no space left on device"):
+        load_image(_at(daemon), call, iter([bytes(100_000)] * 100))
+
+
+@pytest.mark.parametrize("failure", [KeyError("mine"), BrokenPipeError("mine"), TimeoutError("mine")])
+def test_what_the_chunks_raise_passes_through(daemon: FakeDaemon, call: Call, failure: Exception) -> None:
+    """Also what would pass for the connection's; the engine gets no end of the archive."""
+
+    def chunks() -> Iterator[bytes]:
+        yield b"ab"
+        raise failure
+
+    daemon.on("POST", "/images/load", lambda exchange: exchange.stream())
+    with pytest.raises(type(failure), match="mine"):
+        load_image(_at(daemon), call, chunks())
+
+
+def test_a_cut_load_is_the_engines_absence(daemon: FakeDaemon, call: Call) -> None:
+    """DOCKER_UNAVAILABLE."""
+
+    def cut(exchange: Exchange) -> None:
+        exchange.begin()
+        exchange.cut()
+
+    daemon.on("POST", "/images/load", cut)
+    with pytest.raises(DeploymentSenderError) as caught:
+        load_image(_at(daemon), call, iter([b"ab"]))
+
+    assert ErrorCode.DOCKER_UNAVAILABLE == caught.value.code
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ({"Id": "sha256:1", "RootFS": {"Layers": ["sha256:a", "sha256:b"]}}, ("sha256:a", "sha256:b")),
+        ({"Id": "sha256:1", "RootFS": {"Type": "layers"}}, ()),
+        ({"Id": "sha256:1", "RootFS": {"Layers": None}}, ()),
+    ],
+)
+def test_inspect_tells_id_and_layers(daemon: FakeDaemon, call: Call, answer: Any, expected: tuple[str, ...]) -> None:
+    """An image of nothing has no layers."""
+    daemon.on("GET", "/images/a/b:1.0/json", lambda exchange: exchange.answer(answer))
+
+    assert ImageFacts("sha256:1", expected) == inspect_image(_at(daemon), call, "a/b:1.0")
+
+
+@pytest.mark.parametrize(
+    ("told", "platform"),
+    [
+        ({"Os": "linux", "Architecture": "arm64", "Variant": "v8"}, "linux/arm64"),
+        ({"Os": "linux", "Architecture": "arm", "Variant": "v7"}, "linux/arm/v7"),
+        ({"Os": "linux", "Architecture": "amd64"}, "linux/amd64"),
+        ({"Os": "", "Architecture": None}, None),
+        ({}, None),
+    ],
+)
+def test_inspect_tells_the_platform(daemon: FakeDaemon, call: Call, told: Any, platform: str | None) -> None:
+    """In its one form, where the image has one."""
+    daemon.on("GET", "/images/x/json", lambda exchange: exchange.answer({"Id": "sha256:1", "RootFS": {}, **told}))
+    facts = inspect_image(_at(daemon), call, "x")
+
+    assert facts is not None
+    assert platform == facts.platform
+
+
+def test_inspect_knows_no_such_image(daemon: FakeDaemon, call: Call) -> None:
+    """None."""
+    daemon.on("GET", "/images/.*", lambda exchange: exchange.answer({"message": "No such image: x"}, 404))
+
+    assert inspect_image(_at(daemon), call, "x") is None
+
+
+def test_an_image_is_named(daemon: FakeDaemon, call: Call) -> None:
+    """Repository and tag, also where the repository has a port."""
+    daemon.on("POST", "/images/sha256:1/tag", lambda exchange: exchange.answer(status=201))
+    tag_image(_at(daemon), call, "sha256:1", "edge:5000/a/b:1.0")
+
+    assert ("edge:5000/a/b", "1.0") == (daemon.exchanges[-1].query["repo"], daemon.exchanges[-1].query["tag"])
+
+
+def test_a_name_that_is_refused(daemon: FakeDaemon, call: Call) -> None:
+    """BUILD_FAILED, in the engine's words."""
+    daemon.on("POST", "/images/.*", lambda exchange: exchange.answer({"message": "no such image"}, 404))
+    with pytest.raises(DeploymentSenderError) as caught:
+        tag_image(_at(daemon), call, "sha256:1", "hello:1.0")
+
+    assert (ErrorCode.BUILD_FAILED, True) == (caught.value.code, "no such image" in caught.value.message)
+
+
+@pytest.mark.parametrize("status", [200, 404])
+def test_a_name_is_removed_without_pruning(daemon: FakeDaemon, call: Call, status: int) -> None:
+    """One that is not there is fine."""
+    daemon.on("DELETE", "/images/hello:1.0", lambda exchange: exchange.answer({"message": "No such image"}, status))
+    untag_image(_at(daemon), call, "hello:1.0")
+
+    assert "True" == daemon.exchanges[-1].query["noprune"]
+
+
+def test_the_names_of_a_repository(daemon: FakeDaemon, call: Call) -> None:
+    """Those of others are passed over, whatever the engine makes of the filter."""
+    images = [{"RepoTags": ["edge:5000/a:1", "other:1"]}, {"RepoTags": None}, {"RepoTags": ["edge:5000/a:2"]}]
+    daemon.on("GET", "/images/json", lambda exchange: exchange.answer(images))
+
+    assert ("edge:5000/a:1", "edge:5000/a:2") == image_references(_at(daemon), call, "edge:5000/a")
+    assert {"reference": ["edge:5000/a"]} == json.loads(daemon.exchanges[-1].query["filters"])
+
+
+def test_info_tells_three_things(daemon: FakeDaemon, call: Call) -> None:
+    """As `docker info` does."""
+    told = {"ServerVersion": "28.5.2", "Driver": "overlayfs", "DockerRootDir": "/var/lib/docker", "Name": "x"}
+    daemon.on("GET", "/info", lambda exchange: exchange.answer(told))
+
+    assert EngineInfo("28.5.2", "overlayfs", "/var/lib/docker") == engine_info(_at(daemon), call)
+
+
+@pytest.mark.parametrize("answer", [b"{}", b"[]", b"nothing", json.dumps({"message": "no"}).encode()])
+@pytest.mark.parametrize("ask", [engine_info, lambda at, call: inspect_image(at, call, "x")])
+def test_an_odd_answer_is_the_engines_absence(
+    daemon: FakeDaemon, call: Call, answer: bytes, ask: Callable[[Endpoint, Call], Any]
+) -> None:
+    """Whatever it is that answers, it is no engine that we know."""
+    daemon.on("GET", "/.*", lambda exchange: exchange.answer(answer, Api_Version="1.41"))
+    with pytest.raises(DeploymentSenderError) as caught:
+        ask(_at(daemon), call)
+
+    assert ErrorCode.DOCKER_UNAVAILABLE == caught.value.code
+
+
+@pytest.mark.parametrize("answer", [b"{}", b"[{}]", b"[1]", b"nothing"])
+def test_an_odd_list_of_images_is_the_engines_absence(daemon: FakeDaemon, call: Call, answer: bytes) -> None:
+    """An empty one is a list."""
+    daemon.on("GET", "/images/json", lambda exchange: exchange.answer(answer))
+    with pytest.raises(DeploymentSenderError) as caught:
+        image_references(_at(daemon), call, "x")
+
+    assert ErrorCode.DOCKER_UNAVAILABLE == caught.value.code

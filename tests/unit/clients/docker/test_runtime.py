@@ -1,0 +1,96 @@
+"""Calls about containers in threads: their deadlines, and how they are broken off."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.engine import DockerEngine
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import ContainerRuntime
+from support.engine.fake_daemon import Exchange, FakeDaemon
+from support.engine.runtime import FakeRuntime
+
+ID = "1" * 64
+
+
+@pytest.fixture
+def daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeDaemon]:
+    """An engine that says what the test wants; the developer's ~/.docker/config.json does not matter."""
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    with FakeDaemon(tmp_path / "engine.sock") as started:
+        yield started
+
+
+@pytest.fixture
+async def runtime(daemon: FakeDaemon) -> AsyncIterator[ContainerRuntime]:
+    """Its containers, for who has little time."""
+    engine = DockerEngine(docker_host=daemon.docker_host, answer_timeout_seconds=0.3)
+    yield engine.runtime
+    await engine.close()
+
+
+def silent(daemon: FakeDaemon, method: str, path: str) -> threading.Event:
+    """Make the engine take a request and say nothing; return what tells that it has one."""
+    asked = threading.Event()
+
+    def hear(exchange: Exchange) -> None:
+        exchange.body()
+        asked.set()
+        exchange.wait_until_gone()
+
+    daemon.on(method, path, hear)
+    return asked
+
+
+def test_the_fake_of_the_tests_is_a_runtime_too() -> None:
+    """Mypy checks it."""
+
+    async def nothing(_: str) -> None:
+        """Happens before and after."""
+
+    runtimes: list[ContainerRuntime] = [FakeRuntime(nothing, nothing), DockerEngine().runtime]
+
+    assert 2 == len(runtimes)
+
+
+async def test_each_call_has_a_deadline(daemon: FakeDaemon, runtime: ContainerRuntime) -> None:
+    """DOCKER_UNAVAILABLE: it does not answer."""
+    silent(daemon, "GET", "/containers/.*")
+    with pytest.raises(DeploymentSenderError, match=r"within 0\.3 s") as caught:
+        await runtime.inspect("hello")
+
+    assert ErrorCode.DOCKER_UNAVAILABLE == caught.value.code
+
+
+async def test_stopping_has_the_containers_own_seconds_on_top(daemon: FakeDaemon, runtime: ContainerRuntime) -> None:
+    """The engine answers after them."""
+    silent(daemon, "POST", "/containers/.*/stop")
+    with pytest.raises(DeploymentSenderError, match=r"within 0\.8 s"):
+        await runtime.stop("hello", 0.5)
+
+
+async def test_cancelling_waits_for_no_engine(daemon: FakeDaemon) -> None:
+    """This one never answers."""
+    asked = silent(daemon, "POST", "/containers/.*/start")
+    engine = DockerEngine(docker_host=daemon.docker_host, answer_timeout_seconds=3600)
+    task = asyncio.create_task(engine.runtime.start(ID))
+    await asyncio.to_thread(asked.wait)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await engine.close()
+
+
+async def test_what_the_engine_refuses_is_told_in_its_words(daemon: FakeDaemon, runtime: ContainerRuntime) -> None:
+    """With the id as the docker command shows it."""
+    daemon.on("POST", "/containers/.*/start", lambda it: it.answer({"message": "no such command"}, 400))
+    with pytest.raises(DeploymentSenderError) as caught:
+        await runtime.start(ID)
+
+    assert (ErrorCode.BUILD_FAILED, f"The container {'1' * 12} could not be started: no such command") == (
+        caught.value.code,
+        caught.value.message,
+    )

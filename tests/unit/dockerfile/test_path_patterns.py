@@ -1,0 +1,85 @@
+"""Patterns of paths, one by one; what a whole `.dockerignore` does is held against docker itself elsewhere."""
+
+import pytest
+
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.dockerfile.path_patterns import PatternError, path_pattern
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path"),
+    [
+        ("a/b", "a/b"),
+        ("a.b", "a.b"),
+        ("*", "a"),
+        ("a?", "ab"),
+        ("[a-c]x", "bx"),
+        ("[^a]x", "bx"),
+        ("[!a]x", "!x"),
+        ("**", "a/b/c"),
+        ("a/**", "a/b/c"),
+        ("**/c", "a/b/c"),
+        ("**/c", "c"),
+        ("a/**/c", "a/c"),
+        ("a/**/c", "a/b/b/c"),
+        ("\\*", "*"),
+        ("é?", "éé"),
+        ("a+(b)$", "a+(b)$"),
+        ("*.{c}", "a.{c}"),
+        ("[[:digit:]]", "7"),
+        ("[[:space:]a]", " "),
+        ("[\\]]", "]"),
+        ("[\\d]?", "7x"),
+        ("*{a}", "x{a}"),
+        ("a{2}?", "aab"),
+    ],
+)
+def test_a_pattern_that_matches(pattern: str, path: str) -> None:
+    """The path itself."""
+    assert path_pattern(pattern)(path)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path"),
+    [
+        ("a/b", "A/B"),
+        ("a.b*", "axb"),
+        ("*", "a/b"),
+        ("a?", "a/"),
+        ("[a-c]x", "dx"),
+        ("[^a]x", "ax"),
+        ("a/**", "a"),
+        ("**/c", "a/bc"),
+        ("\\*", "a"),
+        ("a", "a/b"),
+    ],
+)
+def test_a_pattern_that_does_not_match(pattern: str, path: str) -> None:
+    """In another case, across folders, or what is only above the path."""
+    assert not path_pattern(pattern)(path)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "why"),
+    [
+        ("a[", "encloses no characters"),
+        ("a[]", "encloses no characters"),
+        ("[^]", "encloses no characters"),
+        ("[-a]", "encloses no characters"),
+        ("[a-]", "encloses no characters"),
+        ("a\\", "ends with a backslash"),
+        ("[c-a]", "bad character range"),
+        ("src\\main.py*", "a backslash before m has no meaning; folders are divided by /"),
+        ("[[:letter:]]", r"\[:letter:\] names no characters"),
+        ("*{1001}", "a repetition is over 1000"),
+        ("*{2}", "it is no pattern"),
+    ],
+)
+def test_what_is_no_pattern(pattern: str, why: str) -> None:
+    """Each says what is wrong with it."""
+    with pytest.raises(PatternError, match=why):
+        path_pattern(pattern)
+
+
+def test_a_long_pattern_is_read_quickly() -> None:
+    """No pattern takes more than a look at each of its characters."""
+    assert not path_pattern("[a-b]" * 10_000)("a")

@@ -1,0 +1,181 @@
+"""gzip, zstd and none, in both directions."""
+
+import contextlib
+import gzip
+import io
+import os
+import threading
+import tracemalloc
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.image.compression import (
+    CompressionError,
+    compressing,
+    decompressed,
+    detect,
+)
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.models.fields import Compression
+from support.archives.archives import compressed
+
+_KINDS: list[Compression] = ["gzip", "zstd", "none"]
+_PACKED: list[Compression] = ["gzip", "zstd"]
+_DATA = b"one layer of an image " * 200 + os.urandom(500)
+_MIB = 1 << 20
+
+
+class _Refusing(io.BytesIO):
+    """A sink that takes some bytes and no more."""
+
+    def __init__(self, room: int) -> None:
+        super().__init__()
+        self._room = room
+
+    def write(self, data: Any, /) -> int:
+        self._room -= len(data)
+        if self._room < 0:
+            raise OSError("no room")
+        return super().write(data)
+
+
+def _unpacked(chunks: Iterable[bytes], kind: Compression, max_bytes: int = 1 << 40) -> bytes:
+    return b"".join(decompressed(chunks, kind, max_bytes=max_bytes))
+
+
+def _split(data: bytes, size: int) -> list[bytes]:
+    return [data[start : start + size] for start in range(0, len(data), size)]
+
+
+@pytest.mark.parametrize("kind", _KINDS)
+@pytest.mark.parametrize("size", [1, 7, 1000, 1 << 20])
+def test_round_trip(kind: Compression, size: int) -> None:
+    """What was compressed comes out again, split anyhow."""
+    packed = compressed(kind, *_split(_DATA, size))
+
+    assert _unpacked(_split(packed, size), kind) == _DATA
+
+
+@pytest.mark.parametrize("kind", _KINDS)
+def test_large_round_trip(kind: Compression) -> None:
+    """Data of many pieces comes out in pieces of at most 1 MiB."""
+    data = os.urandom(_MIB) + bytes(9 * _MIB) + os.urandom(100)
+
+    pieces = list(decompressed([compressed(kind, data)], kind, max_bytes=len(data)))
+
+    assert b"".join(pieces) == data
+    assert max(len(piece) for piece in pieces) <= _MIB
+
+
+@pytest.mark.parametrize("kind", _KINDS)
+@pytest.mark.parametrize("pieces", [1, 30])
+def test_what_the_sink_refuses_comes_out(kind: Compression, pieces: int) -> None:
+    """In the end at the latest, and no thread stays."""
+    before = threading.active_count()
+    with pytest.raises(OSError, match="no room"), compressing(_Refusing(100), kind) as take:  # noqa: PT012 - any of them
+        for _ in range(pieces):
+            take(os.urandom(_MIB))
+    assert before == threading.active_count()
+
+
+@pytest.mark.parametrize("kind", _KINDS)
+def test_what_the_source_raises_comes_out(kind: Compression) -> None:
+    """And no thread stays."""
+    before = threading.active_count()
+    with pytest.raises(ConnectionError), compressing(_Refusing(100), kind):
+        raise ConnectionError
+    assert before == threading.active_count()
+
+
+def test_gzip_for_any_gunzip() -> None:
+    """The standard library reads our gzip."""
+    assert gzip.decompress(compressed("gzip", _DATA)) == _DATA
+
+
+@pytest.mark.parametrize("kind", _PACKED)
+def test_several_parts_are_one_stream(kind: Compression) -> None:
+    """Gzip members and zstd frames in a row are one stream, empty ones included."""
+    packed = compressed(kind, _DATA) + compressed(kind, b"") + compressed(kind, b"end")
+
+    assert _unpacked(_split(packed, 100), kind) == _DATA + b"end"
+
+
+@pytest.mark.parametrize("kind", _PACKED)
+def test_cut_short_anywhere(kind: Compression) -> None:
+    """A stream that ends early is an error, wherever it ends."""
+    packed = compressed(kind, _DATA[-600:])
+    for size in range(len(packed)):
+        with pytest.raises(CompressionError):
+            _unpacked([packed[:size]], kind)
+
+
+@pytest.mark.parametrize("kind", _PACKED)
+@pytest.mark.parametrize("tail", [b"\0", b"\0" * 600, b"garbage behind it", b"\x1f", b"\x28\xb5\x2f"])
+def test_nothing_may_follow(kind: Compression, tail: bytes) -> None:
+    """Bytes behind the end of a stream are an error."""
+    with pytest.raises(CompressionError):
+        _unpacked([compressed(kind, _DATA) + tail], kind)
+
+
+@pytest.mark.parametrize("kind", _PACKED)
+def test_flipped_bits_never_pass(kind: Compression) -> None:
+    """A flipped bit is an error, or one of those that mean nothing; the content never changes."""
+    packed = bytearray(compressed(kind, _DATA))
+    for position in range(0, len(packed), 5):
+        packed[position] ^= 0x10
+        with contextlib.suppress(CompressionError):
+            assert _unpacked([bytes(packed)], kind) == _DATA
+        packed[position] ^= 0x10
+
+
+@pytest.mark.parametrize("kind", _KINDS)
+def test_limit(kind: Compression) -> None:
+    """A stream may unpack to the limit, and not to one byte more."""
+    packed = compressed(kind, _DATA)
+
+    assert _unpacked([packed], kind, max_bytes=len(_DATA)) == _DATA
+    with pytest.raises(DeploymentSenderError) as caught:
+        _unpacked([packed], kind, max_bytes=len(_DATA) - 1)
+    assert caught.value.code is ErrorCode.PACKAGE_TOO_LARGE
+
+
+@pytest.mark.parametrize("kind", _PACKED)
+def test_a_bomb_stays_small(kind: Compression) -> None:
+    """200 MiB of zeros stop at the limit and never are in memory."""
+    packed = compressed(kind, *[bytes(_MIB)] * 200)
+    tracemalloc.start()
+    with pytest.raises(DeploymentSenderError) as caught:
+        sum(len(piece) for piece in decompressed([packed], kind, max_bytes=100 * _MIB))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert caught.value.code is ErrorCode.PACKAGE_TOO_LARGE
+    assert peak < 8 * _MIB
+
+
+@pytest.mark.parametrize("kind", _PACKED)
+def test_a_flood_of_empty_parts(kind: Compression) -> None:
+    """Endless empty members or frames are refused, before they cost much."""
+    with pytest.raises(CompressionError, match="more parts"):
+        _unpacked([compressed(kind, b"") * 1002], kind)
+
+
+@pytest.mark.parametrize(("window_log", "passes"), [(27, True), (28, False)])
+def test_zstd_window(window_log: int, passes: bool) -> None:
+    """A zstd frame may ask for the 128 MiB that `zstd -d` takes, and no more."""
+    # RFC 8878 3.1.1: magic, descriptor, window descriptor (exponent above 10 in 5 bits), one raw block of one byte.
+    frame = b"\x28\xb5\x2f\xfd\x00" + bytes([(window_log - 10) << 3]) + b"\x09\x00\x00x"
+
+    if passes:
+        assert _unpacked([frame], "zstd") == b"x"
+    else:
+        with pytest.raises(CompressionError):
+            _unpacked([frame], "zstd")
+
+
+@pytest.mark.parametrize("kind", _KINDS)
+def test_detect(kind: Compression) -> None:
+    """The first bytes tell the compression."""
+    assert kind == detect(compressed(kind, _DATA)[:4])

@@ -1,0 +1,72 @@
+"""Rows of the outbox: whole, or not at all."""
+
+from dataclasses import astuple
+from typing import Any
+
+import pytest
+
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.outbox.entries import (
+    EventState,
+    OutboxDamagedError,
+    OutboxEntry,
+    StoredEvent,
+    entry_of,
+    stored_of,
+    text_of,
+)
+from support.kafka.events import an_event
+
+ENTRY = (
+    "id",
+    "BUILD_STARTED",
+    "topic",
+    "key",
+    "2026-01-01T00:00:00+00:00",
+    "sent",
+    1,
+    None,
+    0,
+    7,
+    "2026-01-01T00:00:01Z",
+)
+STORED = (7, "waiting", None, "id", "BUILD_STARTED", "topic", "key", b"{}")
+
+
+def test_a_whole_row_is_an_entry() -> None:
+    """Field by field."""
+    assert OutboxEntry(*ENTRY[:5], EventState.SENT, *ENTRY[6:]) == entry_of(ENTRY)
+
+
+def test_a_whole_row_is_a_stored_event() -> None:
+    """With the event as it was accepted."""
+    event = an_event()
+
+    assert StoredEvent(7, event, EventState.FAILED, "why") == stored_of((7, "failed", "why", *astuple(event)))
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [(0, None), (1, b"x"), (3, 1), (4, ""), (5, ""), (5, None), (6, None), (7, 1), (8, "x"), (9, 1.5), (10, "x")],
+)
+def test_a_damaged_row_is_no_entry(place: int, value: Any) -> None:
+    """Whatever is wrong in it."""
+    row = [*ENTRY[:place], value, *ENTRY[place + 1 :]]
+
+    with pytest.raises(OutboxDamagedError, match="it holds an event"):
+        entry_of(row)
+
+
+@pytest.mark.parametrize(("place", "value"), [(1, ""), (2, b"x"), (3, None), (6, 1), (7, None), (7, "{}")])
+def test_a_damaged_row_is_no_stored_event(place: int, value: Any) -> None:
+    """Whatever is wrong in it."""
+    row = [*STORED[:place], value, *STORED[place + 1 :]]
+
+    with pytest.raises(OutboxDamagedError, match="it holds an event"):
+        stored_of(row)
+
+
+def test_what_is_no_text_is_damage() -> None:
+    """SQLite keeps whatever bytes it is given."""
+    assert "\u00e9" == text_of("\u00e9".encode())
+    with pytest.raises(OutboxDamagedError, match="it holds an event that cannot be read"):
+        text_of(b"\xff")

@@ -1,0 +1,417 @@
+"""The outbox on disk."""
+
+import sqlite3
+import stat
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.outbox.entries import EventState, OutboxDamagedError
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.outbox.journal import KEPT_EVENTS, OutboxJournal
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import Delivery
+from support.kafka.events import an_event
+
+FULL = 2  # sqlite.org/pragma.html#pragma_synchronous
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the outbox is; its folder does not exist yet."""
+    return tmp_path / "store" / "outbox.sqlite3"
+
+
+@pytest.fixture
+def outbox(path: Path) -> Iterator[OutboxJournal]:
+    """The outbox of this process."""
+    outbox = OutboxJournal(path)
+    yield outbox
+    outbox.close()
+
+
+@pytest.fixture
+def other(path: Path) -> Iterator[OutboxJournal]:
+    """The same outbox, as another process has it."""
+    other = OutboxJournal(path)
+    yield other
+    other.close()
+
+
+def states(outbox: OutboxJournal) -> list[str]:
+    """The state of every event, oldest first."""
+    return [entry.state.value for entry in reversed(outbox.entries(1000))]
+
+
+def test_making_it_touches_nothing(path: Path, outbox: OutboxJournal) -> None:
+    """The first operation does."""
+    assert not path.parent.exists()
+
+
+def test_all_of_it_is_for_this_user_only(path: Path, outbox: OutboxJournal) -> None:
+    """Also the lock, which is made first."""
+    outbox.own()
+    outbox.accept(an_event())
+
+    assert {"0o700"} == {oct(stat.S_IMODE(path.parent.stat().st_mode))}
+    assert {"outbox.lock": "0o600", "outbox.sqlite3": "0o600"}.items() <= {
+        one.name: oct(stat.S_IMODE(one.stat().st_mode)) for one in path.parent.iterdir()
+    }.items()
+
+
+def test_an_accepted_event_is_there_for_every_other_process(outbox: OutboxJournal, other: OutboxJournal) -> None:
+    """Whole, and waiting."""
+    event = an_event(value=b"\x00{}")
+
+    stored = outbox.accept(event)
+
+    assert stored == other.head(event.key)
+    assert (event, EventState.WAITING) == (stored.event, stored.state)
+
+
+def test_the_first_event_of_a_key_is_the_oldest_unsent(outbox: OutboxJournal) -> None:
+    """Whatever the other keys have."""
+    one, _, two = outbox.accept(an_event("a")), outbox.accept(an_event("b")), outbox.accept(an_event("a"))
+    heads = [outbox.head("a")]
+
+    for stored in (one, two):
+        outbox.note_sent(stored, Delivery(0, 0))
+        heads.append(outbox.head("a"))
+
+    assert [one, two, None] == heads
+
+
+def test_a_sent_event_is_listed_with_what_the_broker_said(outbox: OutboxJournal) -> None:
+    """And nothing else."""
+    event = an_event()
+    outbox.note_sent(outbox.accept(event), Delivery(2, 17))
+
+    (entry,) = outbox.entries(10)
+
+    assert (event.event_id, EventState.SENT, 1, None) == (
+        entry.event_id,
+        entry.state,
+        entry.attempts,
+        entry.last_error,
+    )
+    assert Delivery(2, 17) == entry.delivery
+    assert entry.sent_at is not None
+    assert entry.accepted_at <= entry.sent_at
+
+
+def test_a_waiting_event_has_no_place_at_the_broker(outbox: OutboxJournal) -> None:
+    """None is invented."""
+    outbox.accept(an_event())
+
+    (entry,) = outbox.entries(10)
+
+    assert (None, None, None, None) == (entry.delivery, entry.partition, entry.offset, entry.sent_at)
+
+
+def test_the_value_of_a_sent_event_does_not_stay(path: Path, outbox: OutboxJournal) -> None:
+    """The broker has it."""
+    outbox.note_sent(outbox.accept(an_event(value=b"large")), Delivery(0, 0))
+    outbox.settle()
+
+    db = sqlite3.connect(path)
+    try:
+        assert [(None,)] == db.execute("SELECT value FROM events").fetchall()
+    finally:
+        db.close()
+
+
+def test_what_was_sent_is_marked_by_the_next_event(outbox: OutboxJournal, other: OutboxJournal) -> None:
+    """In one commit."""
+    outbox.note_sent(outbox.accept(an_event()), Delivery(0, 0))
+
+    outbox.accept(an_event())
+
+    assert ["sent", "waiting"] == states(other)
+
+
+def test_a_mark_that_could_not_be_written_is_written_later(outbox: OutboxJournal, other: OutboxJournal) -> None:
+    """What the disk refuses now it may take afterwards."""
+    outbox.note_sent(outbox.accept(an_event()), Delivery(0, 0))
+    outbox._db.execute("PRAGMA max_page_count = 1")
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        outbox.accept(an_event(value=b"x" * 100_000))
+    assert ["waiting"] == states(other)
+
+    outbox._db.execute("PRAGMA max_page_count = 100000")
+    outbox.settle()
+
+    assert ["sent"] == states(other)
+
+
+@pytest.mark.parametrize("for_good", [True, False])
+def test_a_failed_attempt_is_noted(outbox: OutboxJournal, for_good: bool) -> None:
+    """With its reason."""
+    outbox.note_failure(outbox.accept(an_event()), "no broker", for_good=for_good)
+
+    (entry,) = outbox.entries(10)
+
+    assert (EventState.FAILED if for_good else EventState.WAITING, 1, "no broker") == (
+        entry.state,
+        entry.attempts,
+        entry.last_error,
+    )
+
+
+def test_a_late_failure_does_not_undo_what_was_sent(outbox: OutboxJournal) -> None:
+    """Another attempt may have got through."""
+    stored = outbox.accept(an_event())
+    outbox.note_sent(stored, Delivery(0, 0))
+
+    outbox.note_failure(stored, "no answer", for_good=True)
+
+    assert ["sent"] == states(outbox)
+
+
+def test_the_disk_is_waited_for_whatever_was_done_before(outbox: OutboxJournal) -> None:
+    """Marks do not wait for it; the next event does."""
+    stored = outbox.accept(an_event())
+    outbox.note_failure(stored, "no broker", for_good=False)
+    outbox.note_sent(stored, Delivery(0, 0))
+    outbox.settle()
+
+    assert (FULL,) == outbox._db.execute("PRAGMA synchronous").fetchone()
+
+
+def test_keys_that_wait_come_oldest_first(outbox: OutboxJournal) -> None:
+    """Each once."""
+    for key in ("b", "a", "b", "c"):
+        outbox.accept(an_event(key))
+
+    assert ["b", "a", "c"] == outbox.waiting_keys()
+
+
+def test_a_key_whose_first_event_was_set_aside_does_not_wait(outbox: OutboxJournal) -> None:
+    """Nothing overtakes it."""
+    outbox.note_failure(outbox.accept(an_event("a")), "too large", for_good=True)
+    outbox.accept(an_event("a"))
+    outbox.accept(an_event("b"))
+
+    assert ["b"] == outbox.waiting_keys()
+
+
+def test_what_was_set_aside_can_be_tried_again(outbox: OutboxJournal) -> None:
+    """It waits where it was."""
+    outbox.note_failure(outbox.accept(an_event("a")), "too large", for_good=True)
+    outbox.accept(an_event("b"))
+
+    outbox.retry_failed()
+
+    assert ["a", "b"] == outbox.waiting_keys()
+
+
+def test_what_was_set_aside_can_be_dropped(outbox: OutboxJournal) -> None:
+    """What comes after it of its key goes on."""
+    event = an_event("a")
+    outbox.note_failure(outbox.accept(event), "too large", for_good=True)
+    behind = outbox.accept(an_event("a"))
+
+    assert outbox.drop(event.event_id)
+    assert behind == outbox.head("a")
+
+
+def test_what_waits_cannot_be_dropped(outbox: OutboxJournal) -> None:
+    """It was accepted."""
+    event = an_event()
+    outbox.accept(event)
+
+    assert not outbox.drop(event.event_id)
+    assert ["waiting"] == states(outbox)
+
+
+def test_the_newest_events_are_listed_first(outbox: OutboxJournal) -> None:
+    """As many as were asked for."""
+    events = [an_event() for _ in range(3)]
+    for event in events:
+        outbox.accept(event)
+
+    assert [events[2].event_id, events[1].event_id] == [entry.event_id for entry in outbox.entries(2)]
+
+
+def test_events_are_counted_by_state(outbox: OutboxJournal) -> None:
+    """All three, also where there is none."""
+    outbox.accept(an_event())
+    outbox.note_sent(outbox.accept(an_event()), Delivery(0, 0))
+
+    assert {EventState.WAITING: 1, EventState.SENT: 1, EventState.FAILED: 0} == outbox.counts()
+
+
+def test_sent_events_go_when_they_are_old(outbox: OutboxJournal) -> None:
+    """What still waits stays, however old."""
+    outbox.accept(an_event("waits"))
+    outbox._db.execute("BEGIN")
+    outbox._db.executemany(
+        "INSERT INTO events (event_id, event_type, topic, key, accepted_at, state) VALUES (?, '', '', '', '', 'sent')",
+        ((str(number),) for number in range(10_238)),
+    )
+    outbox._db.execute("COMMIT")
+    stored = outbox.accept(an_event("sent"))
+
+    outbox.note_sent(stored, Delivery(0, 0))
+
+    assert {EventState.WAITING: 1, EventState.SENT: KEPT_EVENTS, EventState.FAILED: 0} == outbox.counts()
+    assert 10_240 == stored.seq
+
+
+def test_only_one_process_delivers(outbox: OutboxJournal, other: OutboxJournal) -> None:
+    """Until it rests."""
+    found = [outbox.own(), outbox.own(), other.own()]
+    outbox.rest()
+
+    assert [True, True, False, True] == [*found, other.own()]
+
+
+def test_closing_lets_another_process_deliver(outbox: OutboxJournal, other: OutboxJournal) -> None:
+    """As resting does."""
+    outbox.own()
+    outbox.close()
+
+    assert other.own()
+
+
+def test_accepting_to_deliver_tells_whether_this_process_may(outbox: OutboxJournal, other: OutboxJournal) -> None:
+    """The event is accepted in both cases."""
+    owned = [outbox.accept_to_deliver(an_event()).owned, other.accept_to_deliver(an_event()).owned]
+
+    assert [True, False] == owned
+    assert 2 == outbox.counts()[EventState.WAITING]
+
+
+def test_accepting_to_deliver_tells_whether_anything_else_waits(outbox: OutboxJournal) -> None:
+    """What was sent just before does not."""
+    first = outbox.accept_to_deliver(an_event("a"))
+    outbox.note_sent(first.stored, Delivery(0, 0))
+    second = outbox.accept_to_deliver(an_event("b"))
+    third = outbox.accept_to_deliver(an_event("c"))
+
+    assert [True, True, False] == [first.alone, second.alone, third.alone]
+
+
+def test_a_look_tells_what_became_of_an_event(outbox: OutboxJournal, other: OutboxJournal) -> None:
+    """And whether this process may deliver now."""
+    outbox.own()
+    stored = outbox.accept(an_event())
+    before = other.look(stored)
+    outbox.note_sent(stored, Delivery(1, 2))
+    outbox.rest()
+    after = other.look(stored)
+
+    assert before.entry is not None
+    assert after.entry is not None
+    assert [(False, None), (True, Delivery(1, 2))] == [
+        (before.owned, before.entry.delivery),
+        (after.owned, after.entry.delivery),
+    ]
+
+
+def test_a_look_finds_nothing_where_there_is_nothing(outbox: OutboxJournal) -> None:
+    """It may have been dropped, or be in a damaged file with its number given anew."""
+    stored = outbox.accept(an_event())
+
+    assert outbox.look(replace(stored, event=an_event())).entry is None
+
+
+def test_what_is_noted_of_an_event_is_noted_of_no_other(outbox: OutboxJournal) -> None:
+    """One that was in a damaged file may have had the same number."""
+    stored = outbox.accept(an_event())
+    another = replace(stored, event=an_event())
+
+    outbox.note_sent(another, Delivery(0, 0))
+    outbox.note_failure(another, "no broker", for_good=True)
+
+    assert stored == outbox.head("package")
+
+
+def test_it_is_still_there_after_closing(outbox: OutboxJournal) -> None:
+    """The next operation opens it again."""
+    stored = outbox.accept(an_event())
+    outbox.close()
+    outbox.close()
+
+    assert stored == outbox.head("package")
+
+
+def test_resting_is_safe_when_the_file_cannot_be_written(outbox: OutboxJournal) -> None:
+    """The mark is made later."""
+    outbox.note_sent(outbox.accept(an_event(value=b"x" * 100_000)), Delivery(0, 0))
+    outbox._db.execute("PRAGMA query_only = 1")
+
+    outbox.rest()
+    outbox._db.execute("PRAGMA query_only = 0")
+
+    assert ["sent"] == states(outbox)
+
+
+def test_a_file_of_a_later_version_is_left_alone(path: Path, outbox: OutboxJournal, other: OutboxJournal) -> None:
+    """This program does not know what is in it."""
+    outbox.accept(an_event())
+    outbox._db.execute("PRAGMA user_version = 2")
+
+    with pytest.raises(sqlite3.DatabaseError, match="version 2"):
+        other.accept(an_event())
+
+
+def test_many_may_make_it_at_once(path: Path) -> None:
+    """None is refused and no event is lost."""
+
+    def make(number: int) -> None:
+        outbox = OutboxJournal(path)
+        outbox.accept(an_event(str(number)))
+        outbox.close()
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(make, range(16)))
+
+    outbox = OutboxJournal(path)
+    assert 16 == outbox.counts()[EventState.WAITING]
+    outbox.close()
+
+
+def test_every_query_on_the_way_of_an_event_uses_the_index(outbox: OutboxJournal) -> None:
+    """Ten thousand sent events must not slow one that is new."""
+    outbox.accept(an_event())
+    queries: list[str] = []
+    outbox._db.set_trace_callback(queries.append)
+    outbox.accept_to_deliver(an_event())
+    outbox.head("package")
+    outbox.waiting_keys()
+    outbox._db.set_trace_callback(None)
+
+    selects = [query for query in queries if query.startswith("SELECT")]
+    plans = [str(outbox._db.execute(f"EXPLAIN QUERY PLAN {query}").fetchall()) for query in selects]
+
+    assert [True] * 3 == ["events_unsent" in plan for plan in plans]
+
+
+def test_an_outbox_that_another_process_kept_aside_is_left(outbox: OutboxJournal, other: OutboxJournal) -> None:
+    """What comes next is in the new one, with what could be read of the old one."""
+    first = outbox.accept(an_event("a"))
+    assert first == other.head("a")
+
+    rescue = other.keep_aside()
+    second = outbox.accept(an_event("b"))
+
+    assert 1 == rescue.events
+    assert [first, second] == [other.head("a"), other.head("b")]
+
+
+def test_an_event_that_was_written_into_a_file_kept_aside_is_not_accepted(
+    outbox: OutboxJournal, other: OutboxJournal
+) -> None:
+    """The commit goes through, and nobody would ever deliver it."""
+    outbox.accept(an_event())
+    other.counts()
+
+    def write() -> None:
+        with outbox._transaction():
+            outbox._insert(an_event())
+            assert other.keep_aside().aside is not None
+
+    with pytest.raises(OutboxDamagedError, match="another process has found it damaged"):
+        write()
+    assert 1 == outbox.counts()[EventState.WAITING]

@@ -1,0 +1,160 @@
+"""Opening and making the outbox's file."""
+
+import fcntl
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.outbox.entries import OutboxDamagedError
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.outbox.schema import identity, make_outbox, open_outbox
+
+_LAST_USER = """
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1])
+db.execute("SELECT count(*) FROM events").fetchone()
+db.close()
+"""
+
+
+@contextmanager
+def making(folder: Path) -> Iterator[None]:
+    """Hold the folder, as another process does while it makes the file."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def modes(*paths: Path) -> list[str]:
+    """Who may do what with them."""
+    return [oct(stat.S_IMODE(path.stat().st_mode)) for path in paths]
+
+
+@pytest.fixture(params=[0, 0o777], ids=oct)
+def umask(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Take away nothing from the modes of new files, or all."""
+    before = os.umask(request.param)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("umask")
+def test_it_is_for_this_user_only(tmp_path: Path) -> None:
+    """With what SQLite keeps beside it, and every folder that had to be made, whatever the umask."""
+    path = tmp_path / "above" / "store" / "outbox.sqlite3"
+    db = open_outbox(path)
+
+    assert ["0o700", "0o700"] == modes(path.parent.parent, path.parent)
+    assert dict.fromkeys((path.name, f"{path.name}-shm", f"{path.name}-wal"), "0o600") == {
+        one.name: modes(one)[0] for one in path.parent.iterdir()
+    }
+    db.close()
+
+
+def test_what_is_there_is_left_as_it_is(tmp_path: Path) -> None:
+    """Somebody may have given it to others."""
+    path = tmp_path / "store" / "outbox.sqlite3"
+    open_outbox(path).close()
+    path.parent.chmod(0o750)
+    path.chmod(0o640)
+
+    open_outbox(path).close()
+
+    assert ["0o750", "0o640"] == modes(path.parent, path)
+
+
+def test_opening_it_again_takes_no_lock_from_who_has_it(tmp_path: Path) -> None:
+    """As closing a descriptor of it would: another process would then take the log from under it."""
+    path = tmp_path / "outbox.sqlite3"
+    first = open_outbox(path)
+    first.execute("SELECT count(*) FROM events").fetchone()
+    open_outbox(path).close()
+
+    subprocess.run([sys.executable, "-c", _LAST_USER, str(path)], check=True)
+
+    assert (tmp_path / "outbox.sqlite3-wal").exists()
+    first.close()
+
+
+def test_while_another_process_makes_it_this_one_waits(tmp_path: Path) -> None:
+    """And takes the other one's."""
+    path = tmp_path / "outbox.sqlite3"
+    with ThreadPoolExecutor(1) as pool:
+        with making(tmp_path):
+            opening = pool.submit(lambda: open_outbox(path, busy_seconds=60).close())
+            make_outbox(path)
+            made = identity(path)
+        opening.result()
+
+    assert made == identity(path)
+
+
+def test_it_does_not_wait_for_ever(tmp_path: Path) -> None:
+    """So long as it was told."""
+    with making(tmp_path), pytest.raises(TimeoutError, match="is locked"):
+        open_outbox(tmp_path / "outbox.sqlite3", busy_seconds=0.01)
+
+
+def test_one_that_could_not_be_made_leaves_nothing(tmp_path: Path) -> None:
+    """No half file has its name, and none lies beside it."""
+    rows = iter([("no", "such", "columns")])
+    with pytest.raises(sqlite3.ProgrammingError, match="Incorrect number of bindings"):
+        make_outbox(tmp_path / "outbox.sqlite3", rows)
+
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_what_an_earlier_try_left_is_no_hindrance(tmp_path: Path) -> None:
+    """Its process was killed."""
+    (tmp_path / "outbox.sqlite3.new").write_bytes(b"half")
+
+    open_outbox(tmp_path / "outbox.sqlite3").close()
+
+    assert ["outbox.sqlite3"] == [one.name for one in tmp_path.iterdir()]
+
+
+def test_an_empty_file_is_no_new_one(tmp_path: Path) -> None:
+    """A new one has its name when it is finished; so this one was another."""
+    path = tmp_path / "outbox.sqlite3"
+    path.touch()
+    log = tmp_path / "outbox.sqlite3-wal"
+    log.write_bytes(b"what the log still has")
+
+    with pytest.raises(OutboxDamagedError, match="it is empty"):
+        open_outbox(path)
+
+    assert b"what the log still has" == log.read_bytes()
+
+
+def test_another_programs_database_is_no_outbox(tmp_path: Path) -> None:
+    """It is not written to."""
+    path = tmp_path / "outbox.sqlite3"
+    db = sqlite3.connect(path)
+    db.execute("CREATE TABLE theirs (value TEXT)")
+    db.close()
+
+    with pytest.raises(OutboxDamagedError, match="it is no outbox"):
+        open_outbox(path)
+
+
+def test_a_log_whose_file_is_gone_is_kept_aside(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """SQLite would write it into the new file."""
+    path = tmp_path / "outbox.sqlite3"
+    log = tmp_path / "outbox.sqlite3-wal"
+    log.write_bytes(b"of another file")
+
+    open_outbox(path).close()
+
+    (aside,) = tmp_path.glob("outbox.damaged-*.sqlite3-wal")
+    assert b"of another file" == aside.read_bytes()
+    assert "was left of an outbox that is gone" in caplog.text

@@ -1,0 +1,83 @@
+"""The form's fields and the answers' keys, and that the docs tell them."""
+
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.form import PACKAGE_PART, UploadFields, deploy_url
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.responses import ReceiptBody, StateBody
+
+DOCS = Path(__file__).parents[3] / "docs" / "receiver-protocol.md"
+NEEDED = {
+    "package_id": "5f0c2a52-91ab-4c3e-8a53-0d6c1f6f7a10",
+    "checksum": "ab" * 32,
+    "container_name": "hello",
+    "image_tag": "1.0",
+}
+
+
+def documented(section: str) -> dict[str, str]:
+    """The keys of a section's first table, with what stands beside them."""
+    text = DOCS.read_text(encoding="utf-8").partition(f"\n## {section}")[2].partition("\n## ")[0]
+    table = re.search(r"(?:^\|.*\|\n)+", text, re.MULTILINE)
+    assert table is not None
+    rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in table[0].splitlines()[2:]]
+    return {name: row[1] for row in rows for name in re.findall(r"`(\w+)`", row[0])}
+
+
+@pytest.mark.parametrize(
+    ("url", "found"),
+    [
+        ("http://edge:8001", "http://edge:8001/deploy"),
+        ("http://edge:8001/", "http://edge:8001/deploy"),
+        ("http://edge:8001/deploy", "http://edge:8001/deploy"),
+        ("https://edge/a/", "https://edge/a/deploy"),
+    ],
+)
+def test_deploy_is_added_unless_it_is_there(url: str, found: str) -> None:
+    """A receiver's URL may be given either way."""
+    assert found == deploy_url(url)
+
+
+def test_the_form_is_text_and_leaves_out_what_is_not_there() -> None:
+    """Booleans are lower-case words, and the order is that of the model."""
+    assert [*NEEDED.items(), ("verify_checksum", "true")] == list(UploadFields.read(NEEDED).form().items())
+
+
+def test_the_form_reads_back() -> None:
+    """What is sent is what is received, further fields aside."""
+    fields = UploadFields.read(NEEDED | {"verify_checksum": "false", "compression": "zstd"})
+
+    assert fields == UploadFields.read(fields.form() | {"more": "x"})
+
+
+@pytest.mark.parametrize("name", NEEDED)
+def test_a_form_without_a_needed_field_is_refused(name: str) -> None:
+    """The message names the field."""
+    with pytest.raises(DeploymentSenderError, match=name) as caught:
+        UploadFields.read({key: value for key, value in NEEDED.items() if key != name})
+
+    assert ErrorCode.VALIDATION_ERROR is caught.value.code
+
+
+@pytest.mark.parametrize(
+    ("section", "model"),
+    [("The upload", UploadFields), ("The receipt", ReceiptBody), ("The state", StateBody)],
+)
+def test_the_docs_tell_every_key_and_which_are_required(section: str, model: type[BaseModel]) -> None:
+    """The tables are those of the models."""
+    required = {name for name, field in model.model_fields.items() if field.is_required()}
+    told = documented(section)
+
+    assert model.model_fields.keys() == told.keys()
+    assert required == {name for name, need in told.items() if need == "required"}
+
+
+def test_the_documented_curl_command_sends_what_is_needed() -> None:
+    """Its fields are the required ones, and the file comes last."""
+    command = DOCS.read_text(encoding="utf-8").partition("curl ")[2].partition("```")[0]
+
+    assert [*NEEDED, PACKAGE_PART] == re.findall(r"-F (\w+)=", command)

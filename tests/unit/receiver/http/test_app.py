@@ -1,0 +1,116 @@
+"""The routes beside the upload's."""
+
+import time
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.signature import SignedRequest, new_nonce, sign
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.counters import Counters
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.http.app import make_app
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.settings import ReceiverSettings
+from support.archives.archives import image_archive
+from support.receiver.in_process import Running, Start
+
+_SECRET = "s" * 32
+
+
+async def test_health_is_told_to_everybody(start: Start) -> None:
+    """Also where all else must be signed."""
+    async with start(signing_keys=[f"k1:{_SECRET}"]) as receiver:
+        response = await receiver.client.get("/healthz")
+    assert (response.status_code, response.json()) == (200, {"status": "ok"})
+
+
+async def test_metrics_are_told_to_everybody_without_names(start: Start, package: bytes) -> None:
+    """In Prometheus' format."""
+    async with start() as receiver:
+        await receiver.finished((await receiver.upload(package)).json()["deployment_id"])
+        response = await receiver.client.get("/metrics")
+    assert response.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert "deployment_receiver_uploads_stored_total 1\n" in response.text
+    assert f"deployment_receiver_upload_bytes_total {len(package)}\n" in response.text
+    assert 'deployment_receiver_deployments{status="loaded"} 1\n' in response.text
+    assert "hello" not in response.text
+
+
+async def test_deployments_are_listed_newest_first(start: Start) -> None:
+    """As many as asked for."""
+    async with start() as receiver:
+        for tag in ("1", "2", "3"):
+            await receiver.upload(image_archive(reference=f"hello:{tag}"), image_tag=tag)
+        assert await tags(receiver, "/deployments?limit=2") == ["3", "2"]
+        assert await tags(receiver, "/deployments") == ["3", "2", "1"]
+
+
+async def tags(receiver: Running, target: str) -> list[str]:
+    """List deployments by their tags."""
+    found: list[dict[str, Any]] = (await receiver.client.get(target)).json()["deployments"]
+    return [one["image_tag"] for one in found]
+
+
+@pytest.mark.parametrize("limit", ["0", "1001", "-1", "x", "", "²", "9" * 5000])
+async def test_a_wrong_limit_is_refused(start: Start, limit: str) -> None:
+    """With 400."""
+    async with start() as receiver:
+        response = await receiver.client.get("/deployments", params={"limit": limit})
+    assert (response.status_code, response.json()["error_message"]) == (400, "limit is a number from 1 to 1000")
+
+
+async def test_a_deployment_that_is_not_there_is_404(start: Start) -> None:
+    """With our own body."""
+    async with start() as receiver:
+        response = await receiver.client.get(f"/deployments/{uuid4()}")
+    assert (response.status_code, response.json()["error_message"]) == (404, "there is no such deployment")
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "status"), [("GET", "/", 404), ("GET", "/deploy", 405), ("POST", "/deploy/", 404)]
+)
+async def test_another_route_is_told_what_this_is(start: Start, method: str, target: str, status: int) -> None:
+    """With our own body, and no redirect."""
+    async with start() as receiver:
+        response = await receiver.client.request(method, target)
+    assert response.status_code == status
+    assert response.json()["error_code"] == "VALIDATION_ERROR"
+    assert "this is a deployment receiver" in response.json()["error_message"]
+
+
+@pytest.mark.parametrize("target", ["/deployments", "/deployments/x"])
+async def test_deployments_are_told_to_signed_requests_only(start: Start, target: str) -> None:
+    """Where there are keys."""
+    async with start(signing_keys=[f"k1:{_SECRET}"]) as receiver:
+        assert (await receiver.client.get(target)).status_code == 401
+        request = SignedRequest.for_get(httpx.URL(receiver.url).netloc.decode(), target)
+        header = sign("k1", _SECRET.encode(), request, now=int(time.time()), nonce=new_nonce())
+        response = await receiver.client.get(target, headers={"Authorization": header})
+    assert response.status_code in {200, 404}
+
+
+async def test_the_unexpected_is_told_without_its_reason(caplog: pytest.LogCaptureFixture) -> None:
+    """That is in the log."""
+
+    class Broken:
+        counters = Counters()
+        settings = ReceiverSettings.load(environ={})
+
+        @property
+        def deployments(self) -> Any:
+            class No:
+                def count(self) -> None:
+                    raise RuntimeError("inner")
+
+            return No()
+
+    class Idle:
+        active = 0
+
+    app = make_app(Broken(), None, Idle(), None)  # type: ignore[arg-type]  # none of them is real
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://receiver") as client:
+        response = await client.get("/metrics")
+    assert response.status_code == 500
+    assert "inner" not in response.text
+    assert "inner" in caplog.text

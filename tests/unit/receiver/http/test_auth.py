@@ -1,0 +1,260 @@
+"""The gate: who may ask."""
+
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from pydantic import SecretStr
+from starlette.requests import Request
+
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.concurrency import ThreadPool
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.form import UploadFields
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.signature import (
+    ALLOWED_CLOCK_SKEW_SECONDS,
+    SignedRequest,
+    new_nonce,
+    sign,
+)
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.http.auth import RequestAuthenticator
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.http.errors import RefusedError
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.http.host_names import HostNames
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.http.nonces import NonceFile
+
+_SECRET = "0123456789abcdef0123456789abcdef"
+_KEYS = [SecretStr(f"old:{'x' * 32}"), SecretStr(f"new:{_SECRET}")]
+_NOW = 1_800_000_000
+_HOST = "receiver.example:8001"
+_FIELDS = UploadFields(package_id=str(uuid4()), checksum="0" * 64, container_name="hello", image_tag="1.0")
+
+
+def header(signed: SignedRequest, now: int = _NOW, key_id: str = "new", nonce: str | None = None) -> str:
+    """Sign a request."""
+    return sign(key_id, _SECRET.encode(), signed, now=now, nonce=nonce or new_nonce())
+
+
+def question(authorization: str | None, target: str = "/deployments", **how: str) -> Request:
+    """Make a GET as the server tells it."""
+    return request(authorization, target, **{"method": "GET", **how})
+
+
+def upload_header(fields: UploadFields = _FIELDS, **how: Any) -> str:
+    """Sign an upload of 7 bytes."""
+    return header(SignedRequest.for_upload(_HOST, "/deploy", fields, 7), **how)
+
+
+def request(authorization: str | None, target: str = "/deploy", method: str = "POST", host: str = _HOST) -> Request:
+    """Make a request as the server tells it."""
+    path, _, query = target.partition("?")
+    headers = [(b"host", host.encode())]
+    if authorization is not None:
+        headers.append((b"authorization", authorization.encode()))
+    scope = {
+        "type": "http",
+        "method": method,
+        "raw_path": path.encode(),
+        "query_string": query.encode(),
+        "headers": headers,
+    }
+    return Request(scope)
+
+
+@pytest.fixture
+async def gate(tmp_path: Path, workers: ThreadPool) -> RequestAuthenticator:
+    """A gate with two keys, and a clock that stands still."""
+    return RequestAuthenticator(
+        _KEYS, await workers.run(NonceFile, tmp_path / "nonces"), workers, clock=lambda: _NOW + 0.9
+    )
+
+
+async def refused(gate: RequestAuthenticator, asked: Request, fields: UploadFields = _FIELDS) -> str:
+    """See that an upload is refused; answer the reason."""
+    with pytest.raises(RefusedError) as caught:
+        await gate.admit_upload(asked, fields)
+    assert caught.value.status == 401
+    assert caught.value.code is ErrorCode.TRANSFER_FAILED
+    assert caught.value.headers == {"WWW-Authenticate": "Deployment-HMAC-SHA256"}
+    assert _SECRET not in str(caught.value)
+    return caught.value.message
+
+
+async def test_a_signed_upload_passes_and_tells_its_size(gate: RequestAuthenticator) -> None:
+    """The size is under the signature."""
+    assert await gate.admit_upload(request(upload_header()), _FIELDS) == 7
+    await gate.close()
+
+
+async def test_without_keys_everybody_passes(tmp_path: Path, workers: ThreadPool) -> None:
+    """And no size is known."""
+    gate = await RequestAuthenticator.open([], tmp_path / "nonces", workers)
+    assert await gate.admit_upload(request(None), _FIELDS) is None
+    await gate.admit_get(question(None))
+    await gate.close()
+
+
+async def test_an_unsigned_upload_is_refused(gate: RequestAuthenticator) -> None:
+    """Told how it should be."""
+    expected = "the request must be signed: Authorization: Deployment-HMAC-SHA256 ..."
+    assert expected == await refused(gate, request(None))
+    await gate.close()
+
+
+@pytest.mark.parametrize("age", [ALLOWED_CLOCK_SKEW_SECONDS + 1, -ALLOWED_CLOCK_SKEW_SECONDS - 1])
+async def test_a_stale_signature_is_refused(gate: RequestAuthenticator, age: int) -> None:
+    """And one from the future."""
+    assert f"{age} s old" in await refused(gate, request(upload_header(now=_NOW - age)))
+    await gate.close()
+
+
+async def test_a_replayed_upload_is_refused(gate: RequestAuthenticator) -> None:
+    """Its nonce is known."""
+    authorization = upload_header()
+    await gate.admit_upload(request(authorization), _FIELDS)
+    assert (await refused(gate, request(authorization))).startswith("the request was seen before")
+    await gate.close()
+
+
+async def test_nonces_outlive_a_restart(tmp_path: Path, workers: ThreadPool) -> None:
+    """They are in a file."""
+    authorization = upload_header()
+    first = RequestAuthenticator(_KEYS, await workers.run(NonceFile, tmp_path / "nonces"), workers, clock=lambda: _NOW)
+    await first.admit_upload(request(authorization), _FIELDS)
+    await first.close()
+    second = RequestAuthenticator(_KEYS, await workers.run(NonceFile, tmp_path / "nonces"), workers, clock=lambda: _NOW)
+    assert (await refused(second, request(authorization))).startswith("the request was seen before")
+    await second.close()
+
+
+async def test_the_same_nonce_with_another_key_is_another(gate: RequestAuthenticator) -> None:
+    """Senders do not know each other's."""
+    nonce = new_nonce()
+    old = header(SignedRequest.for_get(_HOST, "/deployments"), key_id="new", nonce=nonce)
+    await gate.admit_get(question(old, "/deployments"))
+    signed = SignedRequest.for_get(_HOST, "/deployments")
+    other = sign("old", b"x" * 32, signed, now=_NOW, nonce=nonce)
+    await gate.admit_get(question(other, "/deployments"))
+    await gate.close()
+
+
+@pytest.mark.parametrize("changed", [{"image_tag": "2.0"}, {"image_id": f"sha256:{'0' * 64}"}, {"checksum": "1" * 64}])
+async def test_a_changed_field_is_refused(gate: RequestAuthenticator, changed: dict[str, str]) -> None:
+    """Every field is under the signature."""
+    fields = _FIELDS.model_copy(update=changed)
+    assert (await refused(gate, request(upload_header()), fields)).startswith("the signature does not match")
+    await gate.close()
+
+
+async def test_an_unknown_key_is_refused(gate: RequestAuthenticator) -> None:
+    """By its id."""
+    assert await refused(gate, request(upload_header(key_id="nobody"))) == "the receiver has no key 'nobody'"
+    await gate.close()
+
+
+@pytest.mark.parametrize("names", [["receiver.example"], ["other", _HOST]])
+async def test_a_request_for_one_of_its_own_names_passes(tmp_path: Path, workers: ThreadPool, names: list[str]) -> None:
+    """A name without a port is good for every port."""
+    nonces = await workers.run(NonceFile, tmp_path / "nonces")
+    gate = RequestAuthenticator(_KEYS, nonces, workers, names=HostNames(names), clock=lambda: _NOW)
+    assert await gate.admit_upload(request(upload_header()), _FIELDS) == 7
+    await gate.admit_get(question(header(SignedRequest.for_get(_HOST, "/deployments")), "/deployments"))
+    await gate.close()
+
+
+@pytest.mark.parametrize("name", ["other.example", "receiver.example:8002", "receiver", "example"])
+async def test_a_request_for_another_receiver_is_refused(tmp_path: Path, workers: ThreadPool, name: str) -> None:
+    """Somebody repeats here what was signed for a receiver with the same key."""
+    nonces = await workers.run(NonceFile, tmp_path / "nonces")
+    gate = RequestAuthenticator(_KEYS, nonces, workers, names=HostNames([name]), clock=lambda: _NOW)
+    expected = "the request was signed for receiver.example:8001, and this receiver goes by other names"
+    authorization = upload_header()
+    assert expected == await refused(gate, request(authorization))
+    gate = RequestAuthenticator(_KEYS, nonces, workers, clock=lambda: _NOW)
+    assert await gate.admit_upload(request(authorization), _FIELDS) == 7  # it was not remembered
+    await gate.close()
+
+
+async def test_a_get_is_signed_with_its_query(gate: RequestAuthenticator) -> None:
+    """And may be asked once."""
+    authorization = header(SignedRequest.for_get(_HOST, "/deployments?limit=3"))
+    with pytest.raises(RefusedError, match="does not match"):
+        await gate.admit_get(question(authorization, "/deployments?limit=4"))
+    await gate.admit_get(question(authorization, "/deployments?limit=3"))
+    with pytest.raises(RefusedError, match="seen before"):
+        await gate.admit_get(question(authorization, "/deployments?limit=3"))
+    await gate.close()
+
+
+@pytest.mark.parametrize(("signed", "asked"), [("GET", "HEAD"), ("HEAD", "GET"), ("GET", "OPTIONS"), ("PUT", "GET")])
+async def test_a_signature_is_for_one_method(gate: RequestAuthenticator, signed: str, asked: str) -> None:
+    """A signed GET is no HEAD, and the other way round."""
+    authorization = header(SignedRequest.for_get(_HOST, "/deployments", signed))
+    with pytest.raises(RefusedError, match=rf"does not match.*checked as {asked} receiver\.example:8001/deployments"):
+        await gate.admit_get(question(authorization, method=asked))
+    await gate.admit_get(question(authorization, method=signed))
+    await gate.close()
+
+
+@pytest.mark.parametrize("spelling", ["RECEIVER.example:8001", "receiver.example.:8001", "receiver.example:08001"])
+async def test_a_host_has_several_spellings(gate: RequestAuthenticator, spelling: str) -> None:
+    """They are one host, whoever of both sides writes which."""
+    signed = header(SignedRequest.for_get(spelling, "/deployments"))
+    await gate.admit_get(question(signed))
+    await gate.admit_get(question(header(SignedRequest.for_get(_HOST, "/deployments")), host=spelling))
+    await gate.close()
+
+
+async def test_a_question_needs_no_disk(gate: RequestAuthenticator) -> None:
+    """Its nonce is in memory: it is answered when the file of the uploads' is gone, and once only."""
+    await gate.close()
+    authorization = header(SignedRequest.for_get(_HOST, "/deployments"))
+    await gate.admit_get(question(authorization))
+    with pytest.raises(RefusedError, match="seen before"):
+        await gate.admit_get(question(authorization))
+
+
+@pytest.mark.parametrize(
+    "url", ["https://Edge.example/in/", "https://edge.example:443/in/deploy", "https://edge.example./in"]
+)
+async def test_behind_a_proxy_the_public_url_is_what_was_signed(tmp_path: Path, workers: ThreadPool, url: str) -> None:
+    """Whatever the proxy has made of the Host and the path."""
+    nonces = await workers.run(NonceFile, tmp_path / "nonces")
+    gate = RequestAuthenticator(_KEYS, nonces, workers, names=HostNames(public_url=url), clock=lambda: _NOW)
+    authorization = header(SignedRequest.for_upload("edge.example", "/in/deploy", _FIELDS, 7))
+    assert await gate.admit_upload(request(authorization, host="127.0.0.1:8001"), _FIELDS) == 7
+    await gate.admit_get(
+        question(header(SignedRequest.for_get("EDGE.example", "/in/deployments?limit=1")), "/deployments?limit=1")
+    )
+    message = await refused(gate, request(upload_header()))
+    assert message.endswith("(checked as POST edge.example/in/deploy)")
+    await gate.close()
+
+
+async def test_past_the_proxy_its_own_names_are_good_too(tmp_path: Path, workers: ThreadPool) -> None:
+    """For whoever asks on the machine itself."""
+    nonces = await workers.run(NonceFile, tmp_path / "nonces")
+    names = HostNames(["receiver.example"], "https://edge.example/in")
+    gate = RequestAuthenticator(_KEYS, nonces, workers, names=names, clock=lambda: _NOW)
+    await gate.admit_get(question(header(SignedRequest.for_get(_HOST, "/deployments"))))
+    await gate.admit_get(question(header(SignedRequest.for_get("edge.example", "/in/deployments")), host="127.0.0.1"))
+    await gate.close()
+
+
+async def test_a_request_without_a_host_is_for_no_receiver_that_has_a_name(tmp_path: Path, workers: ThreadPool) -> None:
+    """HTTP/1.0 knows none."""
+    nonces = await workers.run(NonceFile, tmp_path / "nonces")
+    gate = RequestAuthenticator(_KEYS, nonces, workers, names=HostNames(["edge.example"]), clock=lambda: _NOW)
+    with pytest.raises(RefusedError, match="signed for no host"):
+        await gate.admit_get(question(header(SignedRequest.for_get("", "/deployments")), host=""))
+    await gate.close()
+
+
+@pytest.mark.parametrize("authorization", [None, "Bearer x", "KEY"])
+async def test_who_cannot_have_signed_is_refused_by_the_header(
+    gate: RequestAuthenticator, authorization: str | None
+) -> None:
+    """Before anything else of the request is read."""
+    told = upload_header(key_id="nobody") if authorization == "KEY" else authorization
+    with pytest.raises(RefusedError, match=r"must be signed|no key 'nobody'"):
+        gate.check_header(request(told))
+    await gate.close()

@@ -1,0 +1,134 @@
+"""The doorway: whom a request is for, and that no page of another site has sent it."""
+
+import pytest
+
+from support.archives.archives import image_archive
+from support.http.raw import RawConnection
+from support.receiver.in_process import Running, Start
+
+_KEYS = [f"k1:{'s' * 32}"]
+_PATHS = ["/healthz", "/metrics", "/deployments", "/deployments/x", "/deploy", "/nothing"]
+
+
+async def status(receiver: Running, path: str = "/healthz", method: str = "GET", **headers: str) -> int:
+    """Ask, with these headers."""
+    told = {name.replace("_", "-"): value for name, value in headers.items()}
+    return (await receiver.client.request(method, path, headers=told)).status_code
+
+
+async def answered(receiver: Running, request: bytes) -> tuple[int, str | None]:
+    """Send bytes; answer the status and the code."""
+    async with RawConnection(receiver.url) as connection:
+        await connection.send(request)
+        answer = await connection.answer()
+    assert answer is not None
+    return answer.status, answer.json().get("error_code")
+
+
+_LOOPBACK = [
+    *("localhost", "LOCALHOST.:1", "a.localhost:8001", "127.0.0.1", "127.9.9.9:1", "[::1]:8001", "[0:0:0:0:0:0:0:1]"),
+]
+_FOREIGN = ["rebound.example", "rebound.example:8001", "localhost.example", "192.168.1.5", "[::]"]
+
+
+async def test_without_a_key_loopback_names_are_answered(start: Start) -> None:
+    """However they are spelled."""
+    async with start() as receiver:
+        found = {host: await status(receiver, Host=host) for host in _LOOPBACK}
+    assert dict.fromkeys(_LOOPBACK, 200) == found
+
+
+async def test_without_a_key_no_other_name_is_answered(start: Start) -> None:
+    """A page whose name leads here could read it all; whatever it asks for."""
+    async with start() as receiver:
+        for host in _FOREIGN:
+            answers = [await receiver.client.get(path, headers={"Host": host}) for path in _PATHS]
+            assert {(403, "TRANSFER_FAILED")} == {(one.status_code, one.json()["error_code"]) for one in answers}
+            assert f"--host-name {host}" in answers[0].json()["recovery"]
+
+
+async def test_without_a_key_its_own_names_are_answered(start: Start) -> None:
+    """Those that it was told, and that of the public URL."""
+    async with start(host_names=["edge.example:8001"], public_url="https://public.example/in") as receiver:
+        found = {
+            host: await status(receiver, Host=host)
+            for host in ("edge.example:8001", "edge.example:8002", "public.example", "127.0.0.1", "other.example")
+        }
+    assert found == {
+        "edge.example:8001": 200,
+        "edge.example:8002": 403,
+        "public.example": 200,
+        "127.0.0.1": 200,
+        "other.example": 403,
+    }
+
+
+async def test_with_a_key_the_signature_tells_the_host(start: Start) -> None:
+    """What is open to everybody is so under any name."""
+    async with start(signing_keys=_KEYS, host_names=["edge.example"]) as receiver:
+        assert await status(receiver, Host="anything.example") == 200
+        assert await status(receiver, "/deployments", Host="anything.example") == 401
+
+
+_FROM_PAGES = [
+    {"Sec_Fetch_Site": "cross-site"},
+    {"Sec_Fetch_Site": "same-site"},
+    {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "navigate"},
+    {"Sec_Fetch_Site": "something new"},
+    {"Origin": "http://page.example"},
+    {"Origin": "null"},
+    {"Origin": "http://localhost:3000", "Sec_Fetch_Site": "same-site"},
+]
+
+
+@pytest.mark.parametrize("keys", [[], _KEYS], ids=["no key", "a key"])
+async def test_a_page_of_another_site_is_refused(start: Start, keys: list[str]) -> None:
+    """By what the browser says of it, whatever it asks for."""
+    async with start(signing_keys=keys) as receiver:
+        for headers in _FROM_PAGES:
+            found = [await status(receiver, path, method, **headers) for path in _PATHS for method in ("GET", "POST")]
+            assert {403} == set(found), headers
+
+
+async def test_what_a_person_asks_a_browser_for_is_answered(start: Start) -> None:
+    """Typed into its address bar, or reloaded."""
+    async with start() as receiver:
+        found = [await status(receiver, "/deployments", Sec_Fetch_Site=site) for site in ("none", "same-origin")]
+    assert [200, 200] == found
+
+
+_NO_HOSTS = [b"", b"Host:\r\n", b"Host: a b\r\n", b"Host: a/b\r\n", b"Host: localhost\r\nHost: localhost\r\n"]
+
+
+@pytest.mark.parametrize("keys", [[], _KEYS], ids=["no key", "a key"])
+async def test_a_request_has_one_host(start: Start, keys: list[str]) -> None:
+    """400 without, with two, and with what is none (RFC 9112 section 3.2)."""
+    async with start(signing_keys=keys) as receiver:
+        found = [await answered(receiver, b"GET /healthz HTTP/1.1\r\n%b\r\n" % host) for host in _NO_HOSTS]
+    assert [(400, "VALIDATION_ERROR")] * len(_NO_HOSTS) == found
+
+
+async def test_an_old_client_may_name_no_host(start: Start) -> None:
+    """HTTP/1.0 knows none, and no browser speaks it."""
+    async with start() as receiver:
+        assert await answered(receiver, b"GET /healthz HTTP/1.0\r\n\r\n") == (200, None)
+
+
+async def test_the_path_of_a_request_is_not_that_of_another_host(start: Start) -> None:
+    """A target with a host of its own is not taken: it would win over the header (RFC 9112 section 3.2.2)."""
+    async with start() as receiver:
+        request = b"GET http://rebound.example/deployments HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        assert await answered(receiver, request) == (400, "VALIDATION_ERROR")
+
+
+@pytest.mark.parametrize("prefix", ["/in", "/a%20b/c"])
+async def test_a_proxy_may_leave_the_public_path_in(start: Start, prefix: str) -> None:
+    """Or take it out: the routes are the same."""
+    async with start(public_url=f"http://localhost{prefix}") as receiver:
+        found = [
+            await status(receiver, path) for path in ("/healthz", f"{prefix}/healthz", f"{prefix}x/healthz", "/in2")
+        ]
+        package = image_archive()
+        answer = await receiver.upload(package)
+    assert found == [200, 200, 404, 404]
+    assert answer.json()["status_url"].startswith("deployments/")

@@ -1,0 +1,66 @@
+"""By which names the receiver goes."""
+
+import pytest
+
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.hosts import parse_host
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.http.host_names import HostNames
+
+
+@pytest.mark.parametrize(
+    ("names", "host", "expected"),
+    [
+        (["edge"], "edge:8001", True),
+        (["EDGE."], "edge", True),
+        (["edge:8001"], "edge:8001", True),
+        (["edge:8001"], "edge", False),
+        (["edge:80"], "edge", True),
+        (["edge:80"], "edge:81", False),
+        (["[0:0::1]"], "[::1]:9", True),
+        (["edge"], "other", False),
+        ([], "edge", False),
+    ],
+)
+def test_a_name_without_a_port_is_good_for_every_port(names: list[str], host: str, *, expected: bool) -> None:
+    """And one with the default port for a host without one."""
+    found = HostNames(names)
+    assert expected == found.is_own(found.parse(host))
+
+
+@pytest.mark.parametrize(
+    ("url", "prefix"),
+    [
+        ("http://edge", ""),
+        ("http://edge/", ""),
+        ("http://edge/deploy", ""),
+        ("http://edge/in", "/in"),
+        ("http://edge/in/", "/in"),
+        ("http://edge/in/deploy", "/in"),
+        ("http://edge/a%20b/c", "/a%20b/c"),
+    ],
+)
+def test_the_public_path_is_what_stands_before_deploy(url: str, prefix: str) -> None:
+    """As the sender adds it, unless it is there."""
+    assert prefix == HostNames(public_url=url).prefix
+
+
+def test_the_public_host_is_its_own() -> None:
+    """By the scheme of the public URL, which need not be the receiver's."""
+    names = HostNames(public_url="https://Edge.example:443")
+    assert (True, False) == (names.is_own(parse_host("edge.example")), names.is_own(parse_host("edge.example:443")))
+
+
+def test_without_any_name_it_is_anybody() -> None:
+    """It cannot know by which names it is reached."""
+    assert [True, False, False] == [
+        names.is_anybody() for names in (HostNames(), HostNames(["edge"]), HostNames(public_url="http://edge"))
+    ]
+
+
+def test_what_was_signed_is_where_it_arrived_unless_it_is_told_otherwise() -> None:
+    """The public place first, and its own only by a name that it was given."""
+    host = parse_host("127.0.0.1:8001")
+    behind, known = HostNames((), "https://edge/in"), HostNames(["127.0.0.1"], "https://edge/in")
+    assert [("127.0.0.1:8001", "/deploy")] == HostNames().places(host, "/deploy")
+    assert [("", "/deploy")] == HostNames().places(None, "/deploy")
+    assert [("edge", "/in/deploy")] == behind.places(host, "/deploy")
+    assert [("edge", "/in/deploy"), ("127.0.0.1:8001", "/deploy")] == known.places(host, "/deploy")

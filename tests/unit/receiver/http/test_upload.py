@@ -1,0 +1,502 @@
+"""Uploads, over real TCP."""
+
+import asyncio
+import gzip
+import json
+import os
+import re
+import resource
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from blake3 import blake3
+
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.form import UploadFields
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.signature import SignedRequest, new_nonce, sign
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.limits import FORM_OVERHEAD_MAX_BYTES
+from support.archives.archives import image_archive, layer
+from support.receiver.in_process import Running, Start, form, until
+
+_KEY = f"k1:{'s' * 32}"
+
+
+class Slow:
+    """A multipart body that a test sends piece by piece, over a connection of its own."""
+
+    def __init__(self, receiver: Running, package: bytes, **fields: str | None) -> None:
+        request = httpx.Request(
+            "POST",
+            f"{receiver.url}/deploy",
+            data=form(package, **fields),
+            files={"package": ("p.tar", package)},
+            headers={"Connection": "close"},
+        )
+        head = b"".join(b"%s: %s\r\n" % header for header in request.headers.raw)
+        self._url = httpx.URL(receiver.url)
+        self._request = b"POST /deploy HTTP/1.1\r\n" + head + b"\r\n" + request.read()
+        self._is_answered = asyncio.Event()
+
+    async def send(self, upto: int) -> None:
+        """Connect and send so many bytes; fewer than none are counted from the end."""
+        self._reader, self._writer = await asyncio.open_connection(self._url.host, self._url.port)
+        self._writer.write(self._request[:upto])
+        self._rest = self._request[upto:]
+        await self._writer.drain()
+
+    async def head(self) -> bytes:
+        """Read the answer's head."""
+        return await self._reader.readuntil(b"\r\n\r\n")
+
+    async def send_rest(self) -> None:
+        """Send the rest."""
+        self._writer.write(self._rest)
+        await self._writer.drain()
+
+    async def trickle(self) -> None:
+        """Send the rest, a byte now and then, until there is a response."""
+        for byte in self._rest:
+            if self._is_answered.is_set():
+                return
+            self._writer.write(bytes([byte]))
+            await asyncio.sleep(0.1)
+
+    async def finish(self) -> tuple[int, dict[str, Any]]:
+        """Send the rest; answer the status and the JSON document."""
+        await self.send_rest()
+        return await self.answer()
+
+    async def answer(self) -> tuple[int, dict[str, Any]]:
+        """Read the answer, and wait until the connection has ended."""
+        head = await self.head()
+        self._is_answered.set()
+        length = re.search(rb"(?i)content-length: (\d+)", head)
+        assert length is not None
+        body = json.loads(await self._reader.readexactly(int(length[1])))
+        with suppress(ConnectionResetError):  # a byte that comes just as it is closed resets it
+            assert not await self._reader.read()
+        with suppress(ConnectionResetError):
+            await self.close()
+        return int(head.split()[1]), body
+
+    async def close(self) -> None:
+        """Hang up."""
+        self._writer.close()
+        await self._writer.wait_closed()
+
+
+def told(response: httpx.Response) -> tuple[int, str, str]:
+    """What an error tells: status, code, message."""
+    body = response.json()
+    assert body["recovery"]
+    return response.status_code, body["error_code"], body["error_message"]
+
+
+async def test_a_package_is_verified_stored_and_loaded(start: Start, package: bytes) -> None:
+    """The receipt says so, and the state what follows."""
+    async with start() as receiver:
+        response = await receiver.upload(package, correlation_id="deploy-001", platform="linux/amd64")
+        receipt = response.json()
+        state = await receiver.finished(receipt["deployment_id"])
+        (name,) = receiver.packages()
+        stored = (receiver.store / "packages" / name / "package").read_bytes()
+    assert response.status_code == 201
+    assert receipt == {
+        "deployment_id": name,
+        "checksum_verified": True,
+        "checksum": blake3(package).hexdigest(),
+        "status": "received",
+        "status_url": f"deployments/{name}",
+        "platform": "linux/amd64",
+    }
+    assert stored == package
+    assert (state["status"], state["correlation_id"], state["will_run"]) == ("loaded", "deploy-001", False)
+    assert "linux/amd64" == state["platform"]
+
+
+async def test_a_web_page_cannot_deploy(start: Start, package: bytes) -> None:
+    """Every page that a browser on this machine shows may post a form to loopback; the browser tells that it does."""
+    async with start() as receiver:
+        receiver.client.headers["Origin"] = "https://evil.example"
+        response = await receiver.upload(package)
+        assert (response.status_code, response.json()["error_code"]) == (403, "TRANSFER_FAILED")
+        assert (await receiver.client.get("/deployments")).status_code == 403
+        assert receiver.packages() == []
+
+
+async def test_a_receiver_that_runs_containers_runs_them(start: Start, package: bytes) -> None:
+    """And says so from the beginning."""
+    async with start(run=True) as receiver:
+        state = await receiver.finished((await receiver.upload(package)).json()["deployment_id"])
+    assert (state["status"], state["will_run"]) == ("running", True)
+    assert list(receiver.engine.containers) == ["hello"]
+
+
+def large(size: int) -> bytes:
+    """Make a package of somewhat more than a size."""
+    return image_archive(layers=[layer(noise=os.urandom(size))])
+
+
+async def test_a_large_package_passes_in_pieces(start: Start) -> None:
+    """Of several MB, not of a round size."""
+    package = large(5_000_011)
+    async with start() as receiver:
+        assert (await receiver.upload(package)).status_code == 201
+        (name,) = receiver.packages()
+        assert (receiver.store / "packages" / name / "package").read_bytes() == package
+
+
+async def test_a_package_that_arrives_again_is_the_same_deployment(start: Start, package: bytes) -> None:
+    """Loaded once, stored once."""
+    package_id = str(uuid4())
+    async with start() as receiver:
+        first = await receiver.upload(package, package_id=package_id)
+        await receiver.finished(first.json()["deployment_id"])
+        again = await receiver.upload(package, package_id=package_id)
+        assert again.status_code == 200
+        assert again.json() == first.json() | {"status": "loaded"}
+        assert len(receiver.packages()) == 1
+        assert receiver.engine.calls.count("load") == 1
+
+
+async def test_a_package_that_arrives_again_need_not_be_sent_again(start: Start) -> None:
+    """Its sender is answered when the fields are there; one that sends it all nevertheless is read to its end."""
+    package_id, package = str(uuid4()), large(3_000_000)
+    async with start() as receiver:
+        assert (await receiver.upload(package, package_id=package_id)).status_code == 201
+        slow = Slow(receiver, package, package_id=package_id)
+        await slow.send(2000)
+        assert (await slow.head()).startswith(b"HTTP/1.1 200 ")
+        await slow.send_rest()
+        await slow.close()
+        assert len(receiver.packages()) == 1
+
+
+async def test_a_package_that_arrives_again_after_a_restart_is_the_same_deployment(
+    start: Start, package: bytes
+) -> None:
+    """Its id is in the store."""
+    package_id = str(uuid4())
+    async with start() as receiver:
+        first = await receiver.upload(package, package_id=package_id)
+    async with start() as receiver:
+        again = await receiver.upload(package, package_id=package_id)
+    assert again.json()["deployment_id"] == first.json()["deployment_id"]
+
+
+async def test_another_package_under_the_same_id_is_refused(start: Start, package: bytes) -> None:
+    """With 409: an id is a package's own."""
+    package_id = str(uuid4())
+    async with start() as receiver:
+        await receiver.upload(package, package_id=package_id)
+        expected = (409, "VALIDATION_ERROR", f"package {package_id} is here already, with another checksum")
+        assert expected == told(await receiver.upload(b"another", package_id=package_id))
+
+
+async def test_a_failed_deployment_is_tried_again_when_its_package_arrives_again(start: Start, package: bytes) -> None:
+    """Under the same id."""
+    package_id = str(uuid4())
+    async with start() as receiver:
+        receiver.engine.fail("load", ErrorCode.BUILD_FAILED)
+        first = (await receiver.upload(package, package_id=package_id)).json()
+        assert (await receiver.finished(first["deployment_id"]))["status"] == "failed"
+        again = (await receiver.upload(package, package_id=package_id)).json()
+        assert again == first
+        state = await receiver.finished(first["deployment_id"])
+        assert (state["status"], state["error_code"], state["error_message"]) == ("loaded", None, None)
+
+
+async def test_a_package_that_the_disk_has_damaged_is_kept_anew_when_it_arrives_again(
+    start: Start, package: bytes
+) -> None:
+    """As another deployment, which is the package's own from then on, also after a restart."""
+    package_id = str(uuid4())
+    async with start() as receiver:
+        receiver.engine.fail("load", ErrorCode.BUILD_FAILED)
+        first = (await receiver.upload(package, package_id=package_id)).json()["deployment_id"]
+        await receiver.finished(first)
+        (receiver.store / "packages" / first / "package").write_bytes(package[:-1] + b"!")
+        await receiver.upload(package, package_id=package_id)
+        assert (await receiver.finished(first))["error_code"] == "CHECKSUM_MISMATCH"
+        anew = await receiver.upload(package, package_id=package_id)
+        assert anew.status_code == 201
+        assert (await receiver.finished(anew.json()["deployment_id"]))["status"] == "loaded"
+    async with start() as receiver:
+        again = await receiver.upload(package, package_id=package_id)
+        assert (again.status_code, again.json()["deployment_id"]) == (200, anew.json()["deployment_id"])
+
+
+async def test_two_uploads_of_one_package_at_once_are_one_deployment(start: Start, package: bytes) -> None:
+    """Whichever is first; the other hears the same."""
+    package_id = str(uuid4())
+    async with start() as receiver:
+        slow = Slow(receiver, package, package_id=package_id)
+        await slow.send(-10)
+        await until(lambda: len(receiver.staged()) == 1)
+        first = await receiver.upload(package, package_id=package_id)
+        assert first.status_code == 201
+        status, receipt = await slow.finish()
+        assert status == 200
+        assert receipt["deployment_id"] == first.json()["deployment_id"]
+        assert (len(receiver.packages()), receiver.staged()) == (1, [])
+
+
+async def test_two_uploads_of_one_id_at_once_with_different_bytes_cannot_both_be_kept(
+    start: Start, package: bytes
+) -> None:
+    """The second to end is refused."""
+    package_id = str(uuid4())
+    async with start() as receiver:
+        slow = Slow(receiver, image_archive("legacy"), package_id=package_id)
+        await slow.send(-10)
+        await until(lambda: len(receiver.staged()) == 1)
+        await receiver.upload(package, package_id=package_id)
+        assert (await slow.finish())[0] == 409
+        assert (len(receiver.packages()), receiver.staged()) == (1, [])
+
+
+@pytest.mark.parametrize("package", [b"no archive", image_archive(reference="other:1.0")])
+async def test_a_package_that_may_not_be_loaded_is_refused_and_not_kept(start: Start, package: bytes) -> None:
+    """With 422; the engine never hears of it."""
+    async with start() as receiver:
+        response = await receiver.upload(package)
+        assert (response.status_code, response.json()["error_code"]) == (422, "VALIDATION_ERROR")
+        assert (receiver.packages(), receiver.staged(), receiver.engine.calls) == ([], [], [])
+
+
+async def test_a_package_that_unpacks_to_too_much_is_refused_and_not_kept(start: Start) -> None:
+    """With 413, as one that is too large by itself."""
+    async with start(max_package_size_gb=0.0001) as receiver:
+        response = await receiver.upload(gzip.compress(bytes(1_000_001)))
+        assert (response.status_code, response.json()["error_code"]) == (413, "PACKAGE_TOO_LARGE")
+        assert (receiver.packages(), receiver.staged()) == ([], [])
+
+
+async def test_a_large_package_is_answered_before_it_is_read_through(start: Start) -> None:
+    """What is wrong with it shows in its state then, and the engine still never hears of it."""
+    async with start() as receiver:
+        response = await receiver.upload(bytes(64 << 20) + b"!")
+        assert response.status_code == 201
+        state = await receiver.finished(response.json()["deployment_id"])
+        assert (state["status"], state["error_code"]) == ("failed", "VALIDATION_ERROR")
+        assert receiver.engine.calls == []
+
+
+async def test_a_package_that_cannot_be_read_again_is_told(start: Start, package: bytes) -> None:
+    """With 500: only its removal between writing and reading shows it here."""
+    async with start() as receiver:
+        slow = Slow(receiver, package)
+        await slow.send(-10)
+        await until(lambda: len(receiver.staged()) == 1)
+        (receiver.store / "staging" / receiver.staged()[0] / "package").unlink()
+        assert (await slow.finish())[0] == 500
+
+
+async def test_wrong_bytes_are_refused_and_not_kept(start: Start, package: bytes) -> None:
+    """With 422 and the checksum that they have."""
+    async with start() as receiver:
+        response = await receiver.upload(package, checksum="0" * 64)
+        expected = f"the package has the BLAKE3 {blake3(package).hexdigest()}, not {'0' * 64}"
+        assert told(response) == (422, "CHECKSUM_MISMATCH", expected)
+        assert (receiver.packages(), receiver.staged()) == ([], [])
+
+
+@pytest.mark.parametrize("name", ["package_id", "checksum", "container_name", "image_tag"])
+async def test_required_fields_are_required(start: Start, package: bytes, name: str) -> None:
+    """Each is named."""
+    async with start() as receiver:
+        status, code, message = told(await receiver.upload(package, **{name: None}))
+    assert (status, code, message) == (400, "VALIDATION_ERROR", f"UploadFields: {name}: Field required")
+
+
+async def test_unknown_fields_are_passed_over(start: Start, package: bytes) -> None:
+    """A newer sender may tell more."""
+    async with start() as receiver:
+        assert (await receiver.upload(package, colour="green")).status_code == 201
+
+
+async def test_another_content_type_is_refused(start: Start) -> None:
+    """With 400."""
+    async with start() as receiver:
+        response = await receiver.client.post("/deploy", content=b"x")
+        assert told(response) == (400, "VALIDATION_ERROR", "the request is not multipart/form-data")
+
+
+async def test_a_package_that_says_it_is_too_large_is_refused(start: Start) -> None:
+    """Before its bytes are kept, and heard by a client that sends first and reads later."""
+    async with start(max_package_size_gb=0.001) as receiver:
+        response = await receiver.upload(bytes(1_000_001 + FORM_OVERHEAD_MAX_BYTES))
+        expected = (413, "PACKAGE_TOO_LARGE", "the receiver takes packages of up to 1000000 bytes")
+        assert told(response) == expected
+        assert receiver.staged() == []
+
+
+async def test_a_package_that_grows_too_large_is_refused(start: Start) -> None:
+    """Without a Content-Length, within a piece of the limit; a byte less is taken."""
+    fitting = large(1_000_000)
+    async with start(max_package_size_gb=len(fitting) / 1e9) as receiver:
+
+        async def send(package: bytes) -> httpx.Response:
+            whole = httpx.Request("POST", "http://x", data=form(package), files={"package": ("p", package)})
+
+            async def chunks() -> AsyncIterator[bytes]:
+                yield whole.read()
+
+            headers = {"Content-Type": whole.headers["Content-Type"]}
+            return await receiver.client.post("/deploy", content=chunks(), headers=headers)
+
+        assert (await send(fitting)).status_code == 201
+        assert (await send(fitting + b"\0")).status_code == 413
+        assert (len(receiver.packages()), receiver.staged()) == (1, [])
+
+
+async def test_more_uploads_than_allowed_are_sent_away(start: Start, package: bytes) -> None:
+    """With 429 and when to come again; a place that is free is given."""
+    async with start(max_concurrent_uploads=1) as receiver:
+        slow = Slow(receiver, package)
+        await slow.send(-10)
+        await until(lambda: len(receiver.staged()) == 1)
+        response = await receiver.upload(package)
+        expected = (429, "TRANSFER_FAILED", "1 uploads are under way, and no more are taken at once")
+        assert told(response) == expected
+        assert response.headers["Retry-After"] == "1"
+        assert (await receiver.client.get("/healthz")).status_code == 200
+        assert (await slow.finish())[0] == 201
+        assert (await receiver.upload(package)).status_code == 201
+
+
+async def test_a_sender_that_falls_silent_is_timed_out(start: Start, package: bytes) -> None:
+    """With 408, and nothing is left."""
+    async with start(idle_timeout_seconds=0.2) as receiver:
+        slow = Slow(receiver, package)
+        await slow.send(-10)
+        status, body = await slow.answer()
+        assert (status, body["error_message"]) == (408, "nothing arrived for 0.2 s")
+        assert receiver.staged() == []
+
+
+async def test_fields_that_trickle_in_are_refused(start: Start, package: bytes) -> None:
+    """With 408, however often a byte of them comes; meanwhile they take nobody's place."""
+    async with start(idle_timeout_seconds=2, max_concurrent_uploads=1) as receiver:
+        slow = Slow(receiver, package)
+        await slow.send(-len(package) - 500)
+        assert (await receiver.upload(package)).status_code == 201
+        trickling = asyncio.create_task(slow.trickle())
+        status, body = await slow.answer()
+        assert (status, body["error_message"]) == (408, "the form's fields did not arrive within 2 s")
+        await trickling
+
+
+async def test_a_sender_that_goes_leaves_nothing(start: Start, package: bytes) -> None:
+    """And is counted."""
+    async with start() as receiver:
+        slow = Slow(receiver, package)
+        await slow.send(-10)
+        await until(lambda: len(receiver.staged()) == 1)
+        await slow.close()
+        await until(lambda: receiver.staged() == [])
+        assert "uploads_broken_off_total 1" in (await receiver.client.get("/metrics")).text
+
+
+async def test_a_stop_lets_uploads_end(start: Start, package: bytes) -> None:
+    """For a while."""
+    async with start() as receiver:
+        slow = Slow(receiver, package)
+        await slow.send(-10)
+        await until(lambda: len(receiver.staged()) == 1)
+        finished = asyncio.create_task(_later(slow))
+    assert (await finished)[0] == 201
+    assert len(receiver.packages()) == 1
+
+
+async def _later(slow: Slow) -> tuple[int, dict[str, Any]]:
+    await asyncio.sleep(0.2)
+    return await slow.finish()
+
+
+async def test_a_stop_does_not_wait_for_ever_for_an_upload(start: Start, package: bytes) -> None:
+    """It is broken off, and nothing is left."""
+    async with start(shutdown_seconds=0.2) as receiver:
+        slow = Slow(receiver, package)
+        await slow.send(-10)
+        await until(lambda: len(receiver.staged()) == 1)
+    assert (receiver.packages(), receiver.staged()) == ([], [])
+    await slow.close()
+
+
+@contextmanager
+def files_at_most(size: int) -> Iterator[None]:
+    """Have the kernel refuse larger files: EFBIG, which is told as a full disk is."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+async def test_a_full_disk_is_told(start: Start, caplog: pytest.LogCaptureFixture) -> None:
+    """With 507, nothing is left, and there is room for the next one; only our own log names folders."""
+    package = large(3 << 20)
+    async with start() as receiver:
+        with files_at_most(1 << 20):
+            response = await receiver.upload(package)
+        assert told(response) == (507, "TRANSFER_FAILED", "the receiver's disk is full")
+        assert (receiver.packages(), receiver.staged()) == ([], [])
+        assert str(receiver.store) in caplog.text
+        assert (await receiver.upload(package)).status_code == 201
+
+
+async def test_a_store_that_cannot_be_written_is_told(start: Start, package: bytes) -> None:
+    """With 500."""
+    async with start() as receiver:
+        (receiver.store / "staging").write_text("in the way")
+        expected = (500, "TRANSFER_FAILED", "the receiver cannot use its store; its log tells why")
+        assert expected == told(await receiver.upload(package))
+        assert "uploads_failed_total 1" in (await receiver.client.get("/metrics")).text
+
+
+def signed(receiver: Running, fields: dict[str, str], size: int) -> dict[str, str]:
+    """The header of a signed upload."""
+    key_id, _, secret = _KEY.partition(":")
+    host = httpx.URL(receiver.url).netloc.decode()
+    request = SignedRequest.for_upload(host, "/deploy", UploadFields.read(fields), size)
+    return {"Authorization": sign(key_id, secret.encode(), request, now=int(time.time()), nonce=new_nonce())}
+
+
+async def test_a_signed_upload_is_taken(start: Start, package: bytes) -> None:
+    """With a key of the receiver's."""
+    async with start(signing_keys=[_KEY]) as receiver:
+        fields = form(package)
+        response = await receiver.client.post(
+            "/deploy",
+            data=fields,
+            files={"package": ("p", package)},
+            headers=signed(receiver, fields, len(package)),
+        )
+    assert response.status_code == 201
+
+
+async def test_an_upload_of_another_size_than_signed_is_refused(start: Start, package: bytes) -> None:
+    """Although its checksum is right."""
+    async with start(signing_keys=[_KEY]) as receiver:
+        fields = form(package)
+        response = await receiver.client.post(
+            "/deploy", data=fields, files={"package": ("p", package)}, headers=signed(receiver, fields, 3)
+        )
+        assert told(response)[::2] == (401, f"the package has {len(package)} bytes, and 3 were signed")
+        assert (receiver.packages(), receiver.staged()) == ([], [])
+
+
+async def test_an_unsigned_upload_is_refused_before_a_byte_is_kept(start: Start, package: bytes) -> None:
+    """With 401."""
+    async with start(signing_keys=[_KEY]) as receiver:
+        response = await receiver.upload(package)
+        assert told(response)[:2] == (401, "TRANSFER_FAILED")
+        assert response.headers["WWW-Authenticate"] == "Deployment-HMAC-SHA256"
+        assert not (receiver.store / "staging").exists()
