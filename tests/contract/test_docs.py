@@ -35,7 +35,7 @@ def table(page: Path, first_cell: str) -> list[list[str]]:
     return found
 
 
-@pytest.mark.parametrize("page", [ROOT / "docs" / "errors.md", README])
+@pytest.mark.parametrize("page", [ROOT / "docs" / "errors.md"])
 def test_every_code_stands_in_the_docs_as_in_the_code(page: Path) -> None:
     """Meaning, recovery, retry and status."""
     expected = [
@@ -55,7 +55,6 @@ def _default(value: Any) -> str:
     [
         (CONFIGURATION, DeploymentSenderSettings),
         (CONFIGURATION, ReceiverSettings),
-        (README, DeploymentSenderSettings),
     ],
 )
 def test_every_setting_stands_in_the_docs_with_its_variable_and_default(
