@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import PackageTooLargeError
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.image.compression import (
     CompressionError,
     decompressed,
@@ -24,9 +24,9 @@ _packed_kinds = st.sampled_from(_PACKED)
 _small = st.binary(max_size=300)
 _cuts = st.lists(st.floats(0, 1), max_size=6)
 _UNLIMITED = 1 << 40
-# Where our own slices (128 KiB) and pieces (1 MiB) end, and one byte to either side.
+# Where what ISA-L reads at once (512 KiB) and our pieces (1 MiB) end, and one byte to either side.
 _border_sizes = st.builds(
-    int.__add__, st.sampled_from([1 << 16, 1 << 17, 1 << 20, (1 << 20) + (1 << 17), 2 << 20]), st.integers(-1, 1)
+    int.__add__, st.sampled_from([1 << 16, 1 << 19, 1 << 20, (1 << 20) + (1 << 19), 2 << 20]), st.integers(-1, 1)
 )
 _MAX_PIECE = 1 << 20
 
@@ -38,7 +38,7 @@ def _cut(data: bytes, cuts: Iterable[float]) -> list[bytes]:
 
 
 def _unpacked(chunks: Iterable[bytes], kind: Compression) -> bytes | None:
-    """What comes out; None if the stream is refused."""
+    """Return the content; None if the stream is refused."""
     try:
         return b"".join(decompressed(chunks, kind, max_bytes=_UNLIMITED))
     except CompressionError:
@@ -67,9 +67,8 @@ def test_a_round_trip_at_the_borders_of_chunks(
 
     assert content == b"".join(pieces)
     assert max(map(len, pieces)) <= _MAX_PIECE
-    with pytest.raises(DeploymentSenderError) as caught:
+    with pytest.raises(PackageTooLargeError):
         list(decompressed(packed, kind, max_bytes=size - 1))
-    assert ErrorCode.PACKAGE_TOO_LARGE is caught.value.code
 
 
 @given(_packed_kinds, st.lists(_small, min_size=1, max_size=4), _cuts)
@@ -92,8 +91,10 @@ def test_a_stream_that_is_cut_short_is_refused(kind: Compression, content: bytes
 
 @given(_packed_kinds, _small, st.binary(min_size=1, max_size=20), _cuts)
 def test_what_follows_the_stream_is_refused(kind: Compression, content: bytes, more: bytes, cuts: list[float]) -> None:
-    """Unless it is a stream itself, which a few bytes are not."""
-    assert _unpacked(_cut(compressed(kind, content) + more, cuts), kind) is None
+    """Unless it is a stream itself, which a few bytes are not, or zeros behind gzip, as gunzip takes them."""
+    expected = content if kind == "gzip" and not more.strip(b"\0") else None
+
+    assert expected == _unpacked(_cut(compressed(kind, content) + more, cuts), kind)
 
 
 @given(_packed_kinds, _small, st.floats(0, 1, exclude_max=True), st.integers(1, 255), _cuts)

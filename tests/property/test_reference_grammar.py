@@ -1,4 +1,7 @@
-"""Names and tags, held against the grammar of distribution/reference written down a second time, without a pattern."""
+"""Names and tags, compared with the grammar of distribution/reference, written a second time without patterns.
+
+What is made by the grammar is also split and spelled in full.
+"""
 
 import string
 from collections.abc import Callable
@@ -8,6 +11,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.models.fields import ContainerName, ImageTag
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.models.reference import ImageReference, split_tag
 
 _LOWER = frozenset(string.ascii_lowercase + string.digits)
 _ALPHANUMERIC = frozenset(string.ascii_letters + string.digits)
@@ -57,15 +61,14 @@ def is_name(text: str) -> bool:
     """A name := [domain '/'] path; the domain shows by its looks; no image id; at most 255 characters in full."""
     parts = text.split("/")
     head = parts[0]
-    full = text if len(parts) > 1 else f"library/{text}"
+    domain = "docker.io"
     if len(parts) > 1 and ("." in head or ":" in head or head == "localhost" or head.lower() != head):
         parts = parts[1:]
         if not is_domain(head):
             return False
-        if head == "docker.io" and len(parts) == 1:
-            full = f"docker.io/library/{parts[0]}"
-    else:
-        full = f"docker.io/{full}"
+        domain = "docker.io" if head == "index.docker.io" else head
+    library = ["library"] if domain == "docker.io" and len(parts) == 1 else []
+    full = "/".join([domain, *library, *parts])
     is_id = len(text) == 64 and all(c in "0123456789abcdef" for c in text)
     return len(full) <= 255 and not is_id and all(is_path_component(part) for part in parts)
 
@@ -121,6 +124,7 @@ def _almost(draw: st.DrawFn, texts: st.SearchStrategy[str]) -> str:
 @given(_names)
 @example("a" * 237)
 @example("docker.io/" + "a" * 237)
+@example("index.docker.io/" + "a" * 237)
 @example("r.x/" + "a" * 251)
 @example("0" * 63)
 def test_every_name_of_the_grammar_is_taken(name: str) -> None:
@@ -132,6 +136,7 @@ def test_every_name_of_the_grammar_is_taken(name: str) -> None:
 @given(_tricky_texts | _almost(_names))
 @example("a" * 238)
 @example("docker.io/" + "a" * 238)
+@example("index.docker.io/" + "a" * 238)
 @example("r.x/" + "a" * 252)
 @example("0" * 64)
 @example("localhost")
@@ -157,3 +162,15 @@ def test_every_tag_of_the_grammar_is_taken(tag: str) -> None:
 def test_tags_are_taken_exactly_if_the_grammar_has_them(tag: str) -> None:
     """Also one character away from a tag."""
     assert is_tag(tag) == takes_tag(tag)
+
+
+@given(_names, st.none() | _tags, st.none() | st.just(f"sha256:{'ab' * 32}"))
+def test_references_are_split_where_they_were_joined(name: str, tag: str | None, digest: str | None) -> None:
+    """Name, tag and digest come out as they went in; the full spelling is read as the same reference."""
+    reference = name + (f":{tag}" if tag else "")
+    parsed = ImageReference.parse(reference + (f"@{digest}" if digest else ""))
+
+    assert (name, tag) == split_tag(reference)
+    assert (tag or (None if digest else "latest"), digest) == (parsed.tag, parsed.digest)
+    assert name.endswith(parsed.path.removeprefix("library/"))
+    assert parsed == ImageReference.parse(str(parsed))

@@ -7,7 +7,7 @@ import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.image.go_json import Documents
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.image.oci_layout import manifest_digests
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.image.tar import ArchiveLimits, Member
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.image.tar import ArchiveLimits
 from support.archives.archives import config_of, sha256
 
 _CONFIG = f"sha256:{sha256(config_of([b'layer']))}"
@@ -21,9 +21,7 @@ class _Layout:
 
     def add(self, name: str, content: bytes) -> None:
         """Add a document."""
-        take = self._documents.collect(Member(name, "file", len(content)))
-        assert take is not None
-        take(memoryview(content))
+        self._documents.keep(name, content)
 
     def blob(self, document: Any, more: bytes = b"") -> str:
         """Add a blob, with `more` behind what its digest is made of; return the digest."""

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import PackageTooLargeError
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.image.compression import decompressed
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.image.docker_archive import ArchiveError
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.image.errors import ArchiveError
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.models.fields import Compression
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.package.checksum import hasher
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.package.pack import pack
@@ -75,10 +75,9 @@ def test_stops_at_the_limit() -> None:
     sink = io.BytesIO()
 
     chunks = _chunks(_ARCHIVE, 1 << 20)
-    with pytest.raises(DeploymentSenderError) as caught:
+    with pytest.raises(PackageTooLargeError):
         pack(chunks, sink, compression="none", max_bytes=2_500_000, span=Span())
 
-    assert caught.value.code is ErrorCode.PACKAGE_TOO_LARGE
     assert len(sink.getvalue()) <= 2_500_000
     assert sum(map(len, chunks)) == len(_ARCHIVE) - (3 << 20)
 

@@ -5,11 +5,10 @@ that matters is refused.
 """
 
 import json
-from collections.abc import Callable
 from typing import Any, TypeVar
 
 from .errors import ArchiveError
-from .tar import ArchiveLimits, Member
+from .tar import ArchiveLimits
 
 __all__ = ["Documents", "field"]
 
@@ -33,20 +32,22 @@ class Documents:
         self._bytes = 0
         self._values = 0
 
-    def collect(self, member: Member) -> Callable[[memoryview], None] | None:
-        """Return who takes the content of a member that may be a document; None if it is none."""
-        if not 0 < member.size <= self._limits.document_bytes:
-            return None
-        held = bytearray()
+    def accepts(self, size: int) -> bool:
+        """Return whether a file of this size may be a document."""
+        return 0 < size <= self._limits.document_bytes
 
-        def take(data: memoryview) -> None:
-            nonlocal held
-            held += data
-            if len(held) == member.size:
-                self._keep(member.name, bytes(held))
-                held = bytearray()
+    def keep(self, name: str, content: bytes) -> None:
+        """Keep a file if it is a document.
 
-        return take
+        Raises:
+            ArchiveError: The documents of the archive are larger together than those of any image.
+        """
+        if content.lstrip(_BLANKS)[:1] not in _BEGINS:
+            return
+        self._bytes += len(content)
+        if self._bytes > self._limits.documents_bytes:
+            raise ArchiveError(f"the archive's documents are larger than {self._limits.documents_bytes} bytes")
+        self._contents[name] = content
 
     def get(self, name: str) -> bytes | None:
         """Return the bytes of a document; None if there is none of that name."""
@@ -71,14 +72,6 @@ class Documents:
             return json.loads(content.decode(), object_pairs_hook=_unique)
         except (ValueError, RecursionError) as exc:
             raise ArchiveError(f"{name!r} cannot be read: {exc}") from exc
-
-    def _keep(self, name: str, content: bytes) -> None:
-        if content.lstrip(_BLANKS)[:1] not in _BEGINS:
-            return
-        self._bytes += len(content)
-        if self._bytes > self._limits.documents_bytes:
-            raise ArchiveError(f"the archive's documents are larger than {self._limits.documents_bytes} bytes")
-        self._contents[name] = content
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
