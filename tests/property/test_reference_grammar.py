@@ -58,7 +58,10 @@ def is_domain(text: str) -> bool:
 
 
 def is_name(text: str) -> bool:
-    """A name := [domain '/'] path; the domain shows by its looks; no image id; at most 255 characters in full."""
+    """A name := [domain '/'] path, with at most 255 characters in full, and no image id.
+
+    A domain has a dot, a colon or an upper-case letter, or is localhost.
+    """
     parts = text.split("/")
     head = parts[0]
     domain = "docker.io"
@@ -85,7 +88,7 @@ def _accepts(adapter: TypeAdapter[str]) -> Callable[[str], bool]:
 
 takes_name, takes_tag = _accepts(TypeAdapter(ContainerName)), _accepts(TypeAdapter(ImageTag))
 
-# What the grammars are about, and what looks like it: other digits and letters, the ends of lines, a NUL.
+# Characters of the grammars, and similar ones: other digits and letters, the ends of lines, a NUL.
 _TRICKY = st.sampled_from("aAfzZ09..__--//::[]@ é１ａİſK\n\r\0\u2028")
 _tricky_texts = st.text(_TRICKY, max_size=12)
 _component = st.lists(st.text(sorted(_LOWER), min_size=1, max_size=6), min_size=1, max_size=4).flatmap(
@@ -115,7 +118,7 @@ _tags = st.tuples(st.sampled_from(sorted(_WORD)), st.text(sorted(_WORD | {".", "
 
 @st.composite
 def _almost(draw: st.DrawFn, texts: st.SearchStrategy[str]) -> str:
-    """A text with one character put in, changed or taken out."""
+    """Insert, change or remove one character of a text."""
     text = draw(texts)
     at = draw(st.integers(0, len(text)))
     return text[:at] + draw(st.just("") | _TRICKY) + text[at + draw(st.integers(0, 1)) :]
@@ -128,7 +131,7 @@ def _almost(draw: st.DrawFn, texts: st.SearchStrategy[str]) -> str:
 @example("r.x/" + "a" * 251)
 @example("0" * 63)
 def test_every_name_of_the_grammar_is_taken(name: str) -> None:
-    """Made by the grammar, so that long and nested ones come up, too."""
+    """Names that the grammar makes, also long and nested ones, are accepted."""
     assert is_name(name)
     assert takes_name(name)
 
@@ -143,14 +146,14 @@ def test_every_name_of_the_grammar_is_taken(name: str) -> None:
 @example("localhost/a")
 @example("docker.io/" + "0" * 64)
 def test_names_are_taken_exactly_if_the_grammar_has_them(name: str) -> None:
-    """Also one character away from a name, where patterns err."""
+    """Texts that are almost a name are accepted only if the grammar has them."""
     assert is_name(name) == takes_name(name)
 
 
 @given(_tags)
 @example("a" * 128)
 def test_every_tag_of_the_grammar_is_taken(tag: str) -> None:
-    """Up to 128 characters."""
+    """Tags of up to 128 characters are accepted."""
     assert is_tag(tag)
     assert takes_tag(tag)
 
@@ -160,7 +163,7 @@ def test_every_tag_of_the_grammar_is_taken(tag: str) -> None:
 @example("１")
 @example("a" * 129)
 def test_tags_are_taken_exactly_if_the_grammar_has_them(tag: str) -> None:
-    """Also one character away from a tag."""
+    """Texts that are almost a tag are accepted only if the grammar has them."""
     assert is_tag(tag) == takes_tag(tag)
 
 

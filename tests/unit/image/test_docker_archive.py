@@ -70,7 +70,7 @@ def test_ids(style: Style, manifests: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reference", "asked", "expected"),
+    ("reference", "requested", "expected"),
     [
         ("hello:1.0", "hello:1.0", True),
         ("hello:1.0", "docker.io/library/hello:1.0", True),
@@ -80,9 +80,9 @@ def test_ids(style: Style, manifests: int) -> None:
         (None, "hello:1.0", False),
     ],
 )
-def test_names(reference: str | None, asked: str, expected: bool) -> None:
+def test_names(reference: str | None, requested: str, expected: bool) -> None:
     """An archive names a reference however it is spelled."""
-    assert expected == _read(image_archive("legacy", reference)).names(asked)
+    assert expected == _read(image_archive("legacy", reference)).names(requested)
 
 
 def test_names_no_other() -> None:
@@ -230,7 +230,7 @@ def test_member_behind_a_link(kind: bytes) -> None:
         _read(written(image_members(), [_link("link", "manifest.json", kind), (info, b"")]))
 
 
-def test_layout_is_not_believed() -> None:
+def test_layout_is_not_trusted() -> None:
     """What index.json names is not what is loaded, and so does not matter."""
     members = image_members()
     members["index.json"] = members["index.json"].replace(b"hello:1.0", b"other:1.0")

@@ -44,7 +44,7 @@ def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
 @pytest.mark.parametrize("style", ["legacy", "oci", "containerd"])
 @pytest.mark.parametrize("size", [1, 700, 1 << 20])
 def test_every_format_becomes_one(style: Style, size: int) -> None:
-    """Whatever came, and in whatever pieces: the same archive, of the image and nothing else."""
+    """Every format, in pieces of any size, becomes the same archive, of the image and nothing else."""
     layers = [*_LAYERS, _LAYERS[0]]
     archive = _rewritten(image_archive(style, layers=layers), size)
     members = _members(archive)
@@ -82,21 +82,21 @@ def test_ids_are_those_of_configuration_and_manifest() -> None:
 
 
 def test_an_image_without_layers() -> None:
-    """Nothing is read of the archive that it came in."""
+    """Nothing is read from the original archive."""
     members = _members(_rewritten(image_archive(layers=[])))
 
     assert [] == json.loads(members["manifest.json"])[0]["Layers"]
 
 
 def test_a_stream_begins_with_a_name() -> None:
-    """Whatever the first member of the archive that came was called."""
+    """The first bytes are a name of ours, whatever the first member of the original archive is called."""
     archive = image_members("legacy", layers=_LAYERS)
 
     assert _rewritten(written({"BZh91AY": b"x"} | archive)).startswith(b"oci-layout\0")
 
 
 def test_reading_ends_with_the_last_layer() -> None:
-    """What comes behind it is not unpacked again."""
+    """The chunks behind the last layer are not taken."""
     archive = image_archive("oci", layers=_LAYERS)
     left: Iterator[bytes] = iter([archive[start : start + 512] for start in range(0, len(archive), 512)])
     list(EngineArchive(_image(archive), _NAME).layers(left))

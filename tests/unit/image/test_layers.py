@@ -36,7 +36,7 @@ def test_a_layer_is_read_however_it_is_compressed(kind: Compression, size: int) 
 
 @pytest.mark.parametrize("content", [b"", b"\x1f\x8b"[:1], bytes(1024)])
 def test_what_is_shorter_than_a_mark(content: bytes) -> None:
-    """Nothing, and less than tells a compression, is what it is."""
+    """An empty file, and one too short to show a compression, is not compressed."""
     digest = f"sha256:{sha256(content)}"
 
     assert Layer(digest, "x", len(content), "none", len(content)) == _found(content, diff_id=digest)
@@ -54,7 +54,7 @@ def test_another_layer() -> None:
     ids=["gzip in gzip", "bzip2", "xz", "zstd's skippable frame"],
 )
 def test_what_an_engine_would_unpack_again(content: bytes) -> None:
-    """A layer whose first bytes say that it is compressed in another way is refused, whatever its diff id."""
+    """A layer whose first bytes show another compression is refused, whatever its diff id."""
     stored = gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
     with pytest.raises(ArchiveError, match="compressed twice, or in another way"):
         _found(content, diff_id=f"sha256:{sha256(stored)}")
@@ -77,7 +77,7 @@ def test_a_damaged_layer(content: bytes) -> None:
 
 
 def test_a_window_of_more_memory_than_programs_take() -> None:
-    """A zstd layer may ask for a window of 32 MiB, and for no more."""
+    """A zstd layer may have a window of 32 MiB, and no more."""
     assert _DIGEST == _found(with_window(15 << 3, _LAYER)).diff_id
     with pytest.raises(ArchiveError, match="cannot be read"):
         _found(with_window(16 << 3, _LAYER))

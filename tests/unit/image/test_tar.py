@@ -1,4 +1,4 @@
-"""The tar reader: what engines write passes, what two readers could understand differently does not."""
+"""The tar reader: it accepts what engines write, and refuses what two readers could understand differently."""
 
 import io
 import tarfile
@@ -189,13 +189,13 @@ def test_nul_in_a_name() -> None:
 
 
 def test_files_of_the_oldest_style() -> None:
-    """A file may have the type that was there before all others, and a header without a magic (`tar --format=v7`)."""
+    """A file may have the oldest type, and a header without a magic (`tar --format=v7`)."""
     assert [Member("file", "file")] == _members(_header("file", kind=b"\0") + _END)
     assert [Member("file", "file")] == _members(_header("file", _patched(257, bytes(8))) + _END)
 
 
 def test_global_pax_headers() -> None:
-    """A pax header that speaks of all members, with a comment for one, is passed over as Go does (`git archive`)."""
+    """A global pax header, for example with a comment (`git archive`), is ignored, as Go does."""
     data = _extension(b"g", b"16 comment=abcd\n") + _entry(_info("file")) + _END
 
     assert [Member("file", "file")] == _members(data)
@@ -207,7 +207,7 @@ def test_global_pax_headers() -> None:
     ids=["names", "after another"],
 )
 def test_global_pax_headers_of_two_meanings(headers: bytes) -> None:
-    """One that Python would heed and Go would not is refused."""
+    """One that Python applies and Go ignores is refused."""
     with pytest.raises(ArchiveError, match="global"):
         _read(headers + _entry(_info("file")) + _END)
 
@@ -307,7 +307,7 @@ def test_pax_records(content: bytes) -> None:
     "kinds", [b"xx", b"LL", b"KK", b"xL", b"Lx"], ids=["two pax", "two names", "two targets", "both", "both, turned"]
 )
 def test_two_extensions(kinds: bytes) -> None:
-    """Two extension headers that say the same of one member are refused."""
+    """Two extension headers for the same field of one member are refused."""
     content = {b"x": b"10 path=a\n", b"L": b"name\0", b"K": b"target\0"}
     extensions = [_extension(bytes([kind]), content[bytes([kind])]) for kind in kinds]
     with pytest.raises(ArchiveError, match="two extension"):

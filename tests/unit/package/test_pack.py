@@ -24,22 +24,22 @@ def _chunks(data: bytes, size: int = 32_768) -> Iterator[bytes]:
 @pytest.mark.parametrize("compression", ["gzip", "zstd", "none"])
 @pytest.mark.parametrize("size", [1000, 32_768, 3 << 20])
 def test_one_pass(compression: Compression, size: int) -> None:
-    """The package holds the archive, and the answer tells what was written."""
+    """The package holds the archive, and the result describes what was written."""
     sink = io.BytesIO()
 
     packed = pack(_chunks(_ARCHIVE, size), sink, compression=compression, max_bytes=1 << 30, span=Span())
 
     digest = hasher()
     digest.update(sink.getvalue())
-    assert b"".join(decompressed([sink.getvalue()], compression, max_bytes=1 << 30)) == _ARCHIVE
+    assert _ARCHIVE == b"".join(decompressed([sink.getvalue()], compression, max_bytes=1 << 30))
     assert (digest.hexdigest(), len(sink.getvalue())) == (packed.checksum, packed.size_bytes)
     assert len(_ARCHIVE) == packed.archive.size_bytes
     assert packed.archive.names("hello:1.0")
 
 
 @pytest.mark.parametrize("size", [1000, 32_768, 3 << 20])
-def test_what_comes_behind_the_archives_end(size: int) -> None:
-    """Padding stays out, and nothing is waited for."""
+def test_padding_behind_the_archive(size: int) -> None:
+    """Padding is left out, and no chunk behind the end is taken."""
 
     def padded() -> Iterator[bytes]:
         yield from _chunks(_ARCHIVE + bytes(10_240), size)
@@ -53,7 +53,7 @@ def test_what_comes_behind_the_archives_end(size: int) -> None:
 
 
 def test_every_stage_is_timed() -> None:
-    """Each has taken some time."""
+    """Each stage has a time."""
     span = Span()
 
     pack(_chunks(_ARCHIVE), io.BytesIO(), compression="gzip", max_bytes=1 << 30, span=span)
@@ -89,7 +89,7 @@ def test_no_image() -> None:
 
 
 def test_the_stream_breaks() -> None:
-    """What the engine's stream raises passes through."""
+    """An error of the engine's stream is raised unchanged."""
 
     def broken() -> Iterator[bytes]:
         yield _ARCHIVE[:2000]

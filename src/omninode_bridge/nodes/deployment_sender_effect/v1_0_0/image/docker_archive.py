@@ -29,7 +29,7 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class ImageArchive:
-    """What an image archive holds: one whole image.
+    """The content of an image archive: one whole image.
 
     Attributes:
         references: The names that loading it sets, as the archive spells them.
@@ -85,7 +85,7 @@ def read_archive(
 
 
 class _ArchiveReader:
-    """Holds what is known of an archive while it is read."""
+    """Collects what is known of an archive while it is read."""
 
     def __init__(self, limits: ArchiveLimits, layers: LayerReader | None) -> None:
         self._limits = limits

@@ -1,4 +1,4 @@
-"""The JSON documents of an image archive, read so that Go's encoding/json cannot understand them differently.
+"""Reads the JSON documents of an image archive so that Go's encoding/json cannot read them differently.
 
 Go matches the keys of its structs without regard to case and takes the last of several; so a document in which
 that matters is refused.
@@ -20,10 +20,10 @@ _VALUE_MARKS = (b"[", b"{", b",")
 
 
 class Documents:
-    """Keeps the documents of one archive, by name, and reads those that are asked for.
+    """Keeps the documents of one archive, by name, and parses them on demand.
 
     Args:
-        limits: How large one and all of them may be, and how many values those that are read may hold together.
+        limits: The limits on one document, on all of them, and on the values in those that are parsed.
     """
 
     def __init__(self, limits: ArchiveLimits) -> None:
@@ -57,8 +57,8 @@ class Documents:
         """Read a document.
 
         Raises:
-            ArchiveError: It is not there, is no JSON in UTF-8, an object in it holds a key twice, or there are more
-                values in all that was read than any image has.
+            ArchiveError: It is missing, is no JSON in UTF-8, has an object with one key twice, or the parsed documents
+                have more values together than any image has.
         """
         content = self._contents.get(name)
         if content is None:
@@ -88,11 +88,11 @@ def field(document: Any, key: str, kind: type[T], name: str) -> T | None:
         ArchiveError: `document` is no object, the field is of another kind, or another key is the same but for case.
     """
     if not isinstance(document, dict):
-        raise ArchiveError(f"{name!r} does not hold the object it should")
+        raise ArchiveError(f"{name!r} is not a JSON object where it should be one")
     folded = key.casefold()
     if any(other != key and other.casefold() == folded for other in document):
         raise ArchiveError(f"{name!r} spells {key!r} in another way")
     value = document.get(key)
     if value is not None and not isinstance(value, kind):
-        raise ArchiveError(f"{key!r} in {name!r} is not what it should be")
+        raise ArchiveError(f"{key!r} in {name!r} is not of type {kind.__name__}")
     return value

@@ -1,7 +1,7 @@
 """Reads the files of an image archive as layers: the SHA-256 and size of each, decompressed where it is compressed.
 
-Layers may be stored compressed (OCI image-spec 1.1, layer.md, `+gzip` and `+zstd`), and engines tell so from the first
-bytes, whatever a document says. Here it is the same, so that an engine does not see another layer in the same bytes.
+Layers may be stored compressed (OCI image-spec 1.1, layer.md, `+gzip` and `+zstd`). Engines detect that from the first
+bytes, whatever a document claims. So does this module; else an engine could read another layer from the same bytes.
 """
 
 import hashlib
@@ -22,21 +22,21 @@ __all__ = ["LayerReader", "unpacked_layer"]
 # at its best.
 _ZSTD_WINDOW_LOG = 25
 _DETECT_BYTES = 4
-# How what engines unpack begins (github.com/moby/moby, pkg/archive; github.com/containers/image, pkg/compression):
-# gzip, bzip2, xz, zstd, and a frame that zstd skips (RFC 8878 section 3.1.2).
+# The first bytes of all that engines decompress (github.com/moby/moby, pkg/archive; github.com/containers/image,
+# pkg/compression): gzip, bzip2, xz, zstd, and a frame that zstd skips (RFC 8878 section 3.1.2).
 _SKIPPABLE = tuple(bytes([first]) + b"\x2a\x4d\x18" for first in range(0x50, 0x60))
 _COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd", *_SKIPPABLE)
 _HEAD_BYTES = max(map(len, _COMPRESSED))
 
 
 def unpacked_layer(content: Content, kind: Compression, max_bytes: int) -> Iterator[bytes | memoryview]:
-    """Yield what a layer that is stored like this decompresses to; arguments and errors as for `decompressed`."""
+    """Yield the bytes of a layer that is stored with this compression; arguments and errors as for `decompressed`."""
     return decompressed(content, kind, max_bytes=max_bytes, zstd_window_log=_ZSTD_WINDOW_LOG)
 
 
 @dataclass(frozen=True, slots=True)
 class _Unpacked:
-    """What a file holds, decompressed."""
+    """The content of a file, decompressed."""
 
     diff_id: str
     compression: Compression
@@ -44,7 +44,7 @@ class _Unpacked:
 
 
 class LayerReader:
-    """Reads every file of an archive as if it were a layer: which of them are may be known only at the end.
+    """Reads every file of an archive as if it were a layer: which files are layers may be known only at the end.
 
     Args:
         max_bytes: The limit on what all files together decompress to.
@@ -71,7 +71,7 @@ class LayerReader:
         """Return the layer that a file holds.
 
         Raises:
-            ArchiveError: It holds another one, or none that engines unpack in one way.
+            ArchiveError: It holds another layer, or none that all engines decompress in the same way.
         """
         found = self._found[member.name]
         if isinstance(found, str):

@@ -1,4 +1,4 @@
-"""The ids that the containerd image store gives to an image: digests of manifests in the archive's OCI layout.
+"""Finds the ids that the containerd image store gives to an image: digests of manifests in an archive's OCI layout.
 
 They are only compared with an id that was announced; nothing is loaded by them (OCI image-spec 1.1, image-layout.md).
 """

@@ -1,7 +1,7 @@
-"""Reads a tar archive in one pass: each member, and its content for those who want it.
+"""Reads a tar archive in one pass: each member, and its content where the caller wants it.
 
-The formats are ustar and pax (POSIX.1-2008, `pax`), GNU long names (GNU tar manual, "Basic Tar Format") and the one
-before them all, which is called v7. Whatever two readers could understand differently is refused: docs/adr/0012.
+The formats are ustar and pax (POSIX.1-2008, `pax`), GNU long names (GNU tar manual, "Basic Tar Format") and the oldest
+one, which is called v7. What two readers could understand differently is refused (docs/adr/0012).
 """
 
 import re
@@ -28,24 +28,24 @@ _KINDS: Mapping[bytes, Literal["file", "folder", "symlink", "hardlink"]] = {
 _EXTENSIONS = {tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK}
 _GNU = {tarfile.GNUTYPE_LONGNAME: "path", tarfile.GNUTYPE_LONGLINK: "linkpath"}
 _NAMING = {"path", "linkpath", "size"}
-# Octal digits, then blanks or NULs; or a positive base-256 number. Python and Go differ on anything looser.
+# Octal digits, then blanks or NULs; or a positive base-256 number. Python and Go read anything else differently.
 _SIZE = re.compile(rb" *[0-7]+[ \0]*|\x80.{11}", re.DOTALL)
 _PAX_RECORD = re.compile(rb"([1-9][0-9]{0,6}) ")
 _DECIMAL = re.compile(r"[0-9]{1,19}", re.ASCII)
 _USTAR = b"ustar\x0000"
 _WITHOUT_PREFIX = {b"ustar  \0", bytes(8)}
-_PATH_MAX = 4096  # limits.h
+_PATH_MAX = 4096  # bytes: PATH_MAX of Linux, limits.h
 
 
 @dataclass(frozen=True, slots=True)
 class ArchiveLimits:
-    """What an image archive may hold at most; real ones stay far below.
+    """The limits on an image archive; real ones stay far below.
 
     Attributes:
         members: Headers, those of extensions included.
         member_bytes: Size of one member.
         names_characters: Length of all names together.
-        name_parts: Parts of one name between slashes.
+        name_parts: Parts of one name between slashes; legacy archives have 2, OCI layouts 3.
         document_bytes: Size of one JSON document that is read.
         documents_bytes: Size of all of them together.
         values: Values in all documents together that are parsed. Python's parser lets no other thread run, and so many
@@ -57,15 +57,15 @@ class ArchiveLimits:
     """
 
     members: int = 100_000
-    member_bytes: int = 1 << 40
-    names_characters: int = 4 << 20
+    member_bytes: int = 1 << 40  # 1 TiB
+    names_characters: int = 4 << 20  # 4 Mi characters
     name_parts: int = 16
-    document_bytes: int = 1 << 20
-    documents_bytes: int = 16 << 20
+    document_bytes: int = 1 << 20  # 1 MiB
+    documents_bytes: int = 16 << 20  # 16 MiB
     values: int = 50_000
     layers: int = 500
-    unnamed_bytes: int = 1 << 30
-    extension_bytes: int = 1 << 20
+    unnamed_bytes: int = 1 << 30  # 1 GiB
+    extension_bytes: int = 1 << 20  # 1 MiB
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +73,10 @@ class Member:
     """One entry of an archive.
 
     Attributes:
-        name: Relative, without `.` and `..` parts; empty for the archive's own root folder.
+        name: Relative, without `.` and `..` parts; empty for the archive's root folder.
+        kind: Archives with any other kind are refused.
         size: Bytes of content; 0 for all but files.
-        target: What a link leads to, spelled like a name.
+        target: The member that a link leads to, spelled like a name.
     """
 
     name: str
@@ -87,13 +88,13 @@ class Member:
 class TarReader:
     """Reads the members of an archive from its bytes, which are taken when they are needed.
 
-    Iterating gives each member with its content, which is empty for all but files. What is left of a content when the
-    next member is asked for is passed over. Nothing behind the two blocks of zeros that end an archive is taken, but
-    what came in one chunk with them is checked.
+    Iterating gives each member with its content, which is empty for all but files. Content that was not read when the
+    iteration goes on is passed over. No chunk behind the two blocks of zeros that end an archive is taken; what came in
+    one chunk with them must be zeros, too.
 
     Args:
         chunks: The archive's bytes, split anyhow.
-        limits: What it may hold at most.
+        limits: The limits on it.
 
     Attributes:
         taken_bytes: The archive's bytes so far; its size at the end.
@@ -170,7 +171,7 @@ class TarReader:
             raise ArchiveError(f"an extension header of {info.size} bytes")
         kind, content = info.type, self._exactly(_padded(info.size))[: info.size]
         if kind == tarfile.XGLTYPE:
-            # Go passes it over, and with it a pax header before it; Python heeds what it names.
+            # Go ignores it, together with a pax header before it; Python applies it.
             if self._extensions or _NAMING & _pax_records(content).keys():
                 raise ArchiveError("a global pax header names members, or stands before one that is named")
             return
@@ -208,13 +209,13 @@ class TarReader:
         above, parts = _parts(base), _parts(raw)
         while parts[:1] == [".."] and above:
             del above[-1], parts[0]
-        # Behind a folder `..` may lead elsewhere than it says, when the folder is a link itself: _name refuses it.
+        # A `..` behind a folder leads elsewhere where that folder is a link itself, so `_name` refuses it.
         root = "/" if raw.startswith("/") else ""
         return self._name(root + "/".join(above + parts))
 
 
 def check_padding(data: bytes | memoryview) -> None:
-    """Check what comes behind the end of an archive.
+    """Check the bytes behind the end of an archive.
 
     Raises:
         ArchiveError: It is not all zeros.
@@ -232,11 +233,11 @@ def _parts(raw: str) -> list[str]:
 
 
 def _parsed(block: bytes) -> tarfile.TarInfo:
-    # After the magic and version of ustar, Python and Go read the last fields alike: a prefix of the name, and
-    # nothing. After GNU's, Go reads times where Python reads that prefix, and after v7's nothing; `star` has them
-    # inside of it.
-    magic, prefix, rest = block[257:265], block[345:500].strip(b"\0"), block[500:].strip(b"\0")
-    if rest or not (magic == _USTAR or (magic in _WITHOUT_PREFIX and not prefix)):
+    # With the magic and version of ustar, Python and Go read the last fields alike: a prefix of the name, then
+    # nothing. With GNU's, Go reads times where Python reads the prefix; with v7's, Go reads nothing there; `star` puts
+    # times inside the prefix.
+    magic, prefix, unused = block[257:265], block[345:500].strip(b"\0"), block[500:].strip(b"\0")
+    if unused or not (magic == _USTAR or (magic in _WITHOUT_PREFIX and not prefix)):
         raise ArchiveError("a header is of no format that image archives have")
     if not _SIZE.fullmatch(block[124:136]):
         raise ArchiveError("a member has an unreadable or negative size")
@@ -245,7 +246,7 @@ def _parsed(block: bytes) -> tarfile.TarInfo:
     except (tarfile.HeaderError, ValueError) as exc:
         raise ArchiveError(f"a header is damaged: {exc}") from exc
     if info.isdir() and block[156:157] == tarfile.AREGTYPE:
-        info.name += "/"  # which Python takes away, and makes a folder of
+        info.name += "/"  # Python removes it, and makes the file a folder
     info.type = block[156:157]
     return info
 

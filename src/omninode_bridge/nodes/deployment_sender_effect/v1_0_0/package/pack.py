@@ -22,7 +22,7 @@ class Packed:
     Attributes:
         checksum: BLAKE3 of the file, 64 hex digits.
         size_bytes: Its size.
-        archive: What the archive inside holds.
+        archive: The content of the archive inside.
     """
 
     checksum: str
@@ -62,14 +62,14 @@ def pack(
     max_bytes: int,
     span: Span,
 ) -> Packed:
-    """Turn the chunks of `docker save` into a package file, holding a few of them at most.
+    """Turn the chunks of `docker save` into a package file, with a few of them in memory.
 
     While the next chunk comes, threads compress those before it, hash and write. No chunk behind the archive's end is
     taken.
 
     Args:
         chunks: The image archive, split anyhow.
-        sink: Where the package file goes; its `write` must take all it is given.
+        sink: The package file; its `write` must write all bytes of a call.
         compression: How to compress.
         max_bytes: The limit on the package file.
         span: Counts how long this thread waited for the first chunk (`export_wait`), for the further ones (`stream`)
