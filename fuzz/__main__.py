@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 _HERE = Path(__file__).parent
-_CACHE = _HERE.parent / ".cache" / "fuzz"  # what was found to be interesting, and what broke a target
+_CACHE = _HERE.parent / ".cache" / "fuzz"  # interesting inputs, and those that broke a target
 _TARGETS = sorted(file.stem.removeprefix("fuzz_") for file in _HERE.glob("fuzz_*.py"))
 _NODE = "omninode_bridge.nodes.deployment_sender_effect.v1_0_0"
 _INSTRUMENTED = [f"{_NODE}.image", f"{_NODE}.receiver.http.form", "python_multipart"]
@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _engines(*arguments: str) -> int:
-    """Run mutated archives in a process of its own."""
+    """Run mutated archives in their own process."""
     print(f"mutated archives on real engines ({' '.join(arguments)}) ...", flush=True)
     path = os.pathsep.join([str(_HERE.parent / "tests"), os.environ.get("PYTHONPATH", "")])
     command = [sys.executable, str(_HERE / "engines.py"), *arguments]
@@ -40,17 +40,17 @@ def _engines(*arguments: str) -> int:
 
 
 def _run(target: str, seconds: int) -> int:
-    """Run a target in a process of its own and tell in one line how it went."""
+    """Run a target in its own process, and print one line about the result."""
     corpus = _CACHE / target
     corpus.mkdir(parents=True, exist_ok=True)
     print(f"fuzzing {target} for {seconds} s ...", flush=True)
     limits = [f"-max_total_time={seconds}", f"-rss_limit_mb={_RSS_LIMIT_MB}", f"-timeout={_INPUT_TIMEOUT_SECONDS}"]
     command = [sys.executable, str(_HERE), target, str(corpus), *limits, f"-artifact_prefix={_CACHE}/{target}-"]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
-    told = done.stdout.decode(errors="replace")
-    runs = re.search(r"Done (\d+) runs in (\d+) second", told)
+    output = done.stdout.decode(errors="replace")
+    runs = re.search(r"Done (\d+) runs in (\d+) second", output)
     if done.returncode or not runs:
-        print(f"{told[-10_000:]}\nFAILED  {target}: the lines above say why; {_CACHE}/{target}-* is what it was fed")
+        print(f"{output[-10_000:]}\nFAILED  {target}: see the lines above; the input is {_CACHE}/{target}-*")
         return 1
     print(f"ok      {target}: {runs[1]} inputs in {runs[2]} s, {len(list(corpus.iterdir()))} in its corpus")
     return 0

@@ -1,6 +1,6 @@
-"""Mutated archives on real engines: what the receiver accepts is loaded, and nothing but what was announced changes.
+"""Loads mutated archives on real engines if the receiver accepts them; nothing but the announced image may change.
 
-On the machine's own engine, and those whose addresses are in DEPLOYMENT_SENDER_TEST_ENGINES.
+The engines are the machine's own one, and those whose addresses are in DEPLOYMENT_SENDER_TEST_ENGINES.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from itertools import count
 from pathlib import Path
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import OperationError
 from support.archives.mutations import mutated
 from support.engine.differential import Differential, engine_hosts
 
@@ -19,7 +19,7 @@ __all__ = ["main"]
 
 
 def main(arguments: list[str]) -> int:
-    """Try archives for so many seconds, from a new seed on; or those of the seeds; return the exit code."""
+    """Try archives for this many seconds, from a new seed on; or those of the seeds. Return the exit code."""
     match arguments:
         case ["seconds", seconds]:
             seeds: Iterable[int] = _seeds(float(seconds))
@@ -45,7 +45,7 @@ async def _check(seeds: Iterable[int]) -> int:
                     await differential.check(f"python fuzz engines {seed}", mutated(seed))
                     if differential.report.faults:
                         break
-        except DeploymentSenderError as exc:
+        except OperationError as exc:
             print(f"left out: engines: {exc.message}")
             return 0
     report = differential.report

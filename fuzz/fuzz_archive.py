@@ -1,19 +1,16 @@
-"""The archive reader: whatever the bytes are, it answers or raises `ArchiveError`, the same however they are split.
+"""The archive reader: it accepts or refuses any bytes, the same however they are split.
 
-What it takes, and an archive of our own making of that, are the same image.
+An archive that it accepts, and the one that is written from it for an engine, hold the same image.
 """
 
 import json
 import tarfile
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.image.docker_archive import (
-    ArchiveError,
-    ArchiveReader,
-    ImageArchive,
-)
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import PackageTooLargeError
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.image.docker_archive import ImageArchive, read_archive
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.image.engine_archive import EngineArchive
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.image.layers import Contents
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.image.errors import ArchiveError
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.image.layers import LayerReader
 from support.archives.archives import config_of, image_archive, written
 
 __all__ = ["MAX_BYTES", "check", "seeds"]
@@ -26,7 +23,7 @@ _CHECKSUM = slice(148, 156)  # of a header: POSIX.1-2008, pax, "ustar Interchang
 
 
 def seeds() -> list[bytes]:
-    """Answer archives of each format, one with links and long names, and one whose names say nothing of its digests."""
+    """Return archives of each format, and some with links, long names, and names without a digest."""
     link = tarfile.TarInfo("link/layer.tar")
     link.type, link.linkname = tarfile.SYMTYPE, "../layer.tar"
     long = tarfile.TarInfo("long/" * 12 + "n" * 120)
@@ -48,13 +45,13 @@ def seeds() -> list[bytes]:
 
 
 def check(data: bytes) -> None:
-    """Read an archive whole and in pieces, as it is and with the checksums of its headers made right."""
+    """Read an archive whole and in pieces, as it is and with the checksums of its headers corrected."""
     for archive in (data, _repaired(data)):
         size = 1 + sum(archive[:2])  # up to 511, so that pieces fall across blocks
         pieces = [archive[start : start + size] for start in range(0, len(archive), size)]
         image = _read([archive])
         if image != _read(pieces):
-            raise AssertionError("the answer hangs on how the archive is split")
+            raise AssertionError("the result depends on how the archive is split")
         if image is not None:
             _check_written(image, pieces)
 
@@ -63,35 +60,32 @@ def _check_written(image: ImageArchive, pieces: list[bytes]) -> None:
     written_anew = EngineArchive(image, _NAME)
     again = _read([written_anew.begin(), *written_anew.layers(pieces), written_anew.end()])
     if again is None or not again.names(_NAME):
-        raise AssertionError("what is written for an engine is no archive of the image")
+        raise AssertionError("the archive for the engine cannot be read")
     if (image.config, _diff_ids(image)) != (again.config, _diff_ids(again)):
-        raise AssertionError("what is written for an engine is another image")
+        raise AssertionError("the archive for the engine holds another image")
     if not all(again.is_image(image_id) for image_id in written_anew.image_ids):
-        raise AssertionError("what is written for an engine has another id")
+        raise AssertionError("the archive for the engine has another id")
 
 
 def _diff_ids(image: ImageArchive) -> list[str]:
-    return [layer.diff_id for layer in image.stored]
+    return [layer.diff_id for layer in image.layers]
 
 
 def _read(pieces: list[bytes]) -> ImageArchive | None:
-    reader = ArchiveReader(contents=Contents(_UNPACKED_MAX_BYTES))
     try:
-        for piece in pieces:
-            reader.feed(piece)
-        return reader.finish()
-    except (ArchiveError, DeploymentSenderError):  # the latter: it unpacks to too much
+        return read_archive(pieces, layers=LayerReader(_UNPACKED_MAX_BYTES))
+    except (ArchiveError, PackageTooLargeError):
         return None
 
 
 def _trimmed(archive: bytes) -> bytes:
-    """Leave away what fills an archive up, except for the two blocks that end it."""
+    """Remove the padding of an archive, except for the two blocks that end it."""
     end = -(-len(archive.rstrip(b"\0")) // _BLOCK) * _BLOCK
     return archive[:end] + bytes(2 * _BLOCK)
 
 
 def _repaired(data: bytes) -> bytes:
-    """Let the reader get behind the checksums, which a fuzzer does not guess."""
+    """Correct the checksums of headers, which a fuzzer does not guess."""
     fixed = bytearray(data)
     for start in range(0, len(fixed) - _BLOCK + 1, _BLOCK):
         block = fixed[start : start + _BLOCK]

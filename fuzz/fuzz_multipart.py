@@ -1,4 +1,4 @@
-"""The upload form: whatever the body is, it is read or refused in the one way there is, however it is split."""
+"""The upload form: any body is read or refused, the same however it is split."""
 
 from support.http.forms import read_form, written_form
 
@@ -10,7 +10,7 @@ _BOUNDARY = b"B"
 
 
 def seeds() -> list[bytes]:
-    """Answer forms with and without fields, with other headers, and with what comes close to the boundary."""
+    """Return forms with and without fields, with other headers, and with bytes that are almost the boundary."""
     form = written_form(_BOUNDARY, {"package_id": "x", "verify_checksum": "true"}, b"\r\n--\r\n--\r\n-B--B")
     return [
         form,
@@ -26,4 +26,4 @@ def check(body: bytes) -> None:
     size = 1 + sum(body[-2:]) % 40
     pieces = [body[start : start + size] for start in range(0, len(body), size)]
     if read_form(_BOUNDARY, [body]) != read_form(_BOUNDARY, pieces):
-        raise AssertionError("the answer hangs on how the body is split")
+        raise AssertionError("the result depends on how the body is split")

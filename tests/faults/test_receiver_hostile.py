@@ -169,7 +169,6 @@ STREAMS = {
     "the largest window": with_window(0xFF),
     "one segment of 1 TiB": with_window(None),
     "bytes after gzip": GZIP + b"trailing",
-    "a zero after gzip": GZIP + b"\0",
     "an archive after gzip": GZIP + GZIP,
     "bytes after zstd": ZSTD + b"trailing",
     "a zero after zstd": ZSTD + b"\0",
@@ -204,13 +203,21 @@ def test_many_at_once_of_the_largest_window_that_is_taken(tmp_path: Path) -> Non
 
 def test_what_is_sound_is_loaded_afterwards(tmp_path: Path) -> None:
     """The same receiver takes a package that is next to each kind of fault, but without it, and calls its engine."""
-    hostile = ARCHIVES["a second tag"], ARCHIVES["a character device"], STREAMS["a window of 2 GiB"], GZIP + b"\0"
-    sound = swollen("gzip", 10), swollen("zstd", 10), with_window(10 << 3), header("file") + IMAGE, retold({}), STRANGE
+    hostile = ARCHIVES["a second tag"], ARCHIVES["a character device"], STREAMS["a window of 2 GiB"], GZIP + b"x"
+    sound = [
+        swollen("gzip", 10),
+        swollen("zstd", 10),
+        with_window(10 << 3),
+        header("file") + IMAGE,
+        retold({}),
+        STRANGE,
+    ]
+    sound.append(GZIP + bytes(600))  # zeros behind gzip are padding
     with Target(tmp_path / "store", *SMALL) as target:
         assert [INVALID] * 4 == [sent(target, content).refusal for content in hostile]
         assert not target.engine_was_called()
 
-        assert list(sound) == [target.kept(sent(target, content)) for content in sound]
+        assert sound == [target.kept(sent(target, content)) for content in sound]
         assert target.engine_was_called(20)
 
 

@@ -1,4 +1,4 @@
-"""Dockerfiles: whatever they hold, they are read, and what needs BuildKit is found wherever it stands."""
+"""Dockerfiles: any bytes are read, and what needs BuildKit is found at any place."""
 
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -52,7 +52,7 @@ _ORDINARY = ["RUN true", "RUN a \\\n # comment\n\n && b", "ENV a=b", 'CMD ["x"]'
 @given(_texts | st.binary(max_size=40))
 @example("# syntax= ")
 def test_anything_can_be_read(content: str | bytes) -> None:
-    """What is wrong with it, the engine says."""
+    """Any bytes are read without an error; the engine reports mistakes."""
     content = content.encode() if isinstance(content, str) else content
     dockerfile = Dockerfile(content)
 
@@ -62,7 +62,7 @@ def test_anything_can_be_read(content: str | bytes) -> None:
 
 @given(st.lists(st.sampled_from(_ORDINARY), max_size=6), st.lists(st.sampled_from(_ORDINARY), max_size=6))
 def test_what_needs_buildkit_is_found_anywhere(before: list[str], after: list[str]) -> None:
-    """And nothing else is."""
+    """Each unsupported feature is found, and nothing else."""
     begin = "\n".join(["FROM scratch", *before])
     text = "\n".join([begin, "RUN <<END", "COPY --link a /", "END", *after, "COPY --link a /"])
 

@@ -1,4 +1,4 @@
-"""`.dockerignore`: what is packed is what a docker client of today sends."""
+"""`.dockerignore`: the files that are packed are those that today's docker client sends."""
 
 import io
 import tarfile
@@ -43,16 +43,16 @@ _lines = st.builds(
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[DockerClient]:
-    """A docker client of today."""
+    """Return the path of a docker client, 23 or newer."""
     with DockerClient.found() as found:
         if found is None:
-            pytest.skip("no docker client 23 or newer is on this machine; its answers are in dockerignore_cases.json")
+            pytest.skip("no docker client 23 or newer is on this machine; its results are in dockerignore_cases.json")
         yield found
 
 
 @pytest.fixture(scope="module")
 def context(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tree in which patterns find something."""
+    """Make a tree in which patterns match some files."""
     folder = tmp_path_factory.mktemp("context") / "context"
     make_tree(folder, FILES)
     return folder
@@ -65,7 +65,7 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @example(lines=["**/secrets", "!secrets/public"])
 @example(lines=["*", "!**/key.pem", "!a/secrets"])
 def test_what_is_packed_is_what_docker_sends(client: DockerClient, context: Path, lines: list[str]) -> None:
-    """The same names, whatever the patterns; and what one refuses the other refuses."""
+    """Both send the same names for any patterns, and refuse the same patterns."""
     (context / ".dockerignore").write_text("\n".join(lines), newline="")
     assert client.sent(context) == _packed(context)
 

@@ -1,4 +1,7 @@
-"""Names and tags, held against the grammar of distribution/reference written down a second time, without a pattern."""
+"""Names and tags, compared with the grammar of distribution/reference, written a second time without patterns.
+
+What is made by the grammar is also split and spelled in full.
+"""
 
 import string
 from collections.abc import Callable
@@ -8,6 +11,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.models.fields import ContainerName, ImageTag
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.models.reference import ImageReference, split_tag
 
 _LOWER = frozenset(string.ascii_lowercase + string.digits)
 _ALPHANUMERIC = frozenset(string.ascii_letters + string.digits)
@@ -54,18 +58,20 @@ def is_domain(text: str) -> bool:
 
 
 def is_name(text: str) -> bool:
-    """A name := [domain '/'] path; the domain shows by its looks; no image id; at most 255 characters in full."""
+    """A name := [domain '/'] path, with at most 255 characters in full, and no image id.
+
+    A domain has a dot, a colon or an upper-case letter, or is localhost.
+    """
     parts = text.split("/")
     head = parts[0]
-    full = text if len(parts) > 1 else f"library/{text}"
+    domain = "docker.io"
     if len(parts) > 1 and ("." in head or ":" in head or head == "localhost" or head.lower() != head):
         parts = parts[1:]
         if not is_domain(head):
             return False
-        if head == "docker.io" and len(parts) == 1:
-            full = f"docker.io/library/{parts[0]}"
-    else:
-        full = f"docker.io/{full}"
+        domain = "docker.io" if head == "index.docker.io" else head
+    library = ["library"] if domain == "docker.io" and len(parts) == 1 else []
+    full = "/".join([domain, *library, *parts])
     is_id = len(text) == 64 and all(c in "0123456789abcdef" for c in text)
     return len(full) <= 255 and not is_id and all(is_path_component(part) for part in parts)
 
@@ -82,7 +88,7 @@ def _accepts(adapter: TypeAdapter[str]) -> Callable[[str], bool]:
 
 takes_name, takes_tag = _accepts(TypeAdapter(ContainerName)), _accepts(TypeAdapter(ImageTag))
 
-# What the grammars are about, and what looks like it: other digits and letters, the ends of lines, a NUL.
+# Characters of the grammars, and similar ones: other digits and letters, the ends of lines, a NUL.
 _TRICKY = st.sampled_from("aAfzZ09..__--//::[]@ é１ａİſK\n\r\0\u2028")
 _tricky_texts = st.text(_TRICKY, max_size=12)
 _component = st.lists(st.text(sorted(_LOWER), min_size=1, max_size=6), min_size=1, max_size=4).flatmap(
@@ -112,7 +118,7 @@ _tags = st.tuples(st.sampled_from(sorted(_WORD)), st.text(sorted(_WORD | {".", "
 
 @st.composite
 def _almost(draw: st.DrawFn, texts: st.SearchStrategy[str]) -> str:
-    """A text with one character put in, changed or taken out."""
+    """Insert, change or remove one character of a text."""
     text = draw(texts)
     at = draw(st.integers(0, len(text)))
     return text[:at] + draw(st.just("") | _TRICKY) + text[at + draw(st.integers(0, 1)) :]
@@ -121,10 +127,11 @@ def _almost(draw: st.DrawFn, texts: st.SearchStrategy[str]) -> str:
 @given(_names)
 @example("a" * 237)
 @example("docker.io/" + "a" * 237)
+@example("index.docker.io/" + "a" * 237)
 @example("r.x/" + "a" * 251)
 @example("0" * 63)
 def test_every_name_of_the_grammar_is_taken(name: str) -> None:
-    """Made by the grammar, so that long and nested ones come up, too."""
+    """Names that the grammar makes, also long and nested ones, are accepted."""
     assert is_name(name)
     assert takes_name(name)
 
@@ -132,20 +139,21 @@ def test_every_name_of_the_grammar_is_taken(name: str) -> None:
 @given(_tricky_texts | _almost(_names))
 @example("a" * 238)
 @example("docker.io/" + "a" * 238)
+@example("index.docker.io/" + "a" * 238)
 @example("r.x/" + "a" * 252)
 @example("0" * 64)
 @example("localhost")
 @example("localhost/a")
 @example("docker.io/" + "0" * 64)
 def test_names_are_taken_exactly_if_the_grammar_has_them(name: str) -> None:
-    """Also one character away from a name, where patterns err."""
+    """Texts that are almost a name are accepted only if the grammar has them."""
     assert is_name(name) == takes_name(name)
 
 
 @given(_tags)
 @example("a" * 128)
 def test_every_tag_of_the_grammar_is_taken(tag: str) -> None:
-    """Up to 128 characters."""
+    """Tags of up to 128 characters are accepted."""
     assert is_tag(tag)
     assert takes_tag(tag)
 
@@ -155,5 +163,17 @@ def test_every_tag_of_the_grammar_is_taken(tag: str) -> None:
 @example("１")
 @example("a" * 129)
 def test_tags_are_taken_exactly_if_the_grammar_has_them(tag: str) -> None:
-    """Also one character away from a tag."""
+    """Texts that are almost a tag are accepted only if the grammar has them."""
     assert is_tag(tag) == takes_tag(tag)
+
+
+@given(_names, st.none() | _tags, st.none() | st.just(f"sha256:{'ab' * 32}"))
+def test_references_are_split_where_they_were_joined(name: str, tag: str | None, digest: str | None) -> None:
+    """Name, tag and digest come out as they went in; the full spelling is read as the same reference."""
+    reference = name + (f":{tag}" if tag else "")
+    parsed = ImageReference.parse(reference + (f"@{digest}" if digest else ""))
+
+    assert (name, tag) == split_tag(reference)
+    assert (tag or (None if digest else "latest"), digest) == (parsed.tag, parsed.digest)
+    assert name.endswith(parsed.path.removeprefix("library/"))
+    assert parsed == ImageReference.parse(str(parsed))

@@ -18,7 +18,7 @@ _OCI = "application/vnd.oci.image"
 
 
 def sha256(data: bytes) -> str:
-    """Answer the SHA-256 in hex."""
+    """Return the SHA-256 in hex."""
     return hashlib.sha256(data).hexdigest()
 
 

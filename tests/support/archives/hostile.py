@@ -1,4 +1,4 @@
-"""Packages that nobody should load, each sound but for its fault; and those next to them, without it."""
+"""Packages that must not be loaded, each with one fault; and for each a sound one without it."""
 
 import json
 import struct
@@ -59,17 +59,17 @@ def header(name: str, kind: bytes = tarfile.REGTYPE, *, target: str = "", size: 
 
 def pax(key: str, value: str) -> bytes:
     """Write a pax header for the member that follows (POSIX.1-2008, `pax`)."""
-    rest = f" {key}={value}\n".encode()
-    length = next(size for digits in range(1, 9) if len(str(size := len(rest) + digits)) == digits)
-    content = b"%d%b" % (length, rest)
+    record = f" {key}={value}\n".encode()
+    length = next(size for digits in range(1, 9) if len(str(size := len(record) + digits)) == digits)
+    content = b"%d%b" % (length, record)
     return header("extension", tarfile.XHDTYPE, size=len(content)) + content + bytes(-len(content) % 512)
 
 
 def retold(*images: Mapping[str, Any]) -> bytes:
     """Write the image with another `manifest.json`: one entry for each, with these changes."""
     members = image_members("legacy", "hello:1.0")
-    (told,) = json.loads(members["manifest.json"])
-    return written(members | {"manifest.json": json.dumps([told | image for image in images]).encode()})
+    (entry,) = json.loads(members["manifest.json"])
+    return written(members | {"manifest.json": json.dumps([entry | image for image in images]).encode()})
 
 
 def compressed(kind: Packing, pieces: Iterable[bytes]) -> bytes:
@@ -79,20 +79,20 @@ def compressed(kind: Packing, pieces: Iterable[bytes]) -> bytes:
 
 
 def names(count: int) -> Iterator[bytes]:
-    """Write the image and so many folders, with names as long as names may be, of letters that take four bytes each."""
+    """Write the image and this many folders, with names of the greatest length, of letters with four bytes each."""
     for number in range(count):
         yield pax("path", f"\U0001f600{number:07}".ljust(_PATH_MAX, "x")) + header("folder", tarfile.DIRTYPE)
     yield IMAGE
 
 
 def swollen(kind: Packing, mib: int) -> bytes:
-    """Make a package of the image and a file of so many MiB of zeros."""
+    """Make a package of the image and a file of this many MiB of zeros."""
     large = header("large", size=mib << 20)
     return compressed(kind, chain([large], repeat(_PIECE, mib), [IMAGE]))
 
 
 def with_window(descriptor: int | None, content: bytes = IMAGE) -> bytes:
-    """Write a zstd frame that does not compress, and asks for much memory.
+    """Write a zstd frame that does not compress, and requests much memory.
 
     Args:
         descriptor: The window's; None for a frame of one segment that announces 1 TiB of content.
@@ -105,7 +105,7 @@ def with_window(descriptor: int | None, content: bytes = IMAGE) -> bytes:
 
 
 def zeros_with_window(descriptor: int, mib: int) -> bytes:
-    """Write a zstd frame of so many MiB of zeros, as small as frames can be."""
+    """Write a zstd frame of this many MiB of zeros, as small as frames can be."""
     count = (mib << 20) // _BLOCK_MAX_BYTES
     blocks = [_block(b"\0", _BLOCK_MAX_BYTES, last=number == count, kind=1) for number in range(1, count + 1)]
     return _FRAME + bytes([0, descriptor]) + b"".join(blocks)

@@ -1,6 +1,6 @@
 """Image archives that differ from sound ones in documents, names, keys, headers or compression; the same for each seed.
 
-Each of them speaks of the image `ANNOUNCED`; what is strange about many is that they speak of `OTHERS` besides.
+Each of them names the image `ANNOUNCED`; many name `OTHERS`, too.
 """
 
 import bz2
@@ -154,7 +154,7 @@ def _junk(rng: Random, value: Any) -> Any:
 
 
 def _blanks(rng: Random, archive: Archive) -> None:
-    """Begin a document with what some readers pass over."""
+    """Begin a document with bytes that some readers ignore."""
     entry = rng.choice(_documents(archive))
     entry.content = rng.choice(_BLANKS) + entry.content
 

@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 from uuid import uuid4
 
 import docker
@@ -27,13 +27,8 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import Deploym
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.image.compression import decompressed, detect
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.image.docker_archive import ImageArchive
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.image.engine_archive import EngineArchive
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.image.tar import (
-    ArchiveLimits,
-    ContentTaker,
-    Member,
-    TarReader,
-)
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.models.reference import normalized
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.image.tar import ArchiveLimits, TarReader
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.models.reference import ImageReference
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.form import UploadFields
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.loading import Loading
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.packages import Packages
@@ -46,7 +41,7 @@ from support.archives.mutations import ANNOUNCED, OTHERS
 __all__ = ["Differential", "Report", "engine_hosts"]
 
 
-_KNOWN = frozenset(map(normalized, (ANNOUNCED, *OTHERS)))
+_KNOWN = frozenset(str(ImageReference.parse(name)) for name in (ANNOUNCED, *OTHERS))
 
 
 def engine_hosts() -> list[str]:
@@ -94,7 +89,7 @@ class _Engine:
     def _look(self) -> tuple[dict[str, str], frozenset[str]]:
         images = self.api.images(all=True)
         named = [(name, image["Id"]) for image in images for name in image.get("RepoTags") or ()]
-        names = {normalized(name): image_id for name, image_id in named if name != "<none>:<none>"}
+        names = {str(ImageReference.parse(name)): image_id for name, image_id in named if name != "<none>:<none>"}
         return names, frozenset(image["Id"] for image in images)
 
     def changes(self, image: ImageArchive, loaded: str | None, inside: frozenset[str]) -> list[str]:
@@ -108,7 +103,7 @@ class _Engine:
         """
         before, ids = self.names, self.ids
         self.names, self.ids = self._look()
-        announced = normalized(ANNOUNCED)
+        announced = str(ImageReference.parse(ANNOUNCED))
         expected = before | ({announced: loaded} if loaded else {})
         moved = {name for name in expected | self.names if expected.get(name) != self.names.get(name)}
         ours = {name for name in moved if name in _KNOWN or self.names.get(name) in inside}
@@ -142,16 +137,9 @@ class _Engine:
 
 def _digests(package: bytes) -> frozenset[str]:
     """Hash every file in a package that was accepted."""
-    found: list[Any] = []
-
-    def on_member(member: Member) -> ContentTaker:
-        found.append(hashlib.sha256())
-        return found[-1].update  # type: ignore[no-any-return]
-
-    reader = TarReader(ArchiveLimits(), on_member)
-    for piece in decompressed([package], detect(package[:4]), max_bytes=1 << 30):
-        reader.feed(piece)
-    return frozenset(f"sha256:{digest.hexdigest()}" for digest in found)
+    archive = decompressed([package], detect(package[:4]), max_bytes=1 << 30)
+    contents = (b"".join(content) for _, content in TarReader(archive, ArchiveLimits()))
+    return frozenset(f"sha256:{hashlib.sha256(content).hexdigest()}" for content in contents)
 
 
 def _content(tar: tarfile.TarFile, name: str) -> bytes:

@@ -15,8 +15,8 @@ def _found(text: str, target: str | None = None) -> list[tuple[int, str]]:
 
 
 @pytest.mark.parametrize("text", ORDINARY.values(), ids=ORDINARY)
-def test_what_every_builder_does_is_let_through(text: str) -> None:
-    """However unusual it looks."""
+def test_what_every_builder_does_is_accepted(text: str) -> None:
+    """A Dockerfile of which all is supported is reported as such, however unusual it is."""
     assert [] == _found(text)
 
 
@@ -48,7 +48,7 @@ def test_what_every_builder_does_is_let_through(text: str) -> None:
     ],
 )
 def test_what_needs_buildkit_is_found(text: str, feature: str) -> None:
-    """With the line on which it begins."""
+    """Each unsupported feature is found, with the line where it begins."""
     assert [(3, feature)] == _found(f"FROM scratch\n\n{text}\n")
 
 
@@ -60,8 +60,8 @@ def test_what_needs_buildkit_is_found(text: str, feature: str) -> None:
         ("# check=skip=all\n# escape=`", 2, "# escape=` behind # check="),
     ],
 )
-def test_directives_that_are_passed_over_are_found(directives: str, line: int, feature: str) -> None:
-    """The engine would not say a word about them."""
+def test_directives_that_engines_ignore_are_found(directives: str, line: int, feature: str) -> None:
+    """Directives are found that the engine would ignore without a message."""
     assert [(line, feature)] == _found(f"{directives}\nFROM scratch\n")
 
 
@@ -75,37 +75,37 @@ def test_directives_that_are_passed_over_are_found(directives: str, line: int, f
         "docker/dockerfile-upstream:master",
     ],
 )
-def test_the_usual_language_is_let_through(syntax: str) -> None:
-    """What is new in it is found where it is used."""
+def test_the_usual_language_is_accepted(syntax: str) -> None:
+    """The language of docker/dockerfile is accepted; new features are found where they are used."""
     assert [] == _found(f"# syntax={syntax}\nFROM scratch\n")
 
 
 @pytest.mark.parametrize(("target", "found"), [("Base", []), ("0", []), ("last", [4]), (None, [4]), ("1", [4])])
-def test_stages_behind_the_target_are_not_looked_at(target: str | None, found: list[int]) -> None:
-    """They are not built."""
+def test_stages_behind_the_target_are_not_checked(target: str | None, found: list[int]) -> None:
+    """Stages behind the target are not built, and so not checked."""
     text = "FROM scratch AS base\nCOPY a /\nFROM base AS last\nCOPY --link b /\n"
     assert found == [line for line, _ in _found(text, target)]
 
 
-def test_a_here_document_without_an_end_is_the_shells() -> None:
-    """It may be a shift of bits; what follows it is read as ever."""
+def test_a_here_document_without_an_end_is_left_to_the_shell() -> None:
+    """A `<<` without an end may be a shift of bits; the lines after it are read as instructions."""
     assert [(3, "COPY --link")] == _found("FROM scratch\nRUN echo $((1 << 2))\nCOPY --link a /\n")
 
 
-def test_a_platform_that_only_buildkit_knows_of_is_found_in_from() -> None:
-    """Unless it is declared: then it is given a value."""
+def test_a_platform_argument_of_buildkit_is_found_in_from() -> None:
+    """An argument in FROM is found unless it is declared, as then it has a value."""
     text = "FROM --platform=$BUILDPLATFORM alpine\nFROM alpine:${TARGETARCH}\n"
     assert [(1, "$BUILDPLATFORM in FROM"), (2, "$TARGETARCH in FROM")] == _found(text)
     assert [] == _found(f"ARG BUILDPLATFORM\nARG TARGETARCH\n{text}")
 
 
 def test_arguments_about_platforms_are_listed() -> None:
-    """Those that have no value."""
+    """The platform arguments without a value are returned."""
     text = "ARG BUILDPLATFORM\nFROM scratch\nARG TARGETOS TARGETARCH\nARG TARGETVARIANT=v7 OTHER\n"
     assert {"BUILDPLATFORM", "TARGETOS", "TARGETARCH"} == platform_arguments(Dockerfile(text.encode()))
 
 
-def test_each_says_what_to_do_instead() -> None:
-    """In words that fit behind a colon."""
+def test_each_feature_has_advice() -> None:
+    """The advice for each feature fits behind a colon."""
     found = unsupported(Dockerfile(b"FROM scratch\nCOPY --link a /\nRUN --new true\nRUN <<EOF\n\nEOF\n"))
     assert [True, True, True] == [bool(one.instead) and one.instead[0].islower() for one in found]

@@ -23,16 +23,16 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.dockerfile.path_patte
         ("^a$", "a\n", False),
     ],
 )
-def test_an_expression_means_what_it_means_in_go(expression: str, text: str, found: bool) -> None:
-    """Where Python would read it differently."""
+def test_an_expression_matches_as_in_go(expression: str, text: str, found: bool) -> None:
+    """Expressions that Python reads differently are translated."""
     assert found is bool(go_expression(expression)(text))
 
 
 @pytest.mark.parametrize(
     "expression", [r"\x41", r"\pL", r"\Qa", r"\1", "[a", "[[:no:]]", "[b-a]", "a*{2}", "a{1001}", "é\\é"]
 )
-def test_what_is_refused(expression: str) -> None:
-    """By Go, or because no path needs it."""
+def test_refused_expressions(expression: str) -> None:
+    """Expressions that Go refuses, or that no path needs, are refused."""
     with pytest.raises(PatternError):
         go_expression(expression)
 
@@ -52,11 +52,11 @@ def test_what_is_refused(expression: str) -> None:
     ],
 )
 def test_many_wildcards_mean_the_same(pattern: str, path: str, matches: bool) -> None:
-    """They are matched in another way."""
+    """Expressions with many parts of any length match the same texts."""
     assert matches is bool(path_pattern(pattern)(path))
 
 
 def test_many_wildcards_take_no_longer() -> None:
-    """Where Python would try every way to divide the path among them."""
+    """Matching stays fast where Python would try every way to divide the path."""
     assert not path_pattern("*a" * 12 + "b")("a" * 200)
     assert not path_pattern("**/a/" * 12 + "b")("a/" * 100)

@@ -6,7 +6,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.dockerfile.ignore imp
 
 
 def _ignored(content: str | bytes, path: str) -> bool:
-    """Ask for each folder on the way, as whoever walks a tree does."""
+    """Return the verdict on a path after those on the folders above it, as a walk through a tree does."""
     rules = IgnoreRules(content.encode() if isinstance(content, str) else content)
     verdict, parts = None, path.split("/")
     for number in range(1, len(parts) + 1):
@@ -16,7 +16,7 @@ def _ignored(content: str | bytes, path: str) -> bool:
 
 
 def test_the_last_pattern_that_matches_decides() -> None:
-    """Whatever came before it."""
+    """The last rule that matches decides, whatever came before it."""
     assert (True, False, True) == (
         _ignored("*.md\n!README.md", "x.md"),
         _ignored("*.md\n!README.md", "README.md"),
@@ -25,12 +25,12 @@ def test_the_last_pattern_that_matches_decides() -> None:
 
 
 def test_what_is_in_an_ignored_folder_is_ignored() -> None:
-    """However deep."""
+    """Everything in an ignored folder is ignored, however deep."""
     assert _ignored("a", "a/b/c/d")
 
 
-def test_an_exception_lets_in_what_is_below_it_alone() -> None:
-    """The other folders of that name stay out."""
+def test_an_exception_includes_only_what_is_below_it() -> None:
+    """An exception counts for its own path; other folders of that name stay ignored."""
     rules = "**/secrets\n!secrets/public"
     assert (False, True, True) == (
         _ignored(rules, "secrets/public/ca.pem"),
@@ -40,36 +40,36 @@ def test_an_exception_lets_in_what_is_below_it_alone() -> None:
 
 
 def test_case_counts() -> None:
-    """Two files may differ by nothing else."""
+    """Case counts, as two files may differ by nothing else."""
     assert (True, False) == (_ignored("Key", "Key"), _ignored("Key", "key"))
 
 
 @pytest.mark.parametrize("line", ["/a/b", "a/b/", "./a/./b", " a/b ", "a/b\r", "a//b", "x/../a/b", "//a/b"])
-def test_a_pattern_is_brought_to_its_shortest_form(line: str) -> None:
-    """Relative to the context, without blanks around it."""
+def test_a_pattern_is_normalised(line: str) -> None:
+    """A pattern is relative to the context, without blanks around it."""
     assert _ignored(line, "a/b")
 
 
 @pytest.mark.parametrize("content", [b"#a", b"\xef\xbb\xbf#a", b"\n \n\r\n", b""])
-def test_comments_and_blank_lines_are_none(content: bytes) -> None:
-    """A byte order mark before them is none either."""
+def test_comments_and_blank_lines_are_no_patterns(content: bytes) -> None:
+    """Comments, empty lines and a byte order mark are no patterns."""
     assert not _ignored(content, "a")
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
-        ("a\n!\n", "line 2: '!' is no pattern: nothing stands behind the !"),
-        ("a\n!/\n", "line 2: '!/' is no pattern: nothing stands behind the !"),
+        ("a\n!\n", "line 2: '!' is no pattern: there is nothing behind the !"),
+        ("a\n!/\n", "line 2: '!/' is no pattern: there is nothing behind the !"),
         ("\ufeffa[\n", "line 1: 'a[' is no pattern: "),
         ("x" * 65_536, "line 1 is longer than 65535 bytes"),
     ],
 )
-def test_a_wrong_line_is_named(content: str, said: str) -> None:
-    """By its number."""
+def test_a_wrong_line_is_named(content: str, message: str) -> None:
+    """The message names the line by its number."""
     with pytest.raises(IgnoreFileError) as caught:
         IgnoreRules(content.encode())
-    assert str(caught.value).startswith(said)
+    assert str(caught.value).startswith(message)
 
 
 @pytest.mark.parametrize(
@@ -82,6 +82,6 @@ def test_a_wrong_line_is_named(content: str, said: str) -> None:
         ("a/b", "a", False),
     ],
 )
-def test_an_ignored_folder_is_looked_into_only_for_an_exception(exception: str, folder: str, may: bool) -> None:
-    """One that is spelled as leading into it."""
-    assert may == IgnoreRules(f"*\n{exception}".encode()).may_let_in(folder)
+def test_an_ignored_folder_is_read_only_for_an_exception(exception: str, folder: str, may: bool) -> None:
+    """A folder is read if an exception is spelled as leading into it."""
+    assert may == IgnoreRules(f"*\n{exception}".encode()).has_exception_inside(folder)

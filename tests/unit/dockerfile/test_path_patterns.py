@@ -1,4 +1,4 @@
-"""Patterns of paths, one by one; what a whole `.dockerignore` does is held against docker itself elsewhere."""
+"""Patterns of paths, one by one; tests/property/test_dockerignore.py compares whole files with docker."""
 
 import pytest
 
@@ -34,7 +34,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.dockerfile.path_patte
     ],
 )
 def test_a_pattern_that_matches(pattern: str, path: str) -> None:
-    """The path itself."""
+    """The pattern matches the path."""
     assert path_pattern(pattern)(path)
 
 
@@ -54,7 +54,7 @@ def test_a_pattern_that_matches(pattern: str, path: str) -> None:
     ],
 )
 def test_a_pattern_that_does_not_match(pattern: str, path: str) -> None:
-    """In another case, across folders, or what is only above the path."""
+    """The pattern does not match: another case, across folders, or only a folder above the path."""
     assert not path_pattern(pattern)(path)
 
 
@@ -74,12 +74,12 @@ def test_a_pattern_that_does_not_match(pattern: str, path: str) -> None:
         ("*{2}", "it is no pattern"),
     ],
 )
-def test_what_is_no_pattern(pattern: str, why: str) -> None:
-    """Each says what is wrong with it."""
+def test_malformed_patterns(pattern: str, why: str) -> None:
+    """Each error names the mistake."""
     with pytest.raises(PatternError, match=why):
         path_pattern(pattern)
 
 
 def test_a_long_pattern_is_read_quickly() -> None:
-    """No pattern takes more than a look at each of its characters."""
+    """Every pattern is read in linear time."""
     assert not path_pattern("[a-b]" * 10_000)("a")

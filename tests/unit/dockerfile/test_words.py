@@ -1,4 +1,4 @@
-"""Which words of an instruction begin a here-document."""
+"""The words of an instruction that begin a here-document."""
 
 import pytest
 
@@ -21,7 +21,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.dockerfile.words impo
     ],
 )
 def test_here_documents(instruction: str, names: list[tuple[str, bool]]) -> None:
-    """By the names of their ends, without quotes."""
+    """Here-documents are found with the names of their ends, without quotes."""
     assert names == list(heredoc_names(instruction))
 
 
@@ -46,6 +46,6 @@ def test_here_documents(instruction: str, names: list[tuple[str, bool]]) -> None
         "RUN echo ${x/a <<EOF",
     ],
 )
-def test_what_is_none(instruction: str) -> None:
-    """For BuildKit; where it cannot tell the words apart, it finds none."""
+def test_instructions_without_here_documents(instruction: str) -> None:
+    """Where BuildKit cannot split the words, it finds no here-document."""
     assert [] == list(heredoc_names(instruction))

@@ -34,7 +34,7 @@ _REAL = {
 
 
 def test_what_engines_write() -> None:
-    """A real configuration, with fields that are null and others that nobody knows."""
+    """A real configuration with fields that are null, and unknown ones, is accepted."""
     check_configuration(_REAL)
     check_configuration({})
 
@@ -63,7 +63,7 @@ def test_what_engines_write() -> None:
     ],
 )
 def test_what_an_engine_cannot_read(change: dict[str, Any], where: str) -> None:
-    """A field of another type, in any spelling, is refused, and the message says which."""
+    """A field of another type, in any spelling, is refused, and the message names it."""
     with pytest.raises(ArchiveError) as caught:
         check_configuration(_REAL | change)
 

@@ -3,19 +3,17 @@
 import json
 import tarfile
 import tracemalloc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import repeat
 from typing import Any
 
 import pytest
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.image.docker_archive import (
-    ArchiveError,
-    ArchiveLimits,
-    ArchiveReader,
-    ImageArchive,
-    Layer,
-)
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.image.layers import Contents, StoredLayer
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.image.descriptor import Layer
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.image.docker_archive import ImageArchive, read_archive
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.image.errors import ArchiveError
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.image.layers import LayerReader
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.image.tar import ArchiveLimits
 from support.archives.archives import Style, config_of, image_archive, image_members, layer, sha256, written
 
 _STYLES: list[Style] = ["legacy", "oci", "containerd"]
@@ -25,10 +23,7 @@ Members = dict[str, bytes]
 
 
 def _read(data: bytes, size: int = 1 << 20, limits: ArchiveLimits | None = None) -> ImageArchive:
-    reader = ArchiveReader(limits)
-    for start in range(0, len(data), size):
-        reader.feed(data[start : start + size])
-    return reader.finish()
+    return read_archive((data[start : start + size] for start in range(0, len(data), size)), limits=limits)
 
 
 def _link(name: str, target: str, kind: bytes = tarfile.SYMTYPE) -> tuple[tarfile.TarInfo, bytes]:
@@ -38,7 +33,7 @@ def _link(name: str, target: str, kind: bytes = tarfile.SYMTYPE) -> tuple[tarfil
 
 
 def _manifest(members: Members, change: Callable[[Any], Any]) -> Members:
-    """Change the one image of manifest.json, or replace it with what `change` answers."""
+    """Change the one image of manifest.json, or replace it with what `change` returns."""
     images = json.loads(members["manifest.json"])
     changed = change(images[0])
     return members | {"manifest.json": json.dumps(images if changed is None else changed).encode()}
@@ -47,7 +42,7 @@ def _manifest(members: Members, change: Callable[[Any], Any]) -> Members:
 @pytest.mark.parametrize("style", _STYLES)
 @pytest.mark.parametrize("size", [1, 511, 512, 1000, 1 << 20])
 def test_every_format_at_any_split(style: Style, size: int) -> None:
-    """The archives of all engines tell their image, however the bytes are split."""
+    """The archives of all engines are read, however the bytes are split."""
     members = image_members(style, "team/hello:1.0", _LAYERS)
     data = written(members)
     paths = json.loads(members["manifest.json"])[0]["Layers"]
@@ -58,7 +53,8 @@ def test_every_format_at_any_split(style: Style, size: int) -> None:
     assert archive.config_digest == f"sha256:{sha256(config_of(_LAYERS))}"
     assert archive.size_bytes == len(data)
     assert archive.layers == tuple(
-        Layer(f"sha256:{sha256(content)}", len(members[path])) for content, path in zip(_LAYERS, paths, strict=True)
+        Layer(f"sha256:{sha256(content)}", path, len(members[path]))
+        for content, path in zip(_LAYERS, paths, strict=True)
     )
 
 
@@ -74,7 +70,7 @@ def test_ids(style: Style, manifests: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reference", "asked", "expected"),
+    ("reference", "requested", "expected"),
     [
         ("hello:1.0", "hello:1.0", True),
         ("hello:1.0", "docker.io/library/hello:1.0", True),
@@ -84,9 +80,9 @@ def test_ids(style: Style, manifests: int) -> None:
         (None, "hello:1.0", False),
     ],
 )
-def test_names(reference: str | None, asked: str, expected: bool) -> None:
+def test_names(reference: str | None, requested: str, expected: bool) -> None:
     """An archive names a reference however it is spelled."""
-    assert expected == _read(image_archive("legacy", reference)).names(asked)
+    assert expected == _read(image_archive("legacy", reference)).names(requested)
 
 
 def test_names_no_other() -> None:
@@ -126,7 +122,7 @@ def test_repacked_from_a_folder() -> None:
 
 
 def test_config_of_another_name() -> None:
-    """A config need not be named after its digest, nor after no other, as no engine insists on it."""
+    """A configuration may have any name in the archive, as no engine requires its digest there."""
     members = image_members("legacy")
     path = json.loads(members["manifest.json"])[0]["Config"]
     other = f"{'0' * 64}.json"
@@ -234,7 +230,7 @@ def test_member_behind_a_link(kind: bytes) -> None:
         _read(written(image_members(), [_link("link", "manifest.json", kind), (info, b"")]))
 
 
-def test_layout_is_not_believed() -> None:
+def test_layout_is_not_trusted() -> None:
     """What index.json names is not what is loaded, and so does not matter."""
     members = image_members()
     members["index.json"] = members["index.json"].replace(b"hello:1.0", b"other:1.0")
@@ -242,26 +238,24 @@ def test_layout_is_not_believed() -> None:
     assert _read(written(members)).names("hello:1.0")
 
 
-def test_layers_are_looked_into() -> None:
-    """A reader that is asked to finds each layer, in any compression, and that it is the one that is named."""
+def test_layers_are_read() -> None:
+    """With a layer reader each layer is decompressed, and compared with the configuration."""
     members = image_members("containerd", layers=[_LAYERS[0], _LAYERS[1], _LAYERS[0]])
-    reader = ArchiveReader(contents=Contents(1 << 20))
-    reader.feed(written(members))
+    archive = read_archive([written(members)], layers=LayerReader(1 << 20))
     paths = json.loads(members["manifest.json"])[0]["Layers"]
 
     assert [
-        StoredLayer(path, f"sha256:{sha256(content)}", len(content), "gzip")
+        Layer(f"sha256:{sha256(content)}", path, len(members[path]), "gzip", len(content))
         for path, content in zip(paths, [*_LAYERS, _LAYERS[0]], strict=True)
-    ] == list(reader.finish().stored)
+    ] == list(archive.layers)
 
 
 def test_a_configuration_that_names_another_layer() -> None:
-    """It is refused by a reader that looks into layers."""
-    reader = ArchiveReader(contents=Contents(1 << 20))
-    reader.feed(written(image_members("legacy", layers=_LAYERS, config=config_of([_LAYERS[0], b"another"]))))
+    """It is refused where the layers are read."""
+    data = written(image_members("legacy", layers=_LAYERS, config=config_of([_LAYERS[0], b"another"])))
 
     with pytest.raises(ArchiveError, match="and the configuration names"):
-        reader.finish()
+        read_archive([data], layers=LayerReader(1 << 20))
 
 
 @pytest.mark.parametrize(
@@ -276,7 +270,7 @@ def test_a_configuration_that_names_another_layer() -> None:
     ],
 )
 def test_limits(limits: ArchiveLimits) -> None:
-    """Names, documents and what nobody asks for fill no memory and take no time."""
+    """Names, documents and unnamed files have a limit each."""
     with pytest.raises(ArchiveError):
         _read(image_archive(), limits=limits)
 
@@ -288,18 +282,31 @@ def test_cut_short() -> None:
 
 
 def test_memory_does_not_grow() -> None:
-    """Layers pass, and nothing of them stays."""
+    """Layers are passed over without being held."""
     size = 300 << 20
     info = tarfile.TarInfo("huge")
     info.size = size
-    reader, block = ArchiveReader(), bytes(1 << 20)
+    block, rest = bytes(1 << 20), image_archive()
+
+    def chunks() -> Iterator[bytes]:
+        yield info.tobuf(tarfile.USTAR_FORMAT)
+        yield from repeat(block, size >> 20)
+        yield rest
+
     tracemalloc.start()
-    reader.feed(info.tobuf(tarfile.USTAR_FORMAT))
-    for _ in range(size >> 20):
-        reader.feed(block)
+    archive = read_archive(chunks())
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 
-    reader.feed(image_archive())
-    assert reader.finish().size_bytes > size
-    assert peak < 1 << 20
+    assert size < archive.size_bytes
+    assert 1 << 20 > peak
+
+
+def test_what_follows_the_end() -> None:
+    """Chunks of zeros may follow, and nothing else, unless reading stops at the end."""
+    data = image_archive()
+
+    assert len(data) == read_archive([data, bytes(1000)]).size_bytes
+    assert len(data) == read_archive([data, b"x"], stop_at_end=True).size_bytes
+    with pytest.raises(ArchiveError, match="follows"):
+        read_archive([data, b"x"])

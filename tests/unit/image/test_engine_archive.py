@@ -1,4 +1,4 @@
-"""The archive that an engine is given."""
+"""The archive that an engine loads."""
 
 import hashlib
 import io
@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.image.docker_archive import ArchiveReader, ImageArchive
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.image.docker_archive import ImageArchive, read_archive
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.image.engine_archive import EngineArchive
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.image.errors import ArchiveError
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.image.layers import Contents
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.image.layers import LayerReader
 from support.archives.archives import Style, config_of, image_archive, image_members, layer, sha256, written
 
 _NAME = "incoming.invalid/x:1"
@@ -21,9 +21,7 @@ _LAYERS = [layer(a=b"a" * 5000), layer(b=b"b"), b""]
 
 
 def _image(archive: bytes) -> ImageArchive:
-    reader = ArchiveReader(contents=Contents(1 << 30))
-    reader.feed(archive)
-    return reader.finish()
+    return read_archive([archive], layers=LayerReader(1 << 30))
 
 
 def _rewritten(archive: bytes, size: int = 1 << 20) -> bytes:
@@ -46,7 +44,7 @@ def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
 @pytest.mark.parametrize("style", ["legacy", "oci", "containerd"])
 @pytest.mark.parametrize("size", [1, 700, 1 << 20])
 def test_every_format_becomes_one(style: Style, size: int) -> None:
-    """Whatever came, and in whatever pieces: the same archive, of the image and nothing else."""
+    """Every format, in pieces of any size, becomes the same archive, of the image and nothing else."""
     layers = [*_LAYERS, _LAYERS[0]]
     archive = _rewritten(image_archive(style, layers=layers), size)
     members = _members(archive)
@@ -76,7 +74,7 @@ def test_both_descriptions_are_of_the_image() -> None:
 
 
 def test_ids_are_those_of_configuration_and_manifest() -> None:
-    """An engine of either image store calls the image by one of them."""
+    """An engine of either image store gives the image one of them as its id."""
     archive = image_archive(layers=_LAYERS)
     (entry,) = json.loads(_members(_rewritten(archive))["index.json"])["manifests"]
 
@@ -84,21 +82,21 @@ def test_ids_are_those_of_configuration_and_manifest() -> None:
 
 
 def test_an_image_without_layers() -> None:
-    """Nothing is read of the archive that it came in."""
+    """Nothing is read from the original archive."""
     members = _members(_rewritten(image_archive(layers=[])))
 
     assert [] == json.loads(members["manifest.json"])[0]["Layers"]
 
 
 def test_a_stream_begins_with_a_name() -> None:
-    """Whatever the first member of the archive that came was called."""
+    """The first bytes are a name of ours, whatever the first member of the original archive is called."""
     archive = image_members("legacy", layers=_LAYERS)
 
     assert _rewritten(written({"BZh91AY": b"x"} | archive)).startswith(b"oci-layout\0")
 
 
 def test_reading_ends_with_the_last_layer() -> None:
-    """What comes behind it is not unpacked again."""
+    """The chunks behind the last layer are not taken."""
     archive = image_archive("oci", layers=_LAYERS)
     left: Iterator[bytes] = iter([archive[start : start + 512] for start in range(0, len(archive), 512)])
     list(EngineArchive(_image(archive), _NAME).layers(left))
@@ -106,12 +104,12 @@ def test_reading_ends_with_the_last_layer() -> None:
     assert b"".join(left).endswith(archive[-4096:])
 
 
-@pytest.mark.parametrize("change", [{"size_bytes": 1}, {"size_bytes": 1 << 20}, {"path": "absent"}])
+@pytest.mark.parametrize("change", [{"unpacked_bytes": 1}, {"unpacked_bytes": 1 << 20}, {"path": "absent"}])
 def test_another_archive_than_was_read(change: dict[str, Any]) -> None:
     """An archive whose layers became shorter or longer, or are gone, is noticed before any byte too many is written."""
     archive = image_archive(layers=_LAYERS[:1])
     image = _image(archive)
-    changed = replace(image, stored=tuple(replace(one, **change) for one in image.stored))
+    changed = replace(image, layers=tuple(replace(one, **change) for one in image.layers))
 
     with pytest.raises(ArchiveError):
         list(EngineArchive(changed, _NAME).layers([archive]))
@@ -120,7 +118,7 @@ def test_another_archive_than_was_read(change: dict[str, Any]) -> None:
 def test_a_layer_of_many_gigabytes_has_a_header() -> None:
     """Sizes from 8 GiB on are written as GNU tar writes them."""
     image = _image(image_archive(layers=_LAYERS[:1]))
-    large = replace(image, stored=(replace(image.stored[0], size_bytes=9 << 30),))
+    large = replace(image, layers=(replace(image.layers[0], unpacked_bytes=9 << 30),))
     header = next(EngineArchive(large, _NAME).layers([image_archive(layers=_LAYERS[:1])]))
 
     assert (9 << 30) == tarfile.TarInfo.frombuf(header, "utf-8", "strict").size

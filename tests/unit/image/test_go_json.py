@@ -1,4 +1,4 @@
-"""JSON that nobody can read in two ways."""
+"""JSON documents, read so that they have one meaning only."""
 
 from typing import Any
 
@@ -6,14 +6,11 @@ import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.image.errors import ArchiveError
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.image.go_json import Documents, field
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.image.tar import ArchiveLimits, Member
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.image.tar import ArchiveLimits
 
 
-def _kept(documents: Documents, name: str, content: bytes, size: int = 1 << 20) -> Documents:
-    take = documents.collect(Member(name, "file", len(content)))
-    for start in range(0, len(content), size):
-        assert take is not None
-        take(memoryview(content)[start : start + size])
+def _kept(documents: Documents, name: str, content: bytes) -> Documents:
+    documents.keep(name, content)
     return documents
 
 
@@ -34,7 +31,7 @@ def test_refused(data: bytes) -> None:
 
 @pytest.mark.parametrize("data", [b"[" + b"[]," * 50_000 + b"[]]", b"[" + b"1," * 50_000 + b"1]"])
 def test_too_many_values(data: bytes) -> None:
-    """A document that would hold up all other threads is not parsed."""
+    """A document that would block all other threads is not parsed."""
     with pytest.raises(ArchiveError, match="more than 50000 values"):
         _parsed(data)
 
@@ -52,36 +49,32 @@ def test_too_many_values_together() -> None:
 
 
 def test_too_many_bytes_together() -> None:
-    """Documents fill no memory."""
+    """All documents together have a limit."""
     documents = _kept(Documents(ArchiveLimits(documents_bytes=100)), "a", b"[" + b" " * 98 + b"]")
 
     with pytest.raises(ArchiveError, match="larger than 100 bytes"):
         _kept(documents, "b", b"{}")
 
 
-@pytest.mark.parametrize("size", [1, 3, 1 << 20])
-def test_blanks_before_a_document(size: int) -> None:
-    """A document may begin with blanks, and come in pieces."""
-    assert {"a": 1} == _kept(Documents(ArchiveLimits()), "x.json", b' \t\r\n{"a": 1}', size).parsed("x.json")
+def test_blanks_before_a_document() -> None:
+    """A document may begin with blanks."""
+    assert {"a": 1} == _parsed(b' \t\r\n{"a": 1}')
 
 
-@pytest.mark.parametrize("content", [b"", b"text", b"\0" * 512, b"[" * 101])
-def test_what_is_kept(content: bytes) -> None:
-    """Only what may be a document of up to the limit is kept."""
-    documents = _kept_if_wanted(Documents(ArchiveLimits(document_bytes=100)), content)
-
-    assert documents.get("x") is None
+@pytest.mark.parametrize("content", [b"text", b"\0" * 512])
+def test_files_that_are_no_documents(content: bytes) -> None:
+    """A file that does not begin as a document is not kept."""
+    assert _kept(Documents(ArchiveLimits()), "x", content).get("x") is None
 
 
-def _kept_if_wanted(documents: Documents, content: bytes) -> Documents:
-    take = documents.collect(Member("x", "file", len(content)))
-    if take is not None:
-        take(memoryview(content))
-    return documents
+@pytest.mark.parametrize(("size", "expected"), [(0, False), (1, True), (100, True), (101, False)])
+def test_sizes_of_documents(size: int, expected: bool) -> None:
+    """A document is not empty, and not larger than the limit."""
+    assert expected == Documents(ArchiveLimits(document_bytes=100)).accepts(size)
 
 
 def test_field() -> None:
-    """A field of the right kind is answered."""
+    """A field of the right kind is returned."""
     assert field(_parsed(b'{"Config": "c"}'), "Config", str, "x") == "c"
 
 

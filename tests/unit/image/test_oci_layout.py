@@ -1,4 +1,4 @@
-"""The digests of manifests by which the containerd image store knows an image."""
+"""The digests of manifests that are an image's ids in the containerd image store."""
 
 import json
 from typing import Any
@@ -7,26 +7,24 @@ import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.image.go_json import Documents
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.image.oci_layout import manifest_digests
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.image.tar import ArchiveLimits, Member
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.image.tar import ArchiveLimits
 from support.archives.archives import config_of, sha256
 
 _CONFIG = f"sha256:{sha256(config_of([b'layer']))}"
 
 
 class _Layout:
-    """Documents under construction."""
+    """The documents of an archive, one by one."""
 
     def __init__(self) -> None:
         self._documents = Documents(ArchiveLimits())
 
     def add(self, name: str, content: bytes) -> None:
         """Add a document."""
-        take = self._documents.collect(Member(name, "file", len(content)))
-        assert take is not None
-        take(memoryview(content))
+        self._documents.keep(name, content)
 
     def blob(self, document: Any, more: bytes = b"") -> str:
-        """Add a blob, with `more` behind what its digest is made of; return the digest."""
+        """Add a blob, with `more` behind the hashed content; return the digest."""
         content = json.dumps(document).encode()
         digest = sha256(content)
         self.add(f"blobs/sha256/{digest}", content + more)
@@ -74,7 +72,7 @@ def test_index_of_platforms(layout: _Layout) -> None:
 
 
 def test_wrong_digest(layout: _Layout) -> None:
-    """A blob that is named after another digest than its own proves nothing."""
+    """A blob under a digest that is not its own is not followed."""
     layout.index(layout.image(more=b" "))
 
     assert () == layout.digests()

@@ -1,4 +1,4 @@
-"""The tar reader: what engines write passes, what two readers could understand differently does not."""
+"""The tar reader: it accepts what engines write, and refuses what two readers could understand differently."""
 
 import io
 import tarfile
@@ -10,7 +10,6 @@ import pytest
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.image.errors import ArchiveError
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.image.tar import (
     ArchiveLimits,
-    ContentTaker,
     Member,
     TarReader,
 )
@@ -20,17 +19,8 @@ _END = bytes(1024)
 
 
 def _read(data: bytes, size: int = 1 << 20, limits: ArchiveLimits | None = None) -> list[tuple[Member, bytes]]:
-    found: list[tuple[Member, bytearray]] = []
-
-    def on_member(member: Member) -> ContentTaker:
-        found.append((member, bytearray()))
-        return found[-1][1].extend
-
-    reader = TarReader(limits or ArchiveLimits(), on_member)
-    for start in range(0, len(data), size):
-        reader.feed(memoryview(data)[start : start + size])
-    reader.finish()
-    return [(member, bytes(content)) for member, content in found]
+    chunks = (memoryview(data)[start : start + size] for start in range(0, len(data), size))
+    return [(member, b"".join(content)) for member, content in TarReader(chunks, limits or ArchiveLimits())]
 
 
 def _members(data: bytes) -> list[Member]:
@@ -73,7 +63,7 @@ def _patched(offset: int, value: bytes) -> Callable[[bytearray], None]:
 
 @pytest.mark.parametrize("size", [1, 7, 511, 512, 513, 4096, 1 << 20])
 def test_any_split(size: int) -> None:
-    """Members and the contents of files are given out, however the bytes are split."""
+    """Members and the contents of files are read, however the bytes are split."""
     data = written({"folder/": b"", "folder/a.json": b"{}", "b": b"x" * 512, "empty": b""})
 
     assert _read(data, size) == [
@@ -84,12 +74,12 @@ def test_any_split(size: int) -> None:
     ]
 
 
-def test_contents_that_nobody_wants() -> None:
-    """The content of a file that nobody takes is let go, and the next member is found behind it."""
-    found: list[Member] = []
-    reader = TarReader(ArchiveLimits(), found.append)
-    reader.feed(written({"large": bytes(1001), "small": bytes(1000)}))
-    reader.finish()
+def test_contents_that_are_not_read() -> None:
+    """The content of a file is passed over where it was not read to its end."""
+    found = []
+    for member, content in TarReader([written({"large": bytes(1001), "small": bytes(1000)})], ArchiveLimits()):
+        found.append(member)
+        next(content)
 
     assert [Member("large", "file", 1001), Member("small", "file", 1000)] == found
 
@@ -115,22 +105,16 @@ def test_long_names_by_ustar() -> None:
 
 def test_base_256_size() -> None:
     """A size over 8 GiB is read in GNU's binary form."""
-    reader_told: list[Member] = []
-    reader = TarReader(ArchiveLimits(), reader_told.append)
+    reader = TarReader([_entry(_info("layer", size=9 << 30), form=tarfile.GNU_FORMAT)], ArchiveLimits())
 
-    reader.feed(_entry(_info("layer", size=9 << 30), form=tarfile.GNU_FORMAT))
-
-    assert reader_told == [Member("layer", "file", 9 << 30)]
+    assert Member("layer", "file", 9 << 30) == next(iter(reader))[0]
 
 
 def test_pax_size() -> None:
     """A size over 8 GiB is read from a pax header, too."""
-    reader_told: list[Member] = []
-    reader = TarReader(ArchiveLimits(), reader_told.append)
+    reader = TarReader([_entry(_info("layer", size=9 << 30), form=tarfile.PAX_FORMAT)], ArchiveLimits())
 
-    reader.feed(_entry(_info("layer", size=9 << 30), form=tarfile.PAX_FORMAT))
-
-    assert reader_told == [Member("layer", "file", 9 << 30)]
+    assert Member("layer", "file", 9 << 30) == next(iter(reader))[0]
 
 
 def test_extended_attributes() -> None:
@@ -142,7 +126,7 @@ def test_extended_attributes() -> None:
 
 
 def test_dots_and_slashes_mean_nothing() -> None:
-    """A name is told as Docker cleans it."""
+    """A name is reported as Docker cleans it."""
     assert _members(_entry(_info("./a//b/./c")) + _END) == [Member("a/b/c", "file")]
 
 
@@ -156,7 +140,7 @@ def test_dots_and_slashes_mean_nothing() -> None:
     ],
 )
 def test_symlinks_inside(name: str, target: str, expected: str) -> None:
-    """A symlink's target is told from the archive's root."""
+    """A symlink's target is reported from the archive's root."""
     data = _entry(_info(name, tarfile.SYMTYPE, target=target)) + _END
 
     assert _members(data) == [Member(name, "symlink", target=expected)]
@@ -205,13 +189,13 @@ def test_nul_in_a_name() -> None:
 
 
 def test_files_of_the_oldest_style() -> None:
-    """A file may have the type that was there before all others, and a header without a magic (`tar --format=v7`)."""
+    """A file may have the oldest type, and a header without a magic (`tar --format=v7`)."""
     assert [Member("file", "file")] == _members(_header("file", kind=b"\0") + _END)
     assert [Member("file", "file")] == _members(_header("file", _patched(257, bytes(8))) + _END)
 
 
 def test_global_pax_headers() -> None:
-    """A pax header that speaks of all members, with a comment for one, is passed over as Go does (`git archive`)."""
+    """A global pax header, for example with a comment (`git archive`), is ignored, as Go does."""
     data = _extension(b"g", b"16 comment=abcd\n") + _entry(_info("file")) + _END
 
     assert [Member("file", "file")] == _members(data)
@@ -223,7 +207,7 @@ def test_global_pax_headers() -> None:
     ids=["names", "after another"],
 )
 def test_global_pax_headers_of_two_meanings(headers: bytes) -> None:
-    """One that Python would heed and Go would not is refused."""
+    """One that Python applies and Go ignores is refused."""
     with pytest.raises(ArchiveError, match="global"):
         _read(headers + _entry(_info("file")) + _END)
 
@@ -323,7 +307,7 @@ def test_pax_records(content: bytes) -> None:
     "kinds", [b"xx", b"LL", b"KK", b"xL", b"Lx"], ids=["two pax", "two names", "two targets", "both", "both, turned"]
 )
 def test_two_extensions(kinds: bytes) -> None:
-    """Two extension headers that say the same of one member are refused."""
+    """Two extension headers for the same field of one member are refused."""
     content = {b"x": b"10 path=a\n", b"L": b"name\0", b"K": b"target\0"}
     extensions = [_extension(bytes([kind]), content[bytes([kind])]) for kind in kinds]
     with pytest.raises(ArchiveError, match="two extension"):
@@ -366,11 +350,12 @@ def test_zeros_may_follow(padding: int) -> None:
     assert _members(_entry(_info("a")) + _END + bytes(padding)) == [Member("a", "file")]
 
 
-@pytest.mark.parametrize("size", [100, 1 << 20])
+@pytest.mark.parametrize("size", [1000, 1 << 20])
 def test_nothing_else_may_follow(size: int) -> None:
-    """A second archive behind the end is refused."""
+    """Something behind the end that came in one chunk with it is refused."""
+    data = _entry(_info("a")) + _END + _entry(_info("b")) + _END
     with pytest.raises(ArchiveError, match="follows"):
-        _read(_entry(_info("a")) + _END + _entry(_info("b")) + _END, size)
+        _read(data, size)
 
 
 def test_one_block_of_zeros_is_no_end() -> None:

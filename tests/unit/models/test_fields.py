@@ -43,7 +43,7 @@ def _refused(**fields: object) -> str:
     ],
 )
 def test_names_that_the_grammar_allows(name: str) -> None:
-    """Registry hosts and paths are allowed."""
+    """Names with registry hosts and paths are accepted."""
     assert name == _package(container_name=name).container_name
 
 
@@ -71,19 +71,19 @@ def test_names_that_the_grammar_allows(name: str) -> None:
     ],
 )
 def test_names_that_the_grammar_refuses(name: str) -> None:
-    """The message names the field."""
+    """Other names are refused, and the message names the field."""
     assert _refused(container_name=name).startswith("ModelContainerPackageInput: container_name")
 
 
 @pytest.mark.parametrize("tag", ["1.0", "_", "a" * 128, "v1.0-rc.1_x"])
 def test_tags_that_the_grammar_allows(tag: str) -> None:
-    """Up to 128 word characters, dots and dashes."""
+    """A tag has up to 128 word characters, dots and dashes."""
     assert tag == _package(image_tag=tag).image_tag
 
 
 @pytest.mark.parametrize("tag", ["", "1.0\n", "é", "１", "a" * 129, "-a", ".a", "a b", "a/b"])
 def test_tags_that_the_grammar_refuses(tag: str) -> None:
-    """ASCII only, matched whole."""
+    """A tag has ASCII characters only, and is matched whole."""
     assert "image_tag" in _refused(image_tag=tag)
 
 
@@ -101,7 +101,7 @@ def test_tags_that_the_grammar_refuses(tag: str) -> None:
     ],
 )
 def test_build_args_are_refused_without_telling_a_value(args: object) -> None:
-    """A build argument's value may be a secret."""
+    """Values are never in a message, as a build argument may be a secret."""
     message = _refused(build_args=args)
 
     assert "build_args" in message
@@ -110,41 +110,41 @@ def test_build_args_are_refused_without_telling_a_value(args: object) -> None:
 
 @pytest.mark.parametrize("field", ["dockerfile_path", "build_context"])
 def test_a_path_holds_no_nul_and_is_not_empty(field: str) -> None:
-    """The kernel would cut it there."""
+    """A build argument longer than the kernel allows is refused."""
     assert field in _refused(**{field: "a\0b"})
     assert field in _refused(**{field: ""})
 
 
 def test_an_unknown_key_is_refused() -> None:
-    """A typing error must not be lost."""
+    """An unknown key is refused, so that a typing error is noticed."""
     assert "dockerfile: Extra inputs are not permitted" in _refused(dockerfile="Dockerfile")
 
 
 @pytest.mark.parametrize("platform", ["linux", "linux/amd64", "linux/arm/v7"])
 def test_platforms(platform: str) -> None:
-    """os, architecture, variant."""
+    """A platform has an os, an architecture and a variant."""
     assert platform == _package(platform=platform).platform
 
 
 @pytest.mark.parametrize(
     "package_id", ["", "../../etc", "x", PACKAGE_ID.upper(), PACKAGE_ID.replace("-", ""), PACKAGE_ID + "\n"]
 )
-def test_a_package_id_is_a_uuid_as_it_was_answered(package_id: str) -> None:
-    """It becomes the name of a folder."""
+def test_a_package_id_is_a_uuid_as_it_was_returned(package_id: str) -> None:
+    """Any other package id is refused, as it becomes the name of a folder."""
     with pytest.raises(DeploymentSenderError, match="a package id is a UUID"):
         ModelPackageTransferInput(package_id=package_id)
 
 
 @pytest.mark.parametrize("checksum", ["", "x" * 64, "A" * 64, "a" * 63])
 def test_a_checksum_is_what_b3sum_prints(checksum: str) -> None:
-    """64 lower-case hex digits."""
+    """A checksum has 64 lower-case hex digits."""
     with pytest.raises(DeploymentSenderError, match="b3sum"):
         ModelPackageTransferInput(package_id=PACKAGE_ID, package_checksum=checksum)
 
 
 @pytest.mark.parametrize("url", ["http://edge:8001", "https://edge.example/base", "http://[::1]:8001/deploy"])
 def test_receiver_urls(url: str) -> None:
-    """Hosts with ports and paths."""
+    """URLs with ports and paths are accepted."""
     assert url == ModelPackageTransferInput(package_id=PACKAGE_ID, remote_receiver_url=url).remote_receiver_url
 
 
@@ -166,7 +166,7 @@ def test_receiver_urls(url: str) -> None:
     ],
 )
 def test_receiver_urls_that_are_refused(url: str) -> None:
-    """Only http and https, no user info, no query; and never the URL in the message."""
+    """Only http and https without user info and query; the URL is never in the message."""
     with pytest.raises(DeploymentSenderError, match="remote_receiver_url") as caught:
         ModelPackageTransferInput(package_id=PACKAGE_ID, remote_receiver_url=url)
     assert "secret" not in str(caught.value)
@@ -174,6 +174,6 @@ def test_receiver_urls_that_are_refused(url: str) -> None:
 
 @pytest.mark.parametrize("correlation_id", ["", " x", "x ", "a\nb", "é", "x" * 129])
 def test_a_correlation_id_is_short_and_printable(correlation_id: str) -> None:
-    """It goes into headers, logs and events."""
+    """Others are refused, as a correlation id goes into headers, logs and events."""
     with pytest.raises(DeploymentSenderError, match="correlation_id"):
         ModelKafkaPublishInput.read({"event_type": "BUILD_STARTED", "correlation_id": correlation_id})

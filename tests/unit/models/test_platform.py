@@ -1,4 +1,4 @@
-"""Platforms: one form for all spellings, and what runs where."""
+"""Platforms: their normal form, and which engine runs which."""
 
 import pytest
 
@@ -25,12 +25,12 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.models.platform impor
     ],
 )
 def test_a_platform_has_one_form(text: str, spelled: str) -> None:
-    """Whoever spells it, and reading that form changes nothing."""
+    """All spellings have one normal form, which is read as itself."""
     assert (spelled, spelled) == (str(Platform.parse(text)), str(Platform.parse(spelled)))
 
 
 @pytest.mark.parametrize(
-    ("own", "asked", "does"),
+    ("actual", "requested", "expected"),
     [
         ("linux/amd64", "linux/amd64", True),
         ("linux/amd64", "linux/x86_64", True),
@@ -46,9 +46,9 @@ def test_a_platform_has_one_form(text: str, spelled: str) -> None:
         ("linux/arm/v6", "linux/arm", True),
     ],
 )
-def test_an_image_is_what_was_asked_for(own: str, asked: str, does: bool) -> None:
-    """What one of them leaves open decides nothing."""
-    assert does == Platform.parse(own).satisfies(Platform.parse(asked))
+def test_an_image_is_of_the_requested_platform(actual: str, requested: str, expected: bool) -> None:
+    """Parts that one of them leaves out match any value."""
+    assert expected == Platform.parse(actual).satisfies(Platform.parse(requested))
 
 
 @pytest.mark.parametrize(
@@ -73,5 +73,5 @@ def test_an_image_is_what_was_asked_for(own: str, asked: str, does: bool) -> Non
     ],
 )
 def test_what_runs_where(image: str, engine: str, can: bool) -> None:
-    """On the processor itself; an engine does not tell of emulation, or of a variant that it leaves out."""
+    """Only the processor counts: an engine reports neither emulation nor a variant that it leaves out."""
     assert can == can_run(image, engine)

@@ -1,4 +1,4 @@
-"""The BLAKE3 of a file."""
+"""Hashing files by BLAKE3."""
 
 from pathlib import Path
 
@@ -41,12 +41,12 @@ def test_pieces_and_position(tmp_path: Path) -> None:
         file.seek(17)
 
         assert digest.hexdigest() == hash_file(file)
-        assert file.tell() == 17
+        assert 17 == file.tell()
 
 
 @pytest.mark.parametrize("size", [0, 1, 4 << 20, (4 << 20) + 1])
 def test_so_many_bytes_of_a_file(tmp_path: Path, size: int) -> None:
-    """What stands behind them does not count."""
+    """With a limit, the bytes behind it are not hashed."""
     (tmp_path / "file").write_bytes(bytes(5 << 20))
     digest = hasher()
     digest.update(bytes(size))
@@ -55,14 +55,14 @@ def test_so_many_bytes_of_a_file(tmp_path: Path, size: int) -> None:
 
 
 def test_stops_when_told(tmp_path: Path) -> None:
-    """Hashing ends between two pieces when the caller says so."""
+    """Hashing ends between two pieces when the caller stops it."""
     (tmp_path / "file").write_bytes(bytes(12 << 20))
-    asked: list[None] = []
+    calls: list[None] = []
 
     def should_stop() -> bool:
-        asked.append(None)
-        return len(asked) == 3
+        calls.append(None)
+        return len(calls) == 3
 
     with (tmp_path / "file").open("rb") as file, pytest.raises(HashingStoppedError):
         hash_file(file, should_stop)
-    assert len(asked) == 3
+    assert 3 == len(calls)

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import PackageTooLargeError
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.image.compression import decompressed
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.image.docker_archive import ArchiveError
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.image.errors import ArchiveError
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.models.fields import Compression
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.package.checksum import hasher
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.package.pack import pack
@@ -24,22 +24,22 @@ def _chunks(data: bytes, size: int = 32_768) -> Iterator[bytes]:
 @pytest.mark.parametrize("compression", ["gzip", "zstd", "none"])
 @pytest.mark.parametrize("size", [1000, 32_768, 3 << 20])
 def test_one_pass(compression: Compression, size: int) -> None:
-    """The package holds the archive, and the answer tells what was written."""
+    """The package holds the archive, and the result describes what was written."""
     sink = io.BytesIO()
 
     packed = pack(_chunks(_ARCHIVE, size), sink, compression=compression, max_bytes=1 << 30, span=Span())
 
     digest = hasher()
     digest.update(sink.getvalue())
-    assert b"".join(decompressed([sink.getvalue()], compression, max_bytes=1 << 30)) == _ARCHIVE
+    assert _ARCHIVE == b"".join(decompressed([sink.getvalue()], compression, max_bytes=1 << 30))
     assert (digest.hexdigest(), len(sink.getvalue())) == (packed.checksum, packed.size_bytes)
     assert len(_ARCHIVE) == packed.archive.size_bytes
     assert packed.archive.names("hello:1.0")
 
 
 @pytest.mark.parametrize("size", [1000, 32_768, 3 << 20])
-def test_what_comes_behind_the_archives_end(size: int) -> None:
-    """Padding stays out, and nothing is waited for."""
+def test_padding_behind_the_archive(size: int) -> None:
+    """Padding is left out, and no chunk behind the end is taken."""
 
     def padded() -> Iterator[bytes]:
         yield from _chunks(_ARCHIVE + bytes(10_240), size)
@@ -53,7 +53,7 @@ def test_what_comes_behind_the_archives_end(size: int) -> None:
 
 
 def test_every_stage_is_timed() -> None:
-    """Each has taken some time."""
+    """Each stage has a time."""
     span = Span()
 
     pack(_chunks(_ARCHIVE), io.BytesIO(), compression="gzip", max_bytes=1 << 30, span=span)
@@ -75,10 +75,9 @@ def test_stops_at_the_limit() -> None:
     sink = io.BytesIO()
 
     chunks = _chunks(_ARCHIVE, 1 << 20)
-    with pytest.raises(DeploymentSenderError) as caught:
+    with pytest.raises(PackageTooLargeError):
         pack(chunks, sink, compression="none", max_bytes=2_500_000, span=Span())
 
-    assert caught.value.code is ErrorCode.PACKAGE_TOO_LARGE
     assert len(sink.getvalue()) <= 2_500_000
     assert sum(map(len, chunks)) == len(_ARCHIVE) - (3 << 20)
 
@@ -90,7 +89,7 @@ def test_no_image() -> None:
 
 
 def test_the_stream_breaks() -> None:
-    """What the engine's stream raises passes through."""
+    """An error of the engine's stream is raised unchanged."""
 
     def broken() -> Iterator[bytes]:
         yield _ARCHIVE[:2000]

@@ -1,1 +1,1 @@
-"""What a Dockerfile and a .dockerignore say, read as builders read them."""
+"""Reads Dockerfiles and .dockerignore files as builders read them."""

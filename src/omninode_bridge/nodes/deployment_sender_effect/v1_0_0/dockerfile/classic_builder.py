@@ -1,20 +1,20 @@
-"""What a Dockerfile asks for that an engine's classic builder passes over in silence, misreads, or refuses midway.
+"""Finds what an engine's classic builder ignores without a message, misreads, or refuses in the middle of a build.
 
 Read in github.com/moby/moby, builder/dockerfile (20.10.24 and 28.5.2), and tried on both. From 23.0 on the classic
-builder reads with BuildKit's parser, takes whatever that takes, and carries out what it knows:
+builder uses BuildKit's parser, accepts all that the parser accepts, and does the part of it that it knows:
 
-| asked for | 20.10 | 28.5 |
+| in the Dockerfile | 20.10 | 28.5 |
 |---|---|---|
-| a here-document of `RUN`, or beside other sources of `COPY` and `ADD` | read as instructions | passed over |
-| `COPY`/`ADD` with `--link`, `--exclude`; `ADD` with `--checksum` or `--unpack` | refused | passed over |
+| a here-document of `RUN`, or beside other sources of `COPY` and `ADD` | read as instructions | ignored |
+| `COPY`/`ADD` with `--link`, `--exclude`; `ADD` with `--checksum` or `--unpack` | refused | ignored |
 | `COPY`/`ADD --chmod`, `RUN --mount`, `--network` | refused at that step | the same |
 | `COPY --parents`, `RUN --security`, `--device` | refused | the same |
 | `ADD https://.../x.git` | the web page, as a file | the same |
-| `# syntax=` of another language, `# check=error=true` | passed over | the same |
-| `# escape=` behind `# check=` | passed over | read |
+| `# syntax=` of another language, `# check=error=true` | ignored | the same |
+| `# escape=` behind `# check=` | ignored | read |
 | `ARG TARGETARCH` and its kind | empty | the same |
 
-Not found, because nothing written shows it: a `RUN` that writes below a `VOLUME` of an earlier line, which the classic
+Not found, because the text does not show it: a `RUN` that writes below a `VOLUME` of an earlier line, which the classic
 builder discards and BuildKit keeps.
 """
 
@@ -41,14 +41,14 @@ _CARRIED_OUT: Final = {
     "HEALTHCHECK": {"interval", "timeout", "start-period", "start-interval", "retries"},
 }
 _INSTEAD: Final = {
-    "link": "leave it out: the files are the same, unless the destination leads through a link",
+    "link": "remove it: the files are the same, unless the destination leads through a link",
     "chmod": "set the mode of the file in the context, or by a RUN chmod",
     "exclude": "name the files in .dockerignore, or copy the others by name",
     "parents": "write one COPY for each folder",
-    "mount": "copy what it brings, and remove that in the same RUN; no secret may pass through an image's layers",
+    "mount": "copy what it mounts, and remove that in the same RUN; never put a secret into an image's layers",
     "checksum": "check the file by a RUN sha256sum -c",
 }
-_LEAVE_OUT: Final = "leave it out"
+_REMOVE: Final = "remove it"
 # github.com/moby/buildkit, dfgitutil: such an address of ADD is a repository to clone.
 _REPOSITORY: Final = re.compile(r"https?://[^?#]*\.git(?:[?#].*)?|(?:git|ssh)://.*|[\w.-]+@[\w.-]+:.*", re.DOTALL)
 _HEREDOC_IN_JSON: Final = re.compile(r"[0-9]*<<-?\s*[^<\s][^<]*", re.ASCII)
@@ -59,12 +59,12 @@ _CHECK_FAILS: Final = re.compile(r"(?:.*;)?\s*error\s*=\s*(?:1|t|true)\s*(?:;.*)
 
 @dataclass(frozen=True, slots=True)
 class Unsupported:
-    """Something that the engine would not do.
+    """One thing that the engine would not do.
 
     Attributes:
         line: Of the Dockerfile, counted from 1.
-        feature: What is asked for, as it is written.
-        instead: What to do about it.
+        feature: As it is written in the Dockerfile.
+        instead: What to write instead.
     """
 
     line: int
@@ -73,11 +73,11 @@ class Unsupported:
 
 
 def unsupported(dockerfile: Dockerfile, target: str | None = None) -> list[Unsupported]:
-    """List what the classic builder would not do as it is written, in the order of the lines.
+    """Return what the classic builder would not do as it is written, in the order of the lines.
 
     Args:
-        dockerfile: To look through.
-        target: The stage to build; what comes after it is not built.
+        dockerfile: To search.
+        target: The stage to build; the stages after it are not built.
     """
     found = [*_in_directives(dockerfile.directives)]
     before_stages = takewhile(lambda one: one.keyword != "FROM", dockerfile.instructions)
@@ -90,7 +90,7 @@ def unsupported(dockerfile: Dockerfile, target: str | None = None) -> list[Unsup
 
 
 def platform_arguments(dockerfile: Dockerfile) -> set[str]:
-    """List the arguments about platforms that BuildKit sets by itself, and that this Dockerfile has without a value."""
+    """Return the platform arguments of this Dockerfile without a value, which BuildKit sets by itself."""
     return {
         word
         for instruction in dockerfile.instructions
@@ -101,10 +101,9 @@ def platform_arguments(dockerfile: Dockerfile) -> set[str]:
 
 
 def _up_to(instructions: tuple[Instruction, ...], target: str | None) -> Iterator[Instruction]:
-    """Leave out what follows the target's stage, which is named or counted from 0."""
-    stages = [one.words() for one in instructions if one.keyword == "FROM"]
-    names = [words[2].lower() if len(words) == 3 else None for words in stages]  # noqa: PLR2004 - FROM image AS name
-    last = len(stages) - 1
+    """Yield the instructions up to the end of the target's stage, which is named or counted from 0."""
+    names = [_stage_name(one.words()) for one in instructions if one.keyword == "FROM"]
+    last = len(names) - 1
     if target is not None and target.lower() in names:
         last = len(names) - 1 - names[::-1].index(target.lower())
     elif target is not None and target.isdecimal():
@@ -114,6 +113,13 @@ def _up_to(instructions: tuple[Instruction, ...], target: str | None) -> Iterato
         if last < -1:
             return
         yield one
+
+
+def _stage_name(words: list[str]) -> str | None:
+    match words:
+        case [_, _, name]:  # FROM image AS name
+            return name.lower()
+    return None
 
 
 def _in_from(one: Instruction, declared: set[str]) -> Iterator[Unsupported]:
@@ -130,7 +136,7 @@ def _in_directives(directives: tuple[Directive, ...]) -> Iterator[Unsupported]:
         if one.name == "syntax" and not _OWN_SYNTAX.fullmatch(one.value.strip().partition(" ")[0]):
             yield Unsupported(one.line, written, "write the file in the language of docker/dockerfile")
         if one.name == "check" and _CHECK_FAILS.fullmatch(one.value):
-            yield Unsupported(one.line, written, "leave error=true out, and check with `docker build --check`")
+            yield Unsupported(one.line, written, "remove error=true, and check with `docker build --check`")
         if one.name == "escape" and checked and one.value != "\\":
             yield Unsupported(one.line, f"{written} behind # check=", "write # escape= first")
         checked = checked or one.name == "check"
@@ -140,7 +146,7 @@ def _in_instruction(one: Instruction) -> Iterator[Unsupported]:
     for flag in one.flags:
         name, _, value = flag.removeprefix("--").partition("=")
         if name not in _CARRIED_OUT.get(one.keyword, ()) and value.lower() != "false":
-            yield Unsupported(one.line, f"{one.keyword} --{name}", _INSTEAD.get(name, _LEAVE_OUT))
+            yield Unsupported(one.line, f"{one.keyword} --{name}", _INSTEAD.get(name, _REMOVE))
     for name in one.heredocs:
         instead = "put the text into a file of the context" + (
             ", or write one command, with && and \\ at the ends of lines" if one.keyword == "RUN" else ""

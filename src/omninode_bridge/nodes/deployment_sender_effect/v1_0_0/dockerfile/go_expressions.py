@@ -1,4 +1,4 @@
-r"""Regular expressions as Go reads them, said in Python's words, for the few that a path's pattern becomes.
+r"""Translates regular expressions of Go into those of Python, as far as the patterns of paths need them.
 
 The rules are those of Go 1.24, regexp/syntax. What no path needs (`\x41`, `\pL`, `\Q`) is refused.
 """
@@ -13,15 +13,15 @@ from typing import Final
 __all__ = ["ANYTHING", "FOLDERS", "IN_A_NAME", "ONE_CHARACTER", "PatternError", "go_expression"]
 
 FOLDERS, IN_A_NAME, ONE_CHARACTER, ANYTHING = "(.*/)?", "[^/]*", "[^/]", ".*"
-"""All that may stand in an expression beside literals, escapes, bracketed classes, `|` and `{2}`."""
+"""What an expression may have besides literals, escapes, bracketed classes, `|` and `{2}`."""
 
-_BACKTRACKED = 2  # with so many parts of any length, Python is as quick as Go
+_BACKTRACKED = 2  # with up to two parts of any length, Python is as fast as Go
 _ALPHANUMERIC: Final = set(string.ascii_letters + string.digits)
 _IN_PYTHON: Final = {"$": r"\Z", "}": r"\}", "^": "(?:^)"}  # in a group, it can be repeated as in Go
 # Go's regexp/syntax: any other brace stands for itself, and a larger count is an error.
 _REPETITION: Final = re.compile(r"([0-9]+)(?:,([0-9]*))?\}")
 _REPETITION_MAX: Final = 1000
-# What both Go and Python (with re.ASCII) know behind a backslash, with the same meaning.
+# Characters that mean the same behind a backslash in Go and in Python (with re.ASCII).
 _CLASSES: Final = set("dDsSwW")
 _CONTROLS: Final = set("afnrtv")
 _POSITIONS: Final = {"b": r"\b", "B": r"\B", "A": r"\A", "z": r"\Z"}
@@ -44,7 +44,7 @@ _NAMED: Final = {
 
 
 class PatternError(ValueError):
-    """A pattern that docker refuses, too; the text says what is wrong with it."""
+    """A pattern that docker refuses, too; the message names the mistake."""
 
 
 def go_expression(text: str) -> Callable[[str], object]:
@@ -54,15 +54,15 @@ def go_expression(text: str) -> Callable[[str], object]:
         text: As Go would read it.
 
     Returns:
-        A function that says whether it is found in a text.
+        A function that returns whether a text contains a match.
 
     Raises:
-        PatternError: Go's `regexp` does not take it, or it uses what no path needs.
+        PatternError: Go's `regexp` refuses it, or it uses what no path needs.
     """
     try:
         alternatives = _Expression(text).alternatives()
         if max(sum(part.kind != "fixed" for part in parts) for parts in alternatives) > _BACKTRACKED:
-            return _Walker(alternatives).matches
+            return _LinearMatcher(alternatives).matches
         return re.compile("|".join("".join(part.text for part in parts) for parts in alternatives), re.ASCII).search
     except (re.error, OverflowError, RecursionError) as exc:
         raise PatternError(f"it is no pattern ({exc})") from exc
@@ -73,7 +73,7 @@ class _Part:
     """A part of an expression.
 
     Attributes:
-        text: In Python's words.
+        text: As Python reads it.
         kind: `fixed` if it has one length; `run` if it is any number of one character; `folders`.
     """
 
@@ -82,7 +82,7 @@ class _Part:
 
 
 class _Expression:
-    """Says in Python's words what an expression in Go's says.
+    """Translates one expression.
 
     Args:
         text: Of the expression.
@@ -93,22 +93,22 @@ class _Expression:
         self._position = 0
 
     def alternatives(self) -> list[list[_Part]]:
-        """Return what is divided by `|`, each in its parts."""
+        """Return the alternatives between `|`, each in its parts."""
         found: list[list[_Part]] = [[]]
         while self._position < len(self._text):
-            if self._taken("|"):
+            if self._take("|"):
                 found.append([])
-            elif self._taken(FOLDERS):
+            elif self._take(FOLDERS):
                 found[-1].append(_Part("(?:.*/)?", "folders"))
-            elif self._taken(ANYTHING):
+            elif self._take(ANYTHING):
                 found[-1].append(_Part(ANYTHING, "run"))
             else:
                 text = self._atom()
-                found[-1].append(_Part(f"{text}*", "run") if self._taken("*") else _Part(text))
+                found[-1].append(_Part(f"{text}*", "run") if self._take("*") else _Part(text))
         return found
 
-    def _taken(self, text: str) -> bool:
-        ahead = self._ahead(text)
+    def _take(self, text: str) -> bool:
+        ahead = self._is_next(text)
         self._position += len(text) if ahead else 0
         return ahead
 
@@ -128,7 +128,7 @@ class _Expression:
         self._position += 1
         return self._text[self._position - 1]
 
-    def _ahead(self, text: str) -> bool:
+    def _is_next(self, text: str) -> bool:
         return self._text.startswith(text, self._position)
 
     def _repetition(self) -> str:
@@ -158,18 +158,18 @@ class _Expression:
 
     def _class(self) -> str:
         out = ["["]
-        if self._ahead("^"):
+        if self._is_next("^"):
             self._position += 1
             out.append("^")
         first = True
-        while first or not self._ahead("]"):
+        while first or not self._is_next("]"):
             first = False
             out.append(self._named() or self._perl() or self._range())
         self._position += 1
         return "".join([*out, "]"])
 
     def _named(self) -> str | None:
-        if not self._ahead("[:"):
+        if not self._is_next("[:"):
             return None
         end = self._text.find(":]", self._position + 2)
         if end < 0:
@@ -181,14 +181,14 @@ class _Expression:
         return _NAMED[name]
 
     def _perl(self) -> str | None:
-        if not self._ahead("\\") or self._text[self._position + 1 : self._position + 2] not in _CLASSES:
+        if not self._is_next("\\") or self._text[self._position + 1 : self._position + 2] not in _CLASSES:
             return None
         self._position += 2
         return self._text[self._position - 2 : self._position]
 
     def _range(self) -> str:
         low = self._class_character()
-        if not self._ahead("-") or self._text[self._position + 1 : self._position + 2] in {"", "]"}:
+        if not self._is_next("-") or self._text[self._position + 1 : self._position + 2] in {"", "]"}:
             return low
         self._position += 1
         return f"{low}-{self._class_character()}"
@@ -200,11 +200,11 @@ class _Expression:
         return f"\\{character}" if character in "\\]^-[&~|" else character
 
 
-class _Walker:
-    """Matches as Go does, in a time that grows with the path alone: Python tries every way of dividing it.
+class _LinearMatcher:
+    """Matches in a time that grows linearly with the path, as Go does; Python would try every way of dividing it.
 
     Args:
-        alternatives: Of which one must match.
+        alternatives: One of them must match.
     """
 
     def __init__(self, alternatives: list[list[_Part]]) -> None:
@@ -218,7 +218,7 @@ class _Walker:
         ]
 
     def matches(self, path: str) -> bool:
-        """Say whether it matches."""
+        """Return whether it matches."""
         return any(self._ends(parts, path) for parts in self._alternatives)
 
     @staticmethod
@@ -236,7 +236,9 @@ class _Walker:
                     after.add(match.end())
                     continue
                 after.add(place)
-                further = range(max(place, reached), match.end())  # what came before has gone through the rest
+                further = range(
+                    max(place, reached), match.end()
+                )  # earlier places have gone through the remaining parts
                 after.update(at + 1 for at in further if kind == "run" or path[at] == "/")
                 reached = max(reached, match.end())
             places = after

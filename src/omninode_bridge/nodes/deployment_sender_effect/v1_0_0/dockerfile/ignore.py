@@ -1,8 +1,8 @@
-"""`.dockerignore`: which files of a context the engine does not get, by the rules of today's docker client.
+"""Reads `.dockerignore`: which files of a context are not sent, by the rules of today's docker client.
 
 Read as github.com/moby/patternmatcher/ignorefile 0.6 reads it, and walked as github.com/moby/go-archive 0.1 walks a
-context for the client of Docker 28: the last pattern that matches a file, or a folder above it, says whether it stays
-out; `!` before a pattern lets in again.
+context for the client of Docker 28: the last pattern that matches a file, or a folder above it, decides whether it is
+ignored; `!` before a pattern includes it again.
 """
 
 import posixpath
@@ -15,13 +15,13 @@ __all__ = ["IgnoreFileError", "IgnoreRules", "Verdict"]
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # Go's bufio.MaxScanTokenSize: a line that long is an error there.
-_LINE_BYTES = 65_536
+_LINE_BYTES = 1 << 16  # 64 KiB
 # unicode.IsSpace of Go. Python's own strip() takes more.
 _SPACES = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 
 
 class IgnoreFileError(ValueError):
-    """A `.dockerignore` that docker refuses, too; the text names the line."""
+    """A `.dockerignore` that docker refuses, too; the message names the line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class _Rule:
 
     Attributes:
         text: Without the `!`.
-        is_exception: Whether it lets in again.
+        is_exception: Whether it includes again.
         matches: Whether it matches this path itself.
     """
 
@@ -41,10 +41,10 @@ class _Rule:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the rules say of a path.
+    """The result of the rules for one path.
 
     Attributes:
-        ignored: Whether it stays out.
+        ignored: Whether it is ignored.
         matched: For each rule, whether it matched this path or a folder above; for the verdict on what is inside.
     """
 
@@ -68,7 +68,7 @@ class IgnoreRules:
         self._exceptions = [f"{rule.text}/" for rule in self._rules if rule.is_exception]
 
     def verdict(self, path: str, above: Verdict | None = None) -> Verdict:
-        """Say whether a path stays out.
+        """Return whether a path is ignored.
 
         Args:
             path: Relative to the context, with forward slashes.
@@ -77,15 +77,15 @@ class IgnoreRules:
         inherited = above.matched if above else (False,) * len(self._rules)
         ignored, matched = False, []
         for rule, before in zip(self._rules, inherited, strict=True):
-            # A rule that would change nothing is not asked, and so does not hold for what is inside either.
+            # A rule that would change nothing is skipped, and then does not count for what is inside either.
             match = before or (rule.is_exception is ignored and bool(rule.matches(path)))
             matched.append(match)
             if match:
                 ignored = not rule.is_exception
         return Verdict(ignored, tuple(matched))
 
-    def may_let_in(self, folder: str) -> bool:
-        """Say whether an exception is spelled as leading into an ignored folder; if none is, nobody looks inside."""
+    def has_exception_inside(self, folder: str) -> bool:
+        """Return whether an exception is spelled as leading into an ignored folder; else the folder is not read."""
         return any(exception.startswith(f"{folder}/") for exception in self._exceptions)
 
 
@@ -102,7 +102,7 @@ def _rule(number: int, line: bytes) -> _Rule | None:
 
 
 def _parsed(text: str) -> _Rule | None:
-    """Read a pattern in two steps, as docker does: what begins with a `!` after the first is an exception, too."""
+    """Read a pattern in two steps, as docker does: a `!` at the beginning after the first step counts, too."""
     mark, pattern = ("!", text[1:].strip(_SPACES)) if text.startswith("!") else ("", text)
     pattern = _cleaned(pattern) if pattern else ""
     pattern = pattern[1:] if len(pattern) > 1 and pattern.startswith("/") else pattern
@@ -111,12 +111,12 @@ def _parsed(text: str) -> _Rule | None:
         return None
     entry = _cleaned(entry)
     if entry == "!":
-        raise PatternError("nothing stands behind the !")
+        raise PatternError("there is nothing behind the !")
     is_exception = entry.startswith("!")
     return _Rule(entry[is_exception:], is_exception, path_pattern(entry[is_exception:]))
 
 
 def _cleaned(pattern: str) -> str:
-    """Do what Go's `filepath.Clean` does."""
+    """Return the pattern as Go's `filepath.Clean` does."""
     cleaned = posixpath.normpath(pattern)
     return cleaned[1:] if cleaned.startswith("//") else cleaned  # POSIX lets two slashes mean something else

@@ -1,7 +1,7 @@
-"""Dockerfiles, split into their instructions as every builder splits them, with here-documents as BuildKit has them.
+"""Splits Dockerfiles into instructions as every builder does, with here-documents as BuildKit reads them.
 
-The rules are those of github.com/moby/buildkit 0.25, frontend/dockerfile/parser. What is wrong by them is left to the
-engine, whose own words say more; a reader of this needs to know only what a well-formed Dockerfile asks for.
+The rules are those of github.com/moby/buildkit 0.25, frontend/dockerfile/parser. Mistakes are left to the
+engine, whose messages are better; the callers here need only the content of a well-formed Dockerfile.
 """
 
 import json
@@ -40,7 +40,7 @@ class Instruction:
     """One instruction.
 
     Attributes:
-        keyword: In upper case; behind `ONBUILD`, the one that it puts off.
+        keyword: In upper case; behind `ONBUILD`, that of the postponed instruction.
         flags: `--name=value`, without quotes and escapes.
         arguments: What follows the flags, as it is written, on one line.
         line: Where it begins, counted from 1.
@@ -77,7 +77,7 @@ class Dockerfile:
         self._escape = "`" if escapes[:1] == ["`"] else "\\"
         mark = re.escape(self._escape)
         self._continued = re.compile(rf"(?<!{mark}){mark}[ \t]*\Z")
-        # Where a text is last found, so that nobody looks for an end that is not there.
+        # The last position of each line, so that no end is searched for that is not there.
         self._last = {
             tabs: {self._end(n, without_tabs=tabs): n for n in range(len(self._lines))} for tabs in (True, False)
         }
@@ -133,31 +133,31 @@ class Dockerfile:
         return line.lstrip("\t") if without_tabs else line
 
     def _instruction(self, text: str, line: int) -> Instruction:
-        keyword, _, rest = _SPACE.sub(" ", text.strip(), count=1).partition(" ")
-        flags, arguments = self._flags(rest)
+        keyword, _, remainder = _SPACE.sub(" ", text.strip(), count=1).partition(" ")
+        flags, arguments = self._flags(remainder)
         if keyword.upper() == "ONBUILD" and arguments:
             return self._instruction(arguments, line)
         return Instruction(keyword.upper(), flags, arguments, line)
 
-    def _flags(self, rest: str) -> tuple[tuple[str, ...], str]:
-        """Split what begins with `--` from what comes after it."""
+    def _flags(self, text: str) -> tuple[tuple[str, ...], str]:
+        """Split the words that begin with `--` from the arguments after them."""
         flags: list[str] = []
         position = 0
-        while rest.startswith("--", position):
-            word, position = self._flag(rest, position)
+        while text.startswith("--", position):
+            word, position = self._flag(text, position)
             if word == "--":
                 break
             flags.append(word)
-        return tuple(flags), rest[position:].strip()
+        return tuple(flags), text[position:].strip()
 
-    def _flag(self, rest: str, position: int) -> tuple[str, int]:
+    def _flag(self, text: str, position: int) -> tuple[str, int]:
         """Return the word that begins at a position, without quotes and escapes, and where the next one begins."""
         word, quote = [], ""
-        while position < len(rest):
-            character = rest[position]
+        while position < len(text):
+            character = text[position]
             position += 1
             if character == self._escape:
-                word.append(rest[position : position + 1])
+                word.append(text[position : position + 1])
                 position += 1
             elif quote:
                 word.append("" if character == quote else character)
@@ -168,7 +168,7 @@ class Dockerfile:
                 break
             else:
                 word.append(character)
-        while position < len(rest) and rest[position].isspace():
+        while position < len(text) and text[position].isspace():
             position += 1
         return "".join(word), position
 

@@ -1,14 +1,14 @@
-r"""The patterns of `.dockerignore`, matched as today's docker client matches them.
+r"""Matches the patterns of `.dockerignore` as today's docker client does.
 
 The rules are those of github.com/moby/patternmatcher 0.6 and of Go's `path/filepath.Match` and `regexp`, in which it is
 written. Four of them are not in its documentation, and are kept because the same files must be sent:
 
-- `*` and `?` also stand for a part of a name where they are written between brackets;
+- `*` and `?` also mean a part of a name where they are written between brackets;
 - a pattern that begins with `**` and holds no further `*`, `?`, `[` or `\` compares the end of the path;
 - `\d`, `\s`, `\w` and `\b` mean what they mean in a regular expression, not the letter;
 - beside a `*`, `?`, `[` or `\`, so do `|` and `{2}`.
 
-Stricter than docker, which passes over a pattern that no file comes to: what is not well formed is always an error.
+This is stricter than docker, which ignores a malformed pattern that no file reaches: here it is always an error.
 """
 
 import re
@@ -19,7 +19,7 @@ from .go_expressions import ANYTHING, FOLDERS, IN_A_NAME, ONE_CHARACTER, Pattern
 
 __all__ = ["PatternError", "path_pattern"]
 
-_MEANS_ITSELF: Final = set(".+()$")  # of no meaning in a path's pattern, but of one in a regular expression
+_MEANS_ITSELF: Final = set(".+()$")  # special in a regular expression, but not in a path's pattern
 # path/filepath/match.go: `[`, an optional `^`, characters and ranges, `]`; a backslash may stand before a character.
 _WELL_FORMED: Final = re.compile(r"(?:[^\\\[]|\\.|\[\^?+(?:(?:\\.|[^\\\]-])(?:-(?:\\.|[^\\\]-]))?+)++\])*+", re.DOTALL)
 
@@ -31,7 +31,7 @@ def path_pattern(pattern: str) -> Callable[[str], object]:
         pattern: Without a leading `!`, and as `filepath.Clean` leaves it.
 
     Returns:
-        A function that says whether the pattern matches a relative path with forward slashes: that path itself, not
+        A function that returns whether the pattern matches a relative path with forward slashes: that path itself, not
         one of the folders above it.
 
     Raises:
@@ -53,7 +53,7 @@ def path_pattern(pattern: str) -> Callable[[str], object]:
 
 
 def _check(pattern: str) -> None:
-    """Insist on what `filepath.Match` insists on."""
+    """Check what `filepath.Match` checks."""
     match = _WELL_FORMED.match(pattern)
     left = pattern[match.end() :] if match else pattern
     if left == "\\":

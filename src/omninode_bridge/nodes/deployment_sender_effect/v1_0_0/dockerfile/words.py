@@ -1,4 +1,4 @@
-"""The words of an instruction, and which of them begin a here-document.
+"""Splits an instruction into words, and finds those that begin a here-document.
 
 The rules are those of github.com/moby/buildkit 0.25, frontend/dockerfile/shell/lex.go and parser/parser.go.
 """
@@ -46,7 +46,7 @@ class _Splitter:
 
     Args:
         text: To split.
-        raw: Leave quotes and backslashes where they are.
+        raw: Keep quotes and backslashes.
     """
 
     def __init__(self, text: str, *, raw: bool) -> None:
@@ -67,7 +67,7 @@ class _Splitter:
             elif character == "\\":
                 following = self._next()
                 word += character + following if self._raw else following
-            elif character == "<" and self._ahead("<"):
+            elif character == "<" and self._is_next("<"):
                 self._position += 1
                 self._pass_blanks()
                 word += self._text[start : self._position]
@@ -82,7 +82,7 @@ class _Splitter:
         self._position += 1
         return self._text[self._position - 1 : self._position]
 
-    def _ahead(self, text: str) -> bool:
+    def _is_next(self, text: str) -> bool:
         return self._text.startswith(text, self._position)
 
     def _pass_blanks(self) -> None:
@@ -106,7 +106,7 @@ class _Splitter:
 
     def _variable(self) -> None:
         """Pass what follows a `$`; in braces, only what BuildKit knows."""
-        if not self._ahead("{"):
+        if not self._is_next("{"):
             match = _NAME.match(self._text, self._position)
             self._position = match.end() if match else self._position
             return

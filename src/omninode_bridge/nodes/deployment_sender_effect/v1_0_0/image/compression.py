@@ -1,40 +1,46 @@
-"""gzip, zstd or none: one way in, one way out, always as a stream.
+"""Compresses and decompresses streams: gzip, zstd or none.
 
 gzip is RFC 1952, made by ISA-L (readable by any gunzip); zstd is RFC 8878, by Python's own module or its backport.
 """
 
+import io
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..errors import DeploymentSenderError, ErrorCode
+from isal import igzip, igzip_lib, igzip_threaded
+
+from ..errors import PackageTooLargeError
 from ..models.fields import Compression
 from .errors import CompressionError
-from .gunzip import GzipMember
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 if TYPE_CHECKING:
     from io import BufferedWriter
 
-__all__ = ["CompressionError", "Sink", "Unpacker", "compressing", "decompressed", "detect"]
+__all__ = ["CompressionError", "Sink", "compressing", "decompressed", "detect"]
 
-_PIECE_BYTES = 1 << 20
-# A decoder copies what follows its end: small slices keep that cheap where parts are many.
-_SLICE_BYTES = 1 << 17
-# So many gzip members or zstd frames, and one more for each KiB that comes out: bgzip makes one for each 64 KiB.
-_PARTS_MAX = 1000
-_PART_BYTES = 1 << 10
-# Threads that compress: two nearly keep up with an engine's stream, and each takes some MB.
+_PIECE_BYTES = 1 << 20  # 1 MiB
+# A compressed stream may be longer than what it holds by 4 MiB, which covers what a decompressor reads ahead, and by an
+# eighth: members of 1 KiB, the smallest that real programs make, add a fortieth.
+_OVERHEAD_BYTES = 4 << 20  # 4 MiB
+_OVERHEAD_PART = 8
+# Threads that compress: two nearly keep up with an engine's stream, and each takes a few MB of memory.
 _THREADS = min(4, os.cpu_count() or 1)
-# 5 % faster than level 2, for 1 % of the size.
+# ISA-L's level 1: 5 % faster than level 2, for 1 % of the size (docs/adr/0003).
 _GZIP_LEVEL = 1
 _GZIP_MAGIC = b"\x1f\x8b"
-# The fastest that is smaller than `gzip -6`. With jobs of 2 MiB two threads take 15 MB less, and 7 to 11 % longer; with
-# those that zstd takes itself, of 8 MiB, they take 60 MB.
+# The fastest that is smaller than `gzip -6` (docs/adr/0003).
 _ZSTD_LEVEL = 2
-_ZSTD_WINDOW_LOG = 21
-_ZSTD_JOB_BYTES = 4 << 20
+_ZSTD_WINDOW_LOG = 21  # 2 MiB
+# With jobs of 2 MiB two threads take 15 MB less memory, and 7 to 11 % longer; with zstd's own default, 8 MiB, 60 MB.
+_ZSTD_JOB_BYTES = 4 << 20  # 4 MiB
 _ZSTD_NO_OVERLAP = 1  # a job that looks back into the one before it takes 14 % longer, for 0.3 % of the size
 _ZSTD_WINDOW_LOG_MAX = 27  # 128 MiB, what `zstd -d` takes by default
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
@@ -44,38 +50,20 @@ class Sink(Protocol):
     """Where compressed bytes go."""
 
     def write(self, data: bytes, /) -> int:
-        """Take all of the next bytes; answer how many."""
+        """Write all of the next bytes; return how many."""
         ...
-
-
-class _Decoder(Protocol):
-    """A decompressor of one gzip member or zstd frame."""
-
-    eof: bool
-    needs_input: bool
-    unused_data: bytes
-
-    def decompress(self, data: bytes | memoryview, max_length: int) -> bytes: ...
-
-
-def _zstd() -> Any:
-    if sys.version_info >= (3, 14):
-        from compression import zstd  # noqa: PLC0415 - loaded where it is used
-    else:
-        from backports import zstd  # noqa: PLC0415 - loaded where it is used
-    return zstd
 
 
 @contextmanager
 def compressing(sink: Sink, kind: Compression) -> Iterator[Callable[[bytes], object]]:
-    """Compress into a sink, in threads of its own; at the end of the `with` all of it is there and the threads ended.
+    """Compress into a sink, in threads; at the end of the `with` everything is written and the threads have ended.
 
     Args:
-        sink: What it raises comes out of a later call, or of the end. With gzip it is called in another thread.
+        sink: Its errors are raised by a later call, or at the end. With gzip it is called in another thread.
         kind: How to compress.
 
     Yields:
-        A function that takes the next bytes, and holds a few MiB of them.
+        A function that compresses the next bytes; a few MiB of them are held.
     """
     if kind == "none":
         yield sink.write
@@ -89,7 +77,6 @@ def compressing(sink: Sink, kind: Compression) -> Iterator[Callable[[bytes], obj
 
 @contextmanager
 def _zstd_into(sink: Sink) -> Iterator[Callable[[bytes], object]]:
-    zstd = _zstd()
     parameter = zstd.CompressionParameter
     codec = zstd.ZstdCompressor(
         options={
@@ -106,149 +93,156 @@ def _zstd_into(sink: Sink) -> Iterator[Callable[[bytes], object]]:
     sink.write(codec.flush())
 
 
-class _Held:
-    """A sink whose refusal is held until the thread that compresses asks for it.
+class _ErrorKeepingSink:
+    """A sink whose error is kept until `check` raises it in the caller's thread.
 
-    ISA-L's writer would raise one error several times, as its own context too, and who follows contexts would turn in a
-    circle (contextlib.ExitStack does).
+    ISA-L's writer would raise one error several times, also as its own context, and code that follows contexts would
+    never end (contextlib.ExitStack's).
     """
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
-        self._refusal: Exception | None = None
+        self._error: Exception | None = None
 
     def write(self, data: bytes, /) -> int:
-        if self._refusal is None:
+        if self._error is None:
             try:
                 self._sink.write(data)
             except Exception as exc:  # noqa: BLE001 - `check` raises it
-                self._refusal = exc
+                self._error = exc
         return len(data)
 
     def flush(self) -> None:
-        """ISA-L asks for it at the end."""
+        """Do nothing; ISA-L calls it at the end."""
 
     def check(self) -> None:
-        if self._refusal is not None:
-            raise self._refusal
+        if self._error is not None:
+            raise self._error
 
 
 @contextmanager
 def _gzip_into(sink: Sink) -> Iterator[Callable[[bytes], object]]:
-    from isal import igzip_threaded  # noqa: PLC0415 - loaded where it is used
-
-    held = _Held(sink)
+    kept = _ErrorKeepingSink(sink)
     options = {"threads": _THREADS, "block_size": _PIECE_BYTES}
-    file: BufferedWriter = igzip_threaded.open(held, "wb", _GZIP_LEVEL, **options)  # type: ignore[no-untyped-call]
+    file: BufferedWriter = igzip_threaded.open(kept, "wb", _GZIP_LEVEL, **options)
 
     def take(data: bytes) -> None:
-        held.check()
+        kept.check()
         file.raw.write(data)  # past a buffer that would only copy it
 
     with file:
         yield take
-    held.check()
+    kept.check()
 
 
 def detect(head: bytes) -> Compression:
-    """Tell the compression from the first bytes of a file (4 are enough)."""
+    """Return the compression that the first bytes of a file show; 4 are enough."""
     if head.startswith(_GZIP_MAGIC):
         return "gzip"
     return "zstd" if head.startswith(_ZSTD_MAGIC) else "none"
 
 
-def decompressed(chunks: Iterable[bytes], kind: Compression, *, max_bytes: int) -> Iterator[bytes]:
-    """Decompress a stream, in pieces of at most 1 MiB, never holding more than a few of them.
+def decompressed(
+    chunks: Iterable[bytes | memoryview],
+    kind: Compression,
+    *,
+    max_bytes: int,
+    zstd_window_log: int = _ZSTD_WINDOW_LOG_MAX,
+) -> Iterator[bytes | memoryview]:
+    """Decompress a stream, in pieces of at most 1 MiB, holding a few of them.
 
     Several gzip members or zstd frames in a row are one stream, as for `gunzip` and `unzstd`.
 
     Args:
-        chunks: The compressed bytes, split anyhow.
+        chunks: The compressed bytes, split anyhow; each is read when the decompressor needs it.
         kind: How they are compressed.
-        max_bytes: The limit on all that comes out.
+        max_bytes: The limit on the decompressed bytes.
+        zstd_window_log: The largest window that a zstd frame may ask for, as a power of two bytes.
 
     Raises:
-        CompressionError: The stream is damaged, ends early, is followed by something else, or asks for a zstd window
-            over 128 MiB.
-        DeploymentSenderError: `PACKAGE_TOO_LARGE`, before the piece that would cross `max_bytes`.
+        CompressionError: The stream is damaged, ends early, is followed by something else, asks for a larger zstd
+            window, or is much longer than what it decompresses to.
+        PackageTooLargeError: Before the piece that would exceed `max_bytes`.
     """
     total = 0
-    for piece in _plain(chunks) if kind == "none" else _unpacked(chunks, kind):
+    for piece in _plain(chunks) if kind == "none" else _unpacked(chunks, kind, zstd_window_log):
         total += len(piece)
         if total > max_bytes:
-            raise DeploymentSenderError(
-                ErrorCode.PACKAGE_TOO_LARGE, f"the package unpacks to more than {max_bytes} bytes"
-            )
+            raise PackageTooLargeError(f"the package unpacks to more than {max_bytes} bytes")
         yield piece
 
 
-def _plain(chunks: Iterable[bytes]) -> Iterator[bytes]:
+def _plain(chunks: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:
     for chunk in chunks:
         for start in range(0, len(chunk), _PIECE_BYTES):
             yield chunk[start : start + _PIECE_BYTES]
 
 
-def _unpacked(chunks: Iterable[bytes], kind: Compression) -> Iterator[bytes]:
-    unpacker = Unpacker(kind)
-    for chunk in chunks:
-        yield from unpacker.feed(chunk)
-    unpacker.finish()
+def _unpacked(chunks: Iterable[bytes | memoryview], kind: Compression, zstd_window_log: int) -> Iterator[bytes]:
+    source = _ChunkFile(chunks)
+    opened, failures = _gzip_reader(source) if kind == "gzip" else _zstd_reader(source, zstd_window_log)
+    with opened as file:
+        while piece := _read(file, kind, failures):
+            source.unpacked_bytes += len(piece)
+            yield piece
+    if not source.taken_bytes:  # ISA-L reads nothing as no members
+        raise CompressionError(f"the {kind} stream is empty")
 
 
-class Unpacker:
-    """Decompresses a stream that is pushed in, split anyhow.
+def _read(file: io.BufferedIOBase, kind: Compression, failures: tuple[type[Exception], ...]) -> bytes:
+    try:
+        return file.read(_PIECE_BYTES)
+    except EOFError as exc:
+        raise CompressionError(f"the {kind} stream is cut short") from exc
+    except failures as exc:
+        raise CompressionError(f"the {kind} stream is damaged: {exc}") from exc
+
+
+def _gzip_reader(source: "_ChunkFile") -> tuple[io.BufferedIOBase, tuple[type[Exception], ...]]:
+    # OverflowError: a header, with its file name and comment, of more than 512 KiB.
+    return igzip.open(source), (igzip.BadGzipFile, igzip_lib.IsalError, OverflowError)
+
+
+def _zstd_reader(source: "_ChunkFile", window_log: int) -> tuple[io.BufferedIOBase, tuple[type[Exception], ...]]:
+    return zstd.open(source, options={zstd.DecompressionParameter.window_log_max: window_log}), (zstd.ZstdError,)
+
+
+class _ChunkFile(io.RawIOBase):
+    """Chunks as a file that a decompressor reads.
 
     Args:
-        kind: How it is compressed; not `none`.
-        zstd_window_log: The largest window that a zstd frame may ask for, as a power of two bytes.
+        chunks: The file's bytes, split anyhow.
+
+    Attributes:
+        taken_bytes: How many were read.
+        unpacked_bytes: How many they decompressed to; counted by the caller.
     """
 
-    def __init__(self, kind: Compression, *, zstd_window_log: int = _ZSTD_WINDOW_LOG_MAX) -> None:
-        self._kind = kind
-        self._new, self._failures = _decoders(kind, zstd_window_log)
-        self._decoder = self._new()
-        self._parts = 1
-        self._total = 0
+    def __init__(self, chunks: Iterable[bytes | memoryview]) -> None:
+        self._chunks = iter(chunks)
+        self._chunk = memoryview(b"")
+        self.taken_bytes = 0
+        self.unpacked_bytes = 0
 
-    def feed(self, chunk: bytes | memoryview) -> Iterator[bytes]:
-        """Yield what the next bytes unpack to, in pieces of at most 1 MiB; take all of it before the next call.
+    def readable(self) -> bool:
+        return True
 
-        Raises:
-            CompressionError: The stream is damaged, is followed by something else, or asks for a larger window.
-        """
-        view = memoryview(chunk)
-        for start in range(0, len(view), _SLICE_BYTES):
-            data: bytes | memoryview = view[start : start + _SLICE_BYTES]
-            while data or not (self._decoder.eof or self._decoder.needs_input):
-                if self._decoder.eof:
-                    self._next_part()
-                try:
-                    piece = self._decoder.decompress(data, _PIECE_BYTES)
-                except self._failures as exc:
-                    raise CompressionError(f"the {self._kind} stream is damaged: {exc}") from exc
-                data = self._decoder.unused_data if self._decoder.eof else b""
-                self._total += len(piece)
-                if piece:
-                    yield piece
-
-    def finish(self) -> None:
-        """Say that there are no more bytes.
+    def readinto(self, buffer: Any, /) -> int:
+        """Copy the next bytes; return how many, 0 at the end.
 
         Raises:
-            CompressionError: The stream is cut short.
+            CompressionError: The stream is much longer than what it decompresses to. Millions of empty gzip members or
+                zstd frames would take long, and nothing that counts the output would notice.
         """
-        if not self._decoder.eof:
-            raise CompressionError(f"the {self._kind} stream is cut short")
-
-    def _next_part(self) -> None:
-        self._decoder, self._parts = self._new(), self._parts + 1
-        if self._parts > _PARTS_MAX + self._total // _PART_BYTES:
-            raise CompressionError(f"the {self._kind} stream comes in more parts than any program makes")
-
-
-def _decoders(kind: Compression, window_log: int) -> tuple[Callable[[], _Decoder], type[Exception]]:
-    if kind == "gzip":
-        return GzipMember, CompressionError
-    zstd = _zstd()
-    options = {zstd.DecompressionParameter.window_log_max: window_log}
-    return lambda: zstd.ZstdDecompressor(options=options), zstd.ZstdError
+        while not self._chunk:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return 0
+            self._chunk = memoryview(chunk)
+        target = memoryview(buffer)
+        count = min(len(target), len(self._chunk))
+        target[:count], self._chunk = self._chunk[:count], self._chunk[count:]
+        self.taken_bytes += count
+        if self.taken_bytes > _OVERHEAD_BYTES + self.unpacked_bytes + self.unpacked_bytes // _OVERHEAD_PART:
+            raise CompressionError("the stream has more parts than any program makes")
+        return count

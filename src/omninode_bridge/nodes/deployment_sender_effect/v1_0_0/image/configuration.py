@@ -1,6 +1,6 @@
-"""The configuration of an image, checked for what engines cannot read.
+"""Checks the configuration of an image for values that engines cannot read.
 
-It goes to the engine as it came, by its SHA-256. Docker refuses one that has a field of another type; podman 4.3 keeps
+The engine gets it byte for byte, by its SHA-256. Docker refuses one that has a field of another type; podman 4.3 keeps
 it, and from then on cannot list its images at all. The types are those of github.com/moby/moby (image/image.go,
 `V1Image` and `Image`), github.com/containers/image (manifest/docker_schema2.go, `Schema2Image`) and OCI image-spec 1.1,
 config.md. Go matches keys without regard to case, and passes over those that it does not know.
@@ -15,9 +15,9 @@ from .errors import ArchiveError
 
 __all__ = ["check_configuration"]
 
-# For another one Docker 20.10 breaks off the request; one for windows it refuses in its own words, and none is linux.
+# For any other, Docker 20.10 breaks off the request. It refuses windows with its own message, and reads none as linux.
 _SYSTEMS = {"linux", "windows", ""}
-# Told a value that is not null and the way to it.
+# Called with a value that is not null, and the path to it for messages.
 _Check: TypeAlias = Callable[[Any, str], None]
 
 # RFC 3339 section 5.6, as Go's time.Time reads it.
@@ -31,7 +31,7 @@ def check_configuration(document: Any) -> None:
     """Check a configuration.
 
     Args:
-        document: What its JSON holds.
+        document: Its parsed JSON.
 
     Raises:
         ArchiveError: A field is not of its type, or there are two that differ in case only.

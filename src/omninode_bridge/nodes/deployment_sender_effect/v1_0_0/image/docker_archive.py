@@ -1,4 +1,4 @@
-"""The archive that `docker save` writes, read once, strictly and within bounds, while its bytes pass.
+"""Reads the archive that `docker save` writes, once, strictly and within bounds.
 
 Three formats are one here: that of Engine 1.10 to 24 (`ID/layer.tar`, `CONFIG.json`, `manifest.json`), the OCI image
 layout with `manifest.json` of Engine 25 and newer, and that of the containerd image store, whose layers may be
@@ -7,18 +7,20 @@ compressed (github.com/moby/moby, image/tarexport; OCI image-spec 1.1, image-lay
 
 import hashlib
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ..models.reference import normalized
+from ..models.reference import ImageReference
 from .configuration import check_configuration
+from .descriptor import Layer
 from .errors import ArchiveError
 from .go_json import Documents, field
-from .layers import Contents, StoredLayer
+from .layers import LayerReader
 from .oci_layout import manifest_digests
-from .tar import ArchiveLimits, ContentTaker, Member, TarReader
+from .tar import ArchiveLimits, Member, TarReader, check_padding
 
-__all__ = ["ArchiveError", "ArchiveLimits", "ArchiveReader", "ImageArchive", "Layer"]
+__all__ = ["ImageArchive", "read_archive"]
 
 _MANIFEST = "manifest.json"
 _LINKS = {"symlink", "hardlink"}
@@ -26,31 +28,16 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
-    """One layer of an image.
-
-    Attributes:
-        diff_id: SHA-256 of the uncompressed layer, `sha256:...`; the same on every engine.
-        size_bytes: Its bytes in the archive, where it may be compressed.
-    """
-
-    diff_id: str
-    size_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
 class ImageArchive:
-    """What an image archive holds: one whole image.
+    """The content of an image archive: one whole image.
 
     Attributes:
         references: The names that loading it sets, as the archive spells them.
         config: The image's configuration, as it stands in the archive.
         config_digest: Its SHA-256, `sha256:...`: the image's id in the classic image store.
         manifest_digests: From the archive's OCI layout, outermost first: the image's id in the containerd image store.
-        layers: Lowest first.
+        layers: Lowest first. Where they were read, each is the one that the configuration names.
         size_bytes: Of the whole archive, without the zeros that some programs put behind its end.
-        stored: Where each layer is, lowest first, and that it is the one that the configuration names; empty if the
-            reader was not asked to look into layers.
     """
 
     references: tuple[str, ...]
@@ -59,57 +46,71 @@ class ImageArchive:
     manifest_digests: tuple[str, ...]
     layers: tuple[Layer, ...]
     size_bytes: int
-    stored: tuple[StoredLayer, ...] = ()
 
     def names(self, reference: str) -> bool:
-        """Tell whether loading it sets this `name:tag` and no other."""
-        return {normalized(own) for own in self.references} == {normalized(reference)}
+        """Return whether loading it sets this `name:tag` and no other."""
+        return set(map(ImageReference.parse, self.references)) == {ImageReference.parse(reference)}
 
     def is_image(self, image_id: str) -> bool:
-        """Tell whether an engine of either image store may know the image by this id."""
+        """Return whether an engine of either image store may know the image by this id."""
         return image_id == self.config_digest or image_id in self.manifest_digests
 
 
-class ArchiveReader:
-    """Reads an image archive that is pushed in, split anyhow; keeps its small documents only.
+def read_archive(
+    chunks: Iterable[bytes | memoryview],
+    *,
+    limits: ArchiveLimits | None = None,
+    layers: LayerReader | None = None,
+    stop_at_end: bool = False,
+) -> ImageArchive:
+    """Read an image archive, keeping its small documents only.
 
     Args:
+        chunks: The archive's bytes, split anyhow; zeros may follow its end.
         limits: What the archive may hold at most.
-        contents: Looks into the layers, if given.
-    """
+        layers: Reads the layers and compares them with the configuration; if None, they are passed over.
+        stop_at_end: Take no chunk behind the one with the archive's end.
 
-    def __init__(self, limits: ArchiveLimits | None = None, contents: Contents | None = None) -> None:
-        self._limits = limits or ArchiveLimits()
-        self._contents = contents
-        self._tar = TarReader(self._limits, self._take)
+    Raises:
+        ArchiveError: It is not exactly one whole image.
+        PackageTooLargeError: The layers decompress to more than the limit of `layers`.
+    """
+    pieces = iter(chunks)
+    reader = _ArchiveReader(limits or ArchiveLimits(), layers)
+    size_bytes = reader.read(pieces)
+    if not stop_at_end:
+        for piece in pieces:
+            check_padding(piece)
+    return reader.image(size_bytes)
+
+
+class _ArchiveReader:
+    """Collects what is known of an archive while it is read."""
+
+    def __init__(self, limits: ArchiveLimits, layers: LayerReader | None) -> None:
+        self._limits = limits
+        self._layers = layers
         self._members: dict[str, Member] = {}
-        self._documents = Documents(self._limits)
+        self._documents = Documents(limits)
         self._names_characters = 0
         self._file_bytes = 0
-        self._size_bytes = 0
 
-    def feed(self, chunk: bytes | memoryview) -> int:
-        """Take the next bytes; answer how many of them the archive has, behind whose end there are zeros at most.
+    def read(self, chunks: Iterator[bytes | memoryview]) -> int:
+        """Read up to the archive's end; return its size in bytes."""
+        tar = TarReader(chunks, self._limits)
+        for member, passing in tar:
+            self._add(member)
+            content = passing
+            if self._documents.accepts(member.size):
+                document = b"".join(passing)
+                self._documents.keep(member.name, document)
+                content = iter((memoryview(document),))
+            if self._layers is not None and member.kind == "file":
+                self._layers.read(member.name, content)
+        return tar.taken_bytes
 
-        Raises:
-            ArchiveError: They break a rule; the reader is of no more use then.
-        """
-        taken = self._tar.feed(chunk)
-        self._size_bytes += taken
-        return taken
-
-    @property
-    def ended(self) -> bool:
-        """Whether the archive's end has come."""
-        return self._tar.ended
-
-    def finish(self) -> ImageArchive:
-        """Answer what the archive holds, now that all of it was fed.
-
-        Raises:
-            ArchiveError: It is not exactly one whole image.
-        """
-        self._tar.finish()
+    def image(self, size_bytes: int) -> ImageArchive:
+        """Return what the archive holds, now that all of it was read."""
         self._check_tree()
         image = self._only_image()
         config_name = self._config_name(field(image, "Config", str, _MANIFEST))
@@ -127,31 +128,22 @@ class ArchiveReader:
             config=config,
             config_digest=config_digest,
             manifest_digests=manifest_digests(self._documents, config_digest),
-            layers=tuple(Layer(diff_id, file.size) for diff_id, file in zip(diff_ids, files, strict=True)),
-            size_bytes=self._size_bytes,
-            stored=self._stored(files, diff_ids),
+            layers=tuple(self._layer(file, diff_id) for file, diff_id in zip(files, diff_ids, strict=True)),
+            size_bytes=size_bytes,
         )
 
-    def _take(self, member: Member) -> ContentTaker | None:
+    def _add(self, member: Member) -> None:
         self._names_characters += len(member.name) + len(member.target)
         if self._names_characters > self._limits.names_characters:
             raise ArchiveError(f"the archive's names are longer than {self._limits.names_characters} characters")
         before = self._members.setdefault(member.name, member)
-        if before is not member and not before.kind == member.kind == "folder":
+        is_second = before is not member
+        if is_second and (before.kind, member.kind) != ("folder", "folder"):
             raise ArchiveError(f"the archive holds {member.name!r} twice")
-        if member.kind != "file":
-            return None
         self._file_bytes += member.size
-        document = self._documents.collect(member)
-        content = self._contents.collect(member) if self._contents else None
-        if document is None or content is None:
-            return document or content
 
-        def take(data: memoryview) -> None:
-            document(data)
-            content(data)
-
-        return take
+    def _layer(self, file: Member, diff_id: str) -> Layer:
+        return Layer(diff_id, file.name, file.size) if self._layers is None else self._layers.layer(file, diff_id)
 
     def _check_tree(self) -> None:
         for member in self._members.values():
@@ -194,11 +186,6 @@ class ArchiveReader:
         unnamed = self._file_bytes - layers_bytes
         if unnamed > self._limits.unnamed_bytes:
             raise ArchiveError(f"the archive holds {unnamed} bytes that are no layer of its image")
-
-    def _stored(self, files: list[Member], diff_ids: tuple[str, ...]) -> tuple[StoredLayer, ...]:
-        if self._contents is None:
-            return ()
-        return tuple(self._contents.layer(file.name, diff_id) for file, diff_id in zip(files, diff_ids, strict=True))
 
 
 def _texts(values: list[Any] | None, key: str) -> tuple[str, ...]:

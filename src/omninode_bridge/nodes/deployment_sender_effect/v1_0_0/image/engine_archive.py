@@ -1,8 +1,8 @@
-"""The archive that an engine is given: written here, of the configuration and the layers of one image and nothing else.
+"""Writes the archive that an engine loads, of the configuration and the layers of one image and nothing else.
 
 One form loads on every engine that was tried (Docker 20.10, 28.5 with either image store, podman 4.3): an OCI layout
 (OCI image-spec 1.1, image-layout.md) whose blobs a `manifest.json` (github.com/moby/moby, image/tarexport) names, too.
-Layers are not compressed, and so named by their diff ids. docs/adr/0012 tells why it is written and not passed on.
+Layers are not compressed, and so named by their diff ids. docs/adr/0012 has the reasons.
 """
 
 import hashlib
@@ -11,10 +11,12 @@ import tarfile
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from ..errors import PackageTooLargeError
+from .descriptor import Descriptor, Layer, blob_path
 from .docker_archive import ImageArchive
-from .errors import ArchiveError
-from .layers import StoredLayer, layer_unpacker
-from .tar import ArchiveLimits, ContentTaker, Member, TarReader
+from .errors import ArchiveError, CompressionError
+from .layers import unpacked_layer
+from .tar import ArchiveLimits, Content, TarReader
 
 __all__ = ["EngineArchive"]
 
@@ -26,38 +28,38 @@ class EngineArchive:
     """Writes the archive of one image.
 
     Args:
-        image: What is to be loaded, from a reader that has looked into its layers.
+        image: What is to be loaded, with its layers read.
         reference: The one name that it gets, `domain/name:tag`.
 
     Attributes:
-        image_ids: How an engine that has loaded it calls the image: by the digest of its configuration, or by that of
-            the manifest that is written here (containerd image store).
+        image_ids: The ids that an engine may give to the loaded image: the digest of its configuration, or that of the
+            manifest that is written here (containerd image store).
     """
 
     def __init__(self, image: ImageArchive, reference: str) -> None:
-        self._layers = {layer.diff_id: layer for layer in reversed(image.stored)}  # of equal ones the first
+        self._layers = {layer.diff_id: layer for layer in reversed(image.layers)}  # of equal ones the first
         manifest = _json(
             {
                 "schemaVersion": 2,
                 "mediaType": f"{_OCI}.manifest.v1+json",
-                "config": _descriptor("config.v1+json", image.config_digest, len(image.config)),
-                "layers": [_descriptor("layer.v1.tar", one.diff_id, one.size_bytes) for one in image.stored],
+                "config": _described("config.v1+json", image.config_digest, len(image.config)),
+                "layers": [_described("layer.v1.tar", one.diff_id, _unpacked_bytes(one)) for one in image.layers],
             }
         )
         manifest_digest = f"sha256:{hashlib.sha256(manifest).hexdigest()}"
         self.image_ids = frozenset({image.config_digest, manifest_digest})
-        entry = _descriptor("manifest.v1+json", manifest_digest, len(manifest)) | {
+        entry = _described("manifest.v1+json", manifest_digest, len(manifest)) | {
             "annotations": {"io.containerd.image.name": reference, "org.opencontainers.image.ref.name": reference}
         }
         index = {"schemaVersion": 2, "mediaType": f"{_OCI}.index.v1+json", "manifests": [entry]}
         loaded = {
-            "Config": _blob(image.config_digest),
+            "Config": blob_path(image.config_digest),
             "RepoTags": [reference],
-            "Layers": [_blob(one.diff_id) for one in image.stored],
+            "Layers": [blob_path(one.diff_id) for one in image.layers],
         }
         self._documents = {
-            _blob(image.config_digest): image.config,
-            _blob(manifest_digest): manifest,
+            blob_path(image.config_digest): image.config,
+            blob_path(manifest_digest): manifest,
             "index.json": _json(index),
             "manifest.json": _json([loaded]),
         }
@@ -66,83 +68,51 @@ class EngineArchive:
         """Return the first bytes: a member's name, which no engine takes for something compressed."""
         return _member("oci-layout", _json({"imageLayoutVersion": "1.0.0"}))
 
-    def layers(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    def layers(self, pieces: Iterable[bytes | memoryview]) -> Iterator[bytes]:
         """Yield the members of the layers, holding a few pieces of up to 1 MiB.
 
         Args:
-            pieces: The archive that the image was read from; left where its last layer ends.
+            pieces: The archive that the image was read from; nothing behind its last layer is taken.
 
         Raises:
-            ArchiveError: It is not the archive that the image was read from; CompressionError likewise.
+            ArchiveError: It is not the archive that the image was read from.
         """
         missing = {layer.path: layer for layer in self._layers.values()}
-        events: list[_Copy | memoryview] = []
-
-        def on_member(member: Member) -> ContentTaker | None:
+        if not missing:
+            return
+        for member, content in TarReader(pieces, ArchiveLimits()):
             layer = missing.pop(member.name, None)
-            if layer is None:
-                return None
-            events.append(_Copy(layer, member.size))
-            return events.append
-
-        reader, copy = TarReader(ArchiveLimits(), on_member), _NOTHING
-        for piece in pieces if missing else ():
-            reader.feed(piece)
-            for event in events:
-                if isinstance(event, _Copy):
-                    copy = event
-                    yield _header(_blob(copy.layer.diff_id), copy.layer.size_bytes)
-                else:
-                    yield from copy.feed(event)
-                if copy.ended:
-                    yield copy.padding()
-            events.clear()
-            if copy.ended and not missing:
-                return
-        if missing or not copy.ended:
-            raise ArchiveError("the archive has lost a layer")
+            if layer is not None:
+                yield _header(blob_path(layer.diff_id), _unpacked_bytes(layer))
+                yield from _copied(layer, content)
+                if not missing:
+                    return
+        raise ArchiveError("the archive has lost a layer")
 
     def end(self) -> bytes:
         """Return the last bytes, without which no engine finds an image in what came before."""
         return b"".join(_member(name, content) for name, content in self._documents.items()) + _END
 
 
-class _Copy:
-    """A layer on its way from one archive to the other.
-
-    Args:
-        layer: Which one.
-        stored_bytes: Size of the member that holds it.
-    """
-
-    def __init__(self, layer: StoredLayer, stored_bytes: int) -> None:
-        self.layer = layer
-        self._unpacker = layer_unpacker(layer.compression)
-        self._stored_left = stored_bytes
-        self._left = layer.size_bytes
-
-    @property
-    def ended(self) -> bool:
-        """Whether all that the member holds has come."""
-        return not self._stored_left
-
-    def feed(self, data: memoryview) -> Iterator[bytes]:
-        """Yield what the next bytes of the member unpack to, and never more than was announced."""
-        self._stored_left -= len(data)
-        for piece in (bytes(data),) if self._unpacker is None else self._unpacker.feed(data):
-            self._left -= len(piece)
-            if self._left < 0:
-                raise ArchiveError("a layer has grown")
-            yield piece
-
-    def padding(self) -> bytes:
-        """Return what fills the last block up."""
-        if self._left:
-            raise ArchiveError("a layer has shrunk")
-        return _padding(self.layer.size_bytes)
+def _copied(layer: Layer, content: Content) -> Iterator[bytes]:
+    """Yield a layer, decompressed and padded, and never more than was read at first."""
+    size_bytes = _unpacked_bytes(layer)
+    left = size_bytes
+    try:
+        for piece in unpacked_layer(content, layer.compression or "none", size_bytes):
+            left -= len(piece)
+            yield bytes(piece)
+    except (CompressionError, PackageTooLargeError) as exc:
+        raise ArchiveError("a layer is another than it was") from exc
+    if left:
+        raise ArchiveError("a layer has shrunk")
+    yield _padding(size_bytes)
 
 
-_NOTHING = _Copy(StoredLayer("", "", 0, "none"), 0)
+def _unpacked_bytes(layer: Layer) -> int:
+    if layer.unpacked_bytes is None:
+        raise ValueError("the layers of the image were not read")
+    return layer.unpacked_bytes
 
 
 def _member(name: str, content: bytes) -> bytes:
@@ -159,12 +129,8 @@ def _padding(size: int) -> bytes:
     return bytes(-size % tarfile.BLOCKSIZE)
 
 
-def _blob(digest: str) -> str:
-    return f"blobs/{digest.replace(':', '/')}"
-
-
-def _descriptor(kind: str, digest: str, size: int) -> dict[str, Any]:
-    return {"mediaType": f"{_OCI}.{kind}", "digest": digest, "size": size}
+def _described(kind: str, digest: str, size_bytes: int) -> dict[str, Any]:
+    return Descriptor(f"{_OCI}.{kind}", digest, size_bytes).to_json()
 
 
 def _json(value: Any) -> bytes:

@@ -1,4 +1,4 @@
-"""What is wrong with the bytes themselves; whoever fed them in knows which code that is."""
+"""Errors in the bytes of an archive or a stream; the caller knows what they mean for its operation."""
 
 __all__ = ["ArchiveCutShortError", "ArchiveError", "CompressionError"]
 
@@ -12,4 +12,4 @@ class ArchiveCutShortError(ArchiveError):
 
 
 class CompressionError(ValueError):
-    """The bytes are not what their compression asks for: damaged, cut short, or followed by something else."""
+    """A compressed stream is damaged, cut short, or followed by something else."""

@@ -1,15 +1,14 @@
-"""The JSON documents of an image archive, read so that Go's encoding/json cannot understand them differently.
+"""Reads the JSON documents of an image archive so that Go's encoding/json cannot read them differently.
 
 Go matches the keys of its structs without regard to case and takes the last of several; so a document in which
 that matters is refused.
 """
 
 import json
-from collections.abc import Callable
 from typing import Any, TypeVar
 
 from .errors import ArchiveError
-from .tar import ArchiveLimits, Member
+from .tar import ArchiveLimits
 
 __all__ = ["Documents", "field"]
 
@@ -21,10 +20,10 @@ _VALUE_MARKS = (b"[", b"{", b",")
 
 
 class Documents:
-    """Keeps the documents of one archive, by name, and reads those that are asked for.
+    """Keeps the documents of one archive, by name, and parses them on demand.
 
     Args:
-        limits: How large one and all of them may be, and how many values those that are read may hold together.
+        limits: The limits on one document, on all of them, and on the values in those that are parsed.
     """
 
     def __init__(self, limits: ArchiveLimits) -> None:
@@ -33,20 +32,22 @@ class Documents:
         self._bytes = 0
         self._values = 0
 
-    def collect(self, member: Member) -> Callable[[memoryview], None] | None:
-        """Return who takes the content of a member that may be a document; None if it is none."""
-        if not 0 < member.size <= self._limits.document_bytes:
-            return None
-        held = bytearray()
+    def accepts(self, size: int) -> bool:
+        """Return whether a file of this size may be a document."""
+        return 0 < size <= self._limits.document_bytes
 
-        def take(data: memoryview) -> None:
-            nonlocal held
-            held += data
-            if len(held) == member.size:
-                self._keep(member.name, bytes(held))
-                held = bytearray()
+    def keep(self, name: str, content: bytes) -> None:
+        """Keep a file if it is a document.
 
-        return take
+        Raises:
+            ArchiveError: The documents of the archive are larger together than those of any image.
+        """
+        if content.lstrip(_BLANKS)[:1] not in _BEGINS:
+            return
+        self._bytes += len(content)
+        if self._bytes > self._limits.documents_bytes:
+            raise ArchiveError(f"the archive's documents are larger than {self._limits.documents_bytes} bytes")
+        self._contents[name] = content
 
     def get(self, name: str) -> bytes | None:
         """Return the bytes of a document; None if there is none of that name."""
@@ -56,8 +57,8 @@ class Documents:
         """Read a document.
 
         Raises:
-            ArchiveError: It is not there, is no JSON in UTF-8, an object in it holds a key twice, or there are more
-                values in all that was read than any image has.
+            ArchiveError: It is missing, is no JSON in UTF-8, has an object with one key twice, or the parsed documents
+                have more values together than any image has.
         """
         content = self._contents.get(name)
         if content is None:
@@ -71,14 +72,6 @@ class Documents:
             return json.loads(content.decode(), object_pairs_hook=_unique)
         except (ValueError, RecursionError) as exc:
             raise ArchiveError(f"{name!r} cannot be read: {exc}") from exc
-
-    def _keep(self, name: str, content: bytes) -> None:
-        if content.lstrip(_BLANKS)[:1] not in _BEGINS:
-            return
-        self._bytes += len(content)
-        if self._bytes > self._limits.documents_bytes:
-            raise ArchiveError(f"the archive's documents are larger than {self._limits.documents_bytes} bytes")
-        self._contents[name] = content
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -95,11 +88,11 @@ def field(document: Any, key: str, kind: type[T], name: str) -> T | None:
         ArchiveError: `document` is no object, the field is of another kind, or another key is the same but for case.
     """
     if not isinstance(document, dict):
-        raise ArchiveError(f"{name!r} does not hold the object it should")
+        raise ArchiveError(f"{name!r} is not a JSON object where it should be one")
     folded = key.casefold()
     if any(other != key and other.casefold() == folded for other in document):
         raise ArchiveError(f"{name!r} spells {key!r} in another way")
     value = document.get(key)
     if value is not None and not isinstance(value, kind):
-        raise ArchiveError(f"{key!r} in {name!r} is not what it should be")
+        raise ArchiveError(f"{key!r} in {name!r} is not of type {kind.__name__}")
     return value

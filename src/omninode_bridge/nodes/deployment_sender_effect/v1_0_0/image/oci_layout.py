@@ -1,10 +1,11 @@
-"""The ids that the containerd image store gives to an image: digests of manifests in the archive's OCI layout.
+"""Finds the ids that the containerd image store gives to an image: digests of manifests in an archive's OCI layout.
 
 They are only compared with an id that was announced; nothing is loaded by them (OCI image-spec 1.1, image-layout.md).
 """
 
 import hashlib
 
+from .descriptor import Descriptor, ImageIndex, blob_path
 from .errors import ArchiveError
 from .go_json import Documents, field
 
@@ -35,13 +36,12 @@ def _leads_to(documents: Documents, path: str, config_digest: str, depth: int, f
         document = documents.parsed(path)
         config = field(document, "config", dict, path)
         if config is not None:
-            return field(config, "digest", str, path) == config_digest
-        entries = field(document, "manifests", list, path) or []
-        digests = {field(entry, "digest", str, path) or "": None for entry in entries}
+            return Descriptor.parse(config, path).digest == config_digest
+        digests = dict.fromkeys(entry.digest for entry in ImageIndex.parse(document, path).manifests)
     except ArchiveError:
         return False
     for digest in digests if depth else ():
-        inner = f"blobs/{digest.replace(':', '/')}"
+        inner = blob_path(digest)
         content = documents.get(inner)
         if content is None or digest in found:
             continue

@@ -1,24 +1,23 @@
-"""A tar archive read as its bytes pass: each member is reported, and its content goes to whoever wants it.
+"""Reads a tar archive in one pass: each member, and its content where the caller wants it.
 
-The formats are ustar and pax (POSIX.1-2008, `pax`), GNU long names (GNU tar manual, "Basic Tar Format") and the one
-before them all, which is called v7. Whatever two readers could understand differently is refused: docs/adr/0012.
+The formats are ustar and pax (POSIX.1-2008, `pax`), GNU long names (GNU tar manual, "Basic Tar Format") and the oldest
+one, which is called v7. What two readers could understand differently is refused (docs/adr/0012).
 """
 
 import re
 import tarfile
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from .errors import ArchiveCutShortError, ArchiveError
 
-__all__ = ["ArchiveLimits", "ContentTaker", "Member", "TarReader"]
+__all__ = ["ArchiveLimits", "Content", "Member", "TarReader", "check_padding"]
 
-# Is given the content of a file in pieces, none of which it may keep without copying it.
-ContentTaker: TypeAlias = Callable[[memoryview], object]
+# The content of a file, in pieces of the chunks that it came in.
+Content: TypeAlias = Iterator[memoryview]
 
 _BLOCK = tarfile.BLOCKSIZE
-_ZERO_BLOCKS = 2  # two blocks of zeros end an archive
 _KINDS: Mapping[bytes, Literal["file", "folder", "symlink", "hardlink"]] = {
     tarfile.REGTYPE: "file",
     tarfile.AREGTYPE: "file",
@@ -29,24 +28,24 @@ _KINDS: Mapping[bytes, Literal["file", "folder", "symlink", "hardlink"]] = {
 _EXTENSIONS = {tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK}
 _GNU = {tarfile.GNUTYPE_LONGNAME: "path", tarfile.GNUTYPE_LONGLINK: "linkpath"}
 _NAMING = {"path", "linkpath", "size"}
-# Octal digits, then blanks or NULs; or a positive base-256 number. Python and Go differ on anything looser.
+# Octal digits, then blanks or NULs; or a positive base-256 number. Python and Go read anything else differently.
 _SIZE = re.compile(rb" *[0-7]+[ \0]*|\x80.{11}", re.DOTALL)
 _PAX_RECORD = re.compile(rb"([1-9][0-9]{0,6}) ")
 _DECIMAL = re.compile(r"[0-9]{1,19}", re.ASCII)
 _USTAR = b"ustar\x0000"
 _WITHOUT_PREFIX = {b"ustar  \0", bytes(8)}
-_PATH_MAX = 4096  # limits.h
+_PATH_MAX = 4096  # bytes: PATH_MAX of Linux, limits.h
 
 
 @dataclass(frozen=True, slots=True)
 class ArchiveLimits:
-    """What an image archive may hold at most; real ones stay far below.
+    """The limits on an image archive; real ones stay far below.
 
     Attributes:
         members: Headers, those of extensions included.
         member_bytes: Size of one member.
         names_characters: Length of all names together.
-        name_parts: Parts of one name between slashes.
+        name_parts: Parts of one name between slashes; legacy archives have 2, OCI layouts 3.
         document_bytes: Size of one JSON document that is read.
         documents_bytes: Size of all of them together.
         values: Values in all documents together that are parsed. Python's parser lets no other thread run, and so many
@@ -58,15 +57,15 @@ class ArchiveLimits:
     """
 
     members: int = 100_000
-    member_bytes: int = 1 << 40
-    names_characters: int = 4 << 20
+    member_bytes: int = 1 << 40  # 1 TiB
+    names_characters: int = 4 << 20  # 4 Mi characters
     name_parts: int = 16
-    document_bytes: int = 1 << 20
-    documents_bytes: int = 16 << 20
+    document_bytes: int = 1 << 20  # 1 MiB
+    documents_bytes: int = 16 << 20  # 16 MiB
     values: int = 50_000
     layers: int = 500
-    unnamed_bytes: int = 1 << 30
-    extension_bytes: int = 1 << 20
+    unnamed_bytes: int = 1 << 30  # 1 GiB
+    extension_bytes: int = 1 << 20  # 1 MiB
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +73,10 @@ class Member:
     """One entry of an archive.
 
     Attributes:
-        name: Relative, without `.` and `..` parts; empty for the archive's own root folder.
+        name: Relative, without `.` and `..` parts; empty for the archive's root folder.
+        kind: Archives with any other kind are refused.
         size: Bytes of content; 0 for all but files.
-        target: What a link leads to, spelled like a name.
+        target: The member that a link leads to, spelled like a name.
     """
 
     name: str
@@ -86,100 +86,92 @@ class Member:
 
 
 class TarReader:
-    """Reads an archive that is pushed in, split anyhow.
+    """Reads the members of an archive from its bytes, which are taken when they are needed.
+
+    Iterating gives each member with its content, which is empty for all but files. Content that was not read when the
+    iteration goes on is passed over. No chunk behind the two blocks of zeros that end an archive is taken; what came in
+    one chunk with them must be zeros, too.
 
     Args:
-        limits: What it may hold at most.
-        on_member: Given each member; returns who takes the content if it is a file, or None.
+        chunks: The archive's bytes, split anyhow.
+        limits: The limits on it.
+
+    Attributes:
+        taken_bytes: The archive's bytes so far; its size at the end.
+
+    Raises:
+        ArchiveError: While iterating: the archive breaks a rule, or, as ArchiveCutShortError, has no end.
     """
 
-    def __init__(self, limits: ArchiveLimits, on_member: Callable[[Member], ContentTaker | None]) -> None:
+    def __init__(self, chunks: Iterable[bytes | memoryview], limits: ArchiveLimits) -> None:
+        self._chunks = iter(chunks)
+        self._chunk = memoryview(b"")
         self._limits = limits
-        self._on_member = on_member
-        self._take: ContentTaker | None = None
-        self._content_bytes = 0
-        self._padding_bytes = 0
-        self._held = bytearray()
-        self._wanted_bytes = _BLOCK
-        self._then: Callable[[bytes], None] = self._header
         self._headers = 0
-        self._zero_blocks = 0
         self._extensions: dict[str, str] = {}
+        self.taken_bytes = 0
 
-    def feed(self, chunk: bytes | memoryview) -> int:
-        """Take the next bytes; answer how many of them the archive has, behind whose end there are zeros at most.
+    def __iter__(self) -> Iterator[tuple[Member, Content]]:
+        while True:
+            block = self._exactly(_BLOCK)
+            if not block.strip(b"\0"):
+                self._check_end()
+                return
+            self._headers += 1
+            if self._headers > self._limits.members:
+                raise ArchiveError(f"the archive holds more than {self._limits.members} members")
+            info = _parsed(block)
+            if info.type in _EXTENSIONS:
+                self._extend(info)
+                continue
+            member = self._member(info)
+            content = self._content(member.size)
+            yield member, content
+            for _ in content:
+                pass
+            self._exactly(_padded(member.size) - member.size)
 
-        Raises:
-            ArchiveError: They break a rule; the reader is of no more use then.
-        """
-        view = memoryview(chunk)
-        while view:
-            if self.ended:
-                if bytes(view).strip(b"\0"):
-                    raise ArchiveError("something follows the end of the archive")
-                break
-            if self._content_bytes:
-                step = min(self._content_bytes, len(view))
-                self._content_bytes -= step
-                if self._take is not None:
-                    self._take(view[:step])
-            elif self._padding_bytes:
-                step = min(self._padding_bytes, len(view))
-                self._padding_bytes -= step
-            else:
-                step = min(self._wanted_bytes - len(self._held), len(view))
-                self._held += view[:step]
-                if len(self._held) == self._wanted_bytes:
-                    held, self._held = bytes(self._held), bytearray()
-                    self._then(held)
-            view = view[step:]
-        return len(chunk) - len(view)
-
-    @property
-    def ended(self) -> bool:
-        """Whether the archive's end has come."""
-        return self._zero_blocks == _ZERO_BLOCKS
-
-    def finish(self) -> None:
-        """Say that there are no more bytes.
+    def _take(self, max_bytes: int) -> memoryview:
+        """Return the next bytes, up to so many.
 
         Raises:
-            ArchiveCutShortError: The end has not come.
+            ArchiveCutShortError: There are none.
         """
-        if not self.ended:
-            raise ArchiveCutShortError("the archive is cut short")
+        while not self._chunk:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                raise ArchiveCutShortError("the archive is cut short")
+            self._chunk = memoryview(chunk)
+        piece, self._chunk = self._chunk[:max_bytes], self._chunk[max_bytes:]
+        self.taken_bytes += len(piece)
+        return piece
 
-    def _collect(self, size: int, then: Callable[[bytes], None]) -> None:
-        """Have `then` called with the next `size` bytes, and a header expected after them."""
+    def _exactly(self, size: int) -> bytes:
+        held = bytearray()
+        while len(held) < size:
+            held += self._take(size - len(held))
+        return bytes(held)
 
-        def take(padded: bytes) -> None:
-            self._wanted_bytes, self._then = _BLOCK, self._header
-            then(padded[:size])
+    def _content(self, size: int) -> Content:
+        while size:
+            piece = self._take(size)
+            size -= len(piece)
+            yield piece
 
-        self._wanted_bytes, self._then = _padded(size), take
-
-    def _header(self, block: bytes) -> None:
-        if not block.strip(b"\0"):
-            self._zero_blocks += 1
-            if self._extensions:
-                raise ArchiveError("the archive ends between a member's extension and the member")
-            return
-        if self._zero_blocks:
+    def _check_end(self) -> None:
+        """Read the second block of zeros; the first was read."""
+        if self._extensions:
+            raise ArchiveError("the archive ends between a member's extension and the member")
+        if self._exactly(_BLOCK).strip(b"\0"):
             raise ArchiveError("a block of zeros stands between two members")
-        self._headers += 1
-        if self._headers > self._limits.members:
-            raise ArchiveError(f"the archive holds more than {self._limits.members} members")
-        info = _parsed(block)
-        if info.type in _EXTENSIONS:
-            if not 0 < info.size <= self._limits.extension_bytes:
-                raise ArchiveError(f"an extension header of {info.size} bytes")
-            self._collect(info.size, lambda content: self._extend(info.type, content))
-        else:
-            self._member(info)
+        check_padding(self._chunk)
 
-    def _extend(self, kind: bytes, content: bytes) -> None:
+    def _extend(self, info: tarfile.TarInfo) -> None:
+        if not 0 < info.size <= self._limits.extension_bytes:
+            raise ArchiveError(f"an extension header of {info.size} bytes")
+        kind, content = info.type, self._exactly(_padded(info.size))[: info.size]
         if kind == tarfile.XGLTYPE:
-            # Go passes it over, and with it a pax header before it; Python heeds what it names.
+            # Go ignores it, together with a pax header before it; Python applies it.
             if self._extensions or _NAMING & _pax_records(content).keys():
                 raise ArchiveError("a global pax header names members, or stands before one that is named")
             return
@@ -190,7 +182,7 @@ class TarReader:
             raise ArchiveError("a member has two extension headers of one kind")
         self._extensions |= found
 
-    def _member(self, info: tarfile.TarInfo) -> None:
+    def _member(self, info: tarfile.TarInfo) -> Member:
         extensions, self._extensions = self._extensions, {}
         raw_name = extensions.get("path") or info.name
         name = self._name(raw_name)
@@ -200,14 +192,10 @@ class TarReader:
             raise ArchiveError(f"{name!r} is neither a file, a folder nor a link (type {info.type!r})")
         if size > self._limits.member_bytes or (size and kind != "file"):
             raise ArchiveError(f"{name!r} cannot have {size} bytes")
-        if kind == "file":
-            self._file(Member(name, kind, size))
-        elif kind == "folder":
-            self._on_member(Member(name, kind))
-        else:
-            base = name.rpartition("/")[0] if kind == "symlink" else ""
-            target = self._target(base, extensions.get("linkpath") or info.linkname)
-            self._on_member(Member(name, kind, target=target))
+        if kind in {"file", "folder"}:
+            return Member(name, kind, size)
+        base = name.rpartition("/")[0] if kind == "symlink" else ""
+        return Member(name, kind, target=self._target(base, extensions.get("linkpath") or info.linkname))
 
     def _name(self, raw: str) -> str:
         parts = _parts(raw)
@@ -221,13 +209,19 @@ class TarReader:
         above, parts = _parts(base), _parts(raw)
         while parts[:1] == [".."] and above:
             del above[-1], parts[0]
-        # Behind a folder `..` may lead elsewhere than it says, when the folder is a link itself: _name refuses it.
-        return self._name("/" * raw.startswith("/") + "/".join(above + parts))
+        # A `..` behind a folder leads elsewhere where that folder is a link itself, so `_name` refuses it.
+        root = "/" if raw.startswith("/") else ""
+        return self._name(root + "/".join(above + parts))
 
-    def _file(self, member: Member) -> None:
-        self._take = self._on_member(member)
-        self._content_bytes = member.size
-        self._padding_bytes = _padded(member.size) - member.size
+
+def check_padding(data: bytes | memoryview) -> None:
+    """Check the bytes behind the end of an archive.
+
+    Raises:
+        ArchiveError: It is not all zeros.
+    """
+    if bytes(data).strip(b"\0"):
+        raise ArchiveError("something follows the end of the archive")
 
 
 def _padded(size: int) -> int:
@@ -239,11 +233,11 @@ def _parts(raw: str) -> list[str]:
 
 
 def _parsed(block: bytes) -> tarfile.TarInfo:
-    # After the magic and version of ustar, Python and Go read the last fields alike: a prefix of the name, and
-    # nothing. After GNU's, Go reads times where Python reads that prefix, and after v7's nothing; `star` has them
-    # inside of it.
-    magic, prefix, rest = block[257:265], block[345:500].strip(b"\0"), block[500:].strip(b"\0")
-    if rest or not (magic == _USTAR or (magic in _WITHOUT_PREFIX and not prefix)):
+    # With the magic and version of ustar, Python and Go read the last fields alike: a prefix of the name, then
+    # nothing. With GNU's, Go reads times where Python reads the prefix; with v7's, Go reads nothing there; `star` puts
+    # times inside the prefix.
+    magic, prefix, unused = block[257:265], block[345:500].strip(b"\0"), block[500:].strip(b"\0")
+    if unused or not (magic == _USTAR or (magic in _WITHOUT_PREFIX and not prefix)):
         raise ArchiveError("a header is of no format that image archives have")
     if not _SIZE.fullmatch(block[124:136]):
         raise ArchiveError("a member has an unreadable or negative size")
@@ -252,7 +246,7 @@ def _parsed(block: bytes) -> tarfile.TarInfo:
     except (tarfile.HeaderError, ValueError) as exc:
         raise ArchiveError(f"a header is damaged: {exc}") from exc
     if info.isdir() and block[156:157] == tarfile.AREGTYPE:
-        info.name += "/"  # which Python takes away, and makes a folder of
+        info.name += "/"  # Python removes it, and makes the file a folder
     info.type = block[156:157]
     return info
 

@@ -1,56 +1,73 @@
-"""What every model of this node has in common."""
+"""Base classes of the models: inputs are checked, outputs report success or failure."""
 
 from collections.abc import Mapping
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
 
-from ..errors import DeploymentSenderError, ErrorCode
+from ..errors import DeploymentSenderError, ErrorCode, InvalidInputError
 
-__all__ = ["InputModel", "OutputModel", "validation_error"]
+__all__ = ["CheckedModel", "InputModel", "OutputModel", "validation_error"]
 
 
-def validation_error(subject: str, exc: ValidationError) -> DeploymentSenderError:
-    """Tell which fields of `subject` are wrong, and never their values: a value may be a secret."""
+def validation_error(subject: str, exc: ValidationError) -> InvalidInputError:
+    """Return an error that names the wrong fields of `subject`, never their values: a value may be a secret."""
     problems = "; ".join(
         f"{'.'.join(str(part) for part in error['loc']) or subject}: {error['msg'].removeprefix('Value error, ')}"
         for error in exc.errors(include_input=False, include_url=False, include_context=False)
     )
-    return DeploymentSenderError(ErrorCode.VALIDATION_ERROR, f"{subject}: {problems}")
+    return InvalidInputError(f"{subject}: {problems}")
 
 
-class InputModel(BaseModel):
-    """An operation's input: frozen, no unknown keys; what is wrong raises `VALIDATION_ERROR`."""
+class CheckedModel(BaseModel):
+    """Data from outside that is read inside this package: frozen, no unknown keys.
+
+    Raises:
+        InvalidInputError: A field is wrong or missing.
+    """
 
     model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", hide_input_in_errors=True)
 
     @model_validator(mode="wrap")
     @classmethod
-    def _raise_our_own_error(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+    def _translate_error(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         try:
             return handler(data)
         except ValidationError as exc:
-            raise validation_error(cls.__name__, exc) from exc
+            raise cls._error(validation_error(cls.__name__, exc)) from exc
+
+    @classmethod
+    def _error(cls, error: InvalidInputError) -> Exception:
+        """Return the error to raise."""
+        return error
 
     @classmethod
     def read(cls, data: Mapping[str, Any]) -> Self:
-        """Read the `input` mapping of a contract.
-
-        Raises:
-            DeploymentSenderError: `VALIDATION_ERROR`, naming each wrong field.
-        """
+        """Read a mapping, such as the `input` of a contract."""
         return cls.model_validate(dict(data))
 
 
+class InputModel(CheckedModel):
+    """An operation's input, made by callers of this package.
+
+    Raises:
+        DeploymentSenderError: `VALIDATION_ERROR`, naming each wrong field.
+    """
+
+    @classmethod
+    def _error(cls, error: InvalidInputError) -> Exception:
+        return DeploymentSenderError(ErrorCode.VALIDATION_ERROR, error.message)
+
+
 class OutputModel(BaseModel):
-    """An operation's answer.
+    """An operation's result.
 
     Attributes:
-        success: Whether the operation did all it was asked for.
+        success: Whether the operation did all that was requested.
         error_code: One of the eight codes when `success` is false.
         error_message: What happened, for a person.
         recovery: What the person should do next.
-        correlation_id: The caller's own id, as it was given.
+        correlation_id: The caller's id, as it was given.
     """
 
     model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")

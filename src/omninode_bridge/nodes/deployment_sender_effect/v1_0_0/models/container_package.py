@@ -1,4 +1,4 @@
-"""`package_container`: build, export, compress, hash, keep."""
+"""`package_container`: build an image, export, compress and hash it, and store it as a package."""
 
 from typing import Annotated
 
@@ -37,22 +37,22 @@ _PathText = Annotated[StrictStr, Field(min_length=1), AfterValidator(_no_nul)]
 
 
 class ModelContainerPackageInput(InputModel):
-    """What to build and how to keep it.
+    """What to build, and how to store it.
 
     Attributes:
         container_name: The image's name by the OCI reference grammar, without the tag.
         image_tag: The image's tag.
-        build_context: A folder on this machine; `.dockerignore` in it is honoured.
+        build_context: A folder on this machine; `.dockerignore` in it is applied.
         dockerfile_path: The Dockerfile, relative to `build_context` or absolute inside it.
         build_args: Build arguments; their values never appear in an error, a log or an event.
         target: The stage to build; the last one if not given.
         platform: `os[/arch[/variant]]`, as `docker build --platform`; an image of another one is BUILD_FAILED.
         labels: Labels to add to the image.
-        no_cache: Build every step anew.
+        no_cache: Build every step again, without the engine's build cache.
         compression: `gzip`, `zstd` or `none`; the setting `compression` if not given.
-        verify_checksum: Whether a transfer of this package checks the file first, unless the transfer itself says;
-            the setting `verify_checksums` if not given. The checksum is always computed.
-        correlation_id: The caller's own id; the contract's, if not given.
+        verify_checksum: Whether transfers of this package check the file while they send it, unless the transfer sets
+            its own `verify_checksum`; the setting `verify_checksums` if not given. The checksum is always computed.
+        correlation_id: The caller's id; the contract's if not given.
     """
 
     container_name: ContainerName
@@ -70,23 +70,23 @@ class ModelContainerPackageInput(InputModel):
 
 
 class ModelContainerPackageOutput(OutputModel):
-    """The package that now is in the store; every field but the four of failure is None when there is none.
+    """The package that is now in the store; without success only the fields of the failure are set.
 
     Attributes:
-        package_id: A UUID; names the package everywhere.
+        package_id: A UUID, which names the package in every later step.
         image_id: The engine's id of the image, `sha256:...`.
-        platform: What the image is for, `os/architecture[/variant]`, also when none was asked for.
+        platform: What the image is for, `os/architecture[/variant]`, also when none was requested.
         package_path: Absolute path of the package file.
         package_checksum: BLAKE3 of that file, 64 hex digits.
         package_size_bytes: Its size.
-        package_size_mb: The same in MB (1 MB is 1,000,000 bytes).
+        package_size_mb: Its size in MB (1 MB is 1,000,000 bytes).
         compression: How the file is compressed.
         compression_ratio: Package bytes divided by exported bytes.
         build_duration_ms: The engine's build, in milliseconds.
         export_duration_ms: Export, compression, hashing and commit, in milliseconds.
         stages_ms: Where the time went, in milliseconds: `build`; `export_wait`, until the engine's first byte;
-            `stream`, waiting for the further ones; `compress`, waiting for the compression; `hash` and `write`, which
-            run beside those; `commit`, until it was durable.
+            `stream`, waiting for the further ones; `compress`, waiting for the compression; `hash` and `write`, at the
+            same time as those; `commit`, until the package was durable.
     """
 
     container_name: str | None = None

@@ -1,9 +1,4 @@
-r"""Field types that several models share.
-
-The reference grammar is that of distribution/reference (github.com/distribution/reference, regexp.go and
-normalize.go): a name is `[domain/]path`, at most 255 characters when spelled in full (Engine 20.10 counts the domain,
-newer ones do not); a tag is `[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}`.
-"""
+"""Field types that several models share."""
 
 import ipaddress
 import re
@@ -12,6 +7,8 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from pydantic import AfterValidator, StrictStr
+
+from .reference import check_image_name, check_image_tag
 
 __all__ = [
     "SUFFIXES",
@@ -27,45 +24,11 @@ __all__ = [
     "WaitFor",
 ]
 
-_NAME_MAX_CHARACTERS = 255
-_DEFAULT_DOMAIN, _LIBRARY = "docker.io", "library/"  # what engines put before a name of one part
-_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
-_PATH = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*", re.ASCII)
-_LABEL = r"(?:[A-Za-z0-9]|[A-Za-z0-9][A-Za-z0-9-]*[A-Za-z0-9])"
-_DOMAIN = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:]+\])(?::[0-9]+)?", re.ASCII)
 _HOST = r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*"
 _HOST_NAME = re.compile(rf"(?:{_HOST}\.?|\[(?P<address>[0-9a-fA-F:.]+)\])(?::[0-9]{{1,5}})?", re.ASCII)
 _HOST_PATTERN = re.compile(rf"(?:\*\.)?{_HOST}", re.ASCII)
-_ANCHORED_ID = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _CHECKSUM = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _CORRELATION_ID = re.compile(r"[!-~](?:[ -~]{0,126}[!-~])?", re.ASCII)
-
-
-def _image_tag(value: str) -> str:
-    if not _TAG.fullmatch(value):
-        raise ValueError("an image tag has 1 to 128 characters of A-Z a-z 0-9 _ . - and does not start with . or -")
-    return value
-
-
-def _container_name(value: str) -> str:
-    head, slash, tail = value.partition("/")
-    # normalize.go, splitDockerDomain: the part before the first slash is a host only if it looks like one.
-    has_domain = bool(slash) and (any(c in head for c in ".:") or head == "localhost" or head != head.lower())
-    domain, path = (head, tail) if has_domain else (_DEFAULT_DOMAIN, value)
-    library = _LIBRARY if domain == _DEFAULT_DOMAIN and "/" not in path else ""
-    if len(f"{domain}/{library}{path}") > _NAME_MAX_CHARACTERS:
-        raise ValueError(
-            f"a container name has at most {_NAME_MAX_CHARACTERS} characters, those of {_DEFAULT_DOMAIN}/{_LIBRARY}"
-            " included where no registry is named"
-        )
-    if (has_domain and not _DOMAIN.fullmatch(head)) or not _PATH.fullmatch(path):
-        raise ValueError(
-            "a container name is lower-case letters and digits, joined by one . or _, by __ or by dashes, in parts"
-            " joined by /, with a registry host before it if wanted (and the tag belongs in image_tag)"
-        )
-    if _ANCHORED_ID.fullmatch(value):
-        raise ValueError("a container name must not be 64 hex digits: Docker takes that for an image id")
-    return value
 
 
 def _package_id(value: str) -> str:
@@ -74,7 +37,7 @@ def _package_id(value: str) -> str:
     except ValueError:
         parsed = None
     if parsed is None or str(parsed) != value:
-        raise ValueError("a package id is a UUID as package_container answers it, 36 characters in lower case")
+        raise ValueError("a package id is a UUID as package_container returns it, 36 characters in lower case")
     return value
 
 
@@ -139,8 +102,8 @@ def _receiver_pattern(value: str) -> str:
     )
 
 
-ContainerName = Annotated[str, AfterValidator(_container_name)]
-ImageTag = Annotated[str, AfterValidator(_image_tag)]
+ContainerName = Annotated[str, AfterValidator(check_image_name)]
+ImageTag = Annotated[str, AfterValidator(check_image_tag)]
 PackageId = Annotated[str, AfterValidator(_package_id)]
 Checksum = Annotated[str, AfterValidator(_checksum)]
 CorrelationId = Annotated[str, AfterValidator(_correlation_id)]

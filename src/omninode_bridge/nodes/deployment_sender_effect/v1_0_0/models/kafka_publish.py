@@ -1,4 +1,4 @@
-"""`publish_transfer_event`: tell the world what happened to a package."""
+"""`publish_transfer_event`: publish an event about a package."""
 
 from enum import StrEnum
 from typing import Any
@@ -25,13 +25,13 @@ class ModelKafkaPublishInput(InputModel):
     """The event.
 
     Attributes:
-        event_type: Which of the five.
-        event_payload: Anything JSON can hold; goes into the envelope's payload as it is.
-        package_id: The Kafka key, so that a package's events stay in order; None before there is a package: then the
-            correlation id is the key, or the event's own id where there is neither.
+        event_type: One of the five.
+        event_payload: Any JSON object; it becomes the envelope's payload unchanged.
+        package_id: The Kafka key, which keeps a package's events in order; None before there is a package. Then the
+            correlation id is the key, or the event's id where there is neither.
         container_name: Added to the payload.
         image_tag: Added to the payload.
-        correlation_id: The caller's own id; the contract's, if not given.
+        correlation_id: The caller's id; the contract's if not given.
     """
 
     event_type: EventType
@@ -43,15 +43,15 @@ class ModelKafkaPublishInput(InputModel):
 
 
 class ModelKafkaPublishOutput(OutputModel):
-    """Where the event is now.
+    """Whether the event was published, and where.
 
     Attributes:
-        event_published: The broker has acknowledged it.
-        queued: It waits in the outbox.
-        event_id: The envelope's id; consumers dedupe on it.
-        topic: The topic it is for.
-        partition: As the broker said; None until it did.
-        offset: As the broker said; None until it did.
+        event_published: Whether the broker has acknowledged it.
+        queued: Whether it waits in the outbox.
+        event_id: The envelope's id, by which consumers recognise repeated events.
+        topic: The event's topic.
+        partition: As the broker acknowledged it; None until then.
+        offset: As the broker acknowledged it; None until then.
         publish_duration_ms: From the call to the acknowledgement or the failure, in milliseconds.
     """
 

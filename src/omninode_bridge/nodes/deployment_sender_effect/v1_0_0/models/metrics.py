@@ -1,4 +1,4 @@
-"""`get_metrics`: asks nothing, answers a plain dict."""
+"""`get_metrics`: return the counters and timings as a dict."""
 
 from .base import InputModel
 from .fields import CorrelationId
@@ -7,10 +7,10 @@ __all__ = ["ModelMetricsInput"]
 
 
 class ModelMetricsInput(InputModel):
-    """Nothing is asked for.
+    """The operation has no parameters.
 
     Attributes:
-        correlation_id: The caller's own id; it changes nothing.
+        correlation_id: The caller's id; it has no effect.
     """
 
     correlation_id: CorrelationId | None = None

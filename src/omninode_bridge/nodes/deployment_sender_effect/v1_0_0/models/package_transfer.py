@@ -1,4 +1,4 @@
-"""`transfer_package`: send a package and have it verified and loaded on the other side."""
+"""`transfer_package`: send a package to a receiver, which verifies and loads it."""
 
 from typing import Annotated, Literal
 
@@ -13,23 +13,23 @@ DeploymentStatus = Literal["received", "loading", "loaded", "running", "replaced
 
 
 class ModelPackageTransferInput(InputModel):
-    """What to send where.
+    """What to send, and to which receiver.
 
     Attributes:
-        package_id: As `package_container` answered it.
+        package_id: As `package_container` returned it.
         package_path: Must be the store's file of that package if given.
         package_checksum: Must be the package's BLAKE3 if given.
         remote_receiver_url: `http(s)://host[:port][/path]`, to which `/deploy` is added unless it ends so; the setting
             `default_receiver_url` if not given.
         container_name: Must be the package's name if given.
         image_tag: Must be the package's tag if given.
-        verify_checksum: Hash the file before it leaves and insist that the receiver has verified it; what the package
-            was made with if not given.
+        verify_checksum: Hash the file while it is sent, and require that the receiver has verified it; as the package
+            was made if not given.
         wait_for: Which status of the deployment to wait for; None for the last one that this receiver brings it to:
             `running` where it starts containers, else `loaded`.
-        any_platform: Send the package though the receiver's engine cannot run images of its platform.
-        transfer_timeout_seconds: For all attempts together; the setting of that name if not given.
-        correlation_id: The caller's own id; the contract's, if not given.
+        any_platform: Send the package even if the receiver's engine cannot run images of its platform.
+        transfer_timeout_seconds: Limit on all attempts together, in seconds; the setting of that name if not given.
+        correlation_id: The caller's id; the contract's if not given.
     """
 
     package_id: PackageId
@@ -46,20 +46,22 @@ class ModelPackageTransferInput(InputModel):
 
 
 class ModelPackageTransferOutput(OutputModel):
-    """How the transfer went.
+    """The result of the transfer.
 
     Attributes:
         transfer_success: The same as `success`.
-        remote_deployment_id: The receiver's own id; also set when the receiver took the package but could not load it.
-        deployment_status: The last status the receiver told; None where it tells none.
-        deployment_continues: The receiver has the package and goes on with it, though nobody waits any longer.
-        checksum_verified: The receiver's word; None if it was not reached.
+        remote_deployment_id: The receiver's id of the deployment; also set if the receiver took the package but could
+            not load it.
+        deployment_status: The last status that the receiver reported; None where it reports none.
+        deployment_continues: Whether the receiver still works on the package, though this call no longer waits.
+        checksum_verified: As the receiver reported it; None if it was not reached.
         transfer_duration_ms: From the first attempt to the receipt, in milliseconds, retries and back-off included.
-        transfer_throughput_mbps: MB/s of the attempt that got through; an MB is 1,000,000 bytes.
+        transfer_throughput_mbps: MB/s of the successful attempt (package bytes per second / 1,000,000).
         bytes_transferred: Bytes of the package file that the receiver acknowledged.
-        attempts: Uploads tried, 1 when the first got through.
-        stages_ms: Where the time went, in milliseconds: `check`, hashing the file, beside the rest; of the attempt that
-            got through `connect`, `send` and `verify`, until the receipt; `load`, until the status that was waited for.
+        attempts: Uploads tried; 1 if the first succeeded.
+        stages_ms: Where the time went, in milliseconds: `check`, hashing the file, at the same time as the others; of
+            the successful attempt `connect`, `send` and `verify`, until the receipt; `load`, until the status in
+            `wait_for`.
     """
 
     transfer_success: bool

@@ -1,8 +1,7 @@
-"""Platforms as OCI images name them, `os/architecture[/variant]`, and what runs where.
+"""Platforms as OCI images name them, `os/architecture[/variant]`, and which engine runs which.
 
-Spellings are brought to one form as github.com/containerd/platforms 1.0, database.go, does; what an engine runs of
-another architecture than its own is from compare.go there (`platformVector`): 32-bit programs on 64-bit processors,
-and older variants on newer ones.
+Spellings are normalised as github.com/containerd/platforms 1.0, database.go, does. That engines also run 32-bit
+programs on 64-bit processors, and older variants on newer ones, is from compare.go there (`platformVector`).
 """
 
 import re
@@ -24,7 +23,7 @@ _SPELLINGS: Final = {
     "armhf": ("arm", "v7"),
     "armel": ("arm", "v6"),
 }
-# What goes without saying.
+# Variants that are left out of a platform's name.
 _PLAIN_VARIANTS: Final = {("amd64", "v1"), ("arm64", "v8"), ("arm64", "v8.0")}
 _SYSTEMS: Final = frozenset(
     ("android", "darwin", "freebsd", "illumos", "linux", "macos", "netbsd", "openbsd", "solaris", "wasip1", "windows")
@@ -34,7 +33,7 @@ _OLDER_RUN: Final = {"amd64", "arm", "arm64"}
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """A platform in its one form; what is not known or not asked for is empty.
+    """A platform, normalised; parts that are unknown or not requested are empty.
 
     Attributes:
         os: `linux`, ...
@@ -48,7 +47,7 @@ class Platform:
 
     @classmethod
     def of(cls, os: str, architecture: str, variant: str | None = None) -> Self:
-        """Bring the parts of an image's configuration, or of what an engine says of itself, to their one form."""
+        """Normalise the parts as an image's configuration or an engine reports them."""
         architecture, implied = _SPELLINGS.get(architecture.lower(), (architecture.lower(), ""))
         variant = (variant or implied).lower()
         if variant and not variant.startswith("v"):
@@ -68,27 +67,27 @@ class Platform:
         """Spell it as `parse` reads it."""
         return "/".join(filter(None, (self.os, self.architecture, self.variant)))
 
-    def satisfies(self, asked: "Platform") -> bool:
-        """Say whether an image of this platform is what was asked for; what one of them leaves open decides nothing."""
+    def satisfies(self, requested: "Platform") -> bool:
+        """Return whether an image of this platform is what was requested; parts that are empty match any value."""
         return all(
-            not wanted or not own or wanted == own
-            for wanted, own in (
-                (asked.os, self.os),
-                (asked.architecture, self.architecture),
-                (asked.variant, self.variant),
+            not expected or not actual or expected == actual
+            for expected, actual in (
+                (requested.os, self.os),
+                (requested.architecture, self.architecture),
+                (requested.variant, self.variant),
             )
         )
 
 
 def can_run(platform: str, engine_platform: str) -> bool:
-    """Say whether an engine's processor runs an image; without emulation, which no engine tells of.
+    """Return whether an engine's processor runs an image; emulation is not counted, as no engine reports it.
 
     Args:
         platform: Of the image, `os/architecture[/variant]`.
         engine_platform: Of the engine, the same.
 
     Returns:
-        False only where it is certain that it cannot: an unknown variant is no reason.
+        False only where it certainly cannot; an unknown variant is no reason.
     """
     image, engine = Platform.parse(platform), Platform.parse(engine_platform)
     if image.os != engine.os:
@@ -101,7 +100,7 @@ def can_run(platform: str, engine_platform: str) -> bool:
 
 
 def _at_most(image: Platform, engine: Platform) -> bool:
-    """Say whether the image's variant is the engine's or an older one."""
+    """Return whether the image's variant is the engine's or an older one."""
     if not image.variant or not engine.variant or image.variant == engine.variant:
         return True
     return image.architecture in _OLDER_RUN and _number(image.variant) <= _number(engine.variant)

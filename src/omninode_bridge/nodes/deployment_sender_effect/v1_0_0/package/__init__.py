@@ -1,1 +1,1 @@
-"""What a package file is: an image archive, compressed and hashed in one pass, and its manifest."""
+"""Makes and reads package files: a compressed, hashed image archive, and its manifest."""

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from ..models import InputModel
+from ..models.base import CheckedModel
 from ..models.fields import Checksum, Compression, ContainerName, CorrelationId, ImageTag, PackageId
 from ..models.platform import PlatformName
 
@@ -21,7 +21,7 @@ def deploy_url(receiver_url: str) -> str:
     return url if url.endswith(DEPLOY_PATH) else url + DEPLOY_PATH
 
 
-class UploadFields(InputModel):
+class UploadFields(CheckedModel):
     """The form fields before the file part, all text on the wire; a field without a value is left out.
 
     Attributes:

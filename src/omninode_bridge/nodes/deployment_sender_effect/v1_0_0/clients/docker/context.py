@@ -178,7 +178,7 @@ class _Packer:
             path = f"{above}/{name}" if above else name
             own = self._rules.verdict(path, verdict)
             if is_folder:
-                if not own.ignored or self._rules.may_let_in(path) or self._dockerfile.startswith(f"{path}/"):
+                if not own.ignored or self._rules.has_exception_inside(path) or self._dockerfile.startswith(f"{path}/"):
                     subfolders.append((path, own))
             elif path != self._dockerfile and (path == _IGNORE_FILE or not own.ignored):
                 with _named(self._context, path):

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from docker.errors import DockerException, NotFound
 
 from ...errors import DeploymentSenderError, ErrorCode
+from ...models.reference import split_tag
 from ...ports import EngineInfo, ImageFacts
 from .build_log import error_in
 from .call import Call
@@ -160,7 +161,7 @@ def tag_image(endpoint: Endpoint, call: Call, image_id: str, reference: str) -> 
         DeploymentSenderError: BUILD_FAILED, DOCKER_UNAVAILABLE.
     """
     task = f"The image {image_id} could not be named {reference}"
-    repository, _, tag = reference.rpartition(":")
+    repository, tag = split_tag(reference)
     with connected(endpoint, call) as client, translated(endpoint.engine, task):
         client.tag(image_id, repository, tag)
 
@@ -189,7 +190,7 @@ def image_references(endpoint: Endpoint, call: Call, repository: str) -> tuple[s
         if not isinstance(images, list):
             raise DockerException("its answer is no list of images")
         names = [name for image in images for name in member(image, "RepoTags") or ()]
-    return tuple(name for name in names if str(name).rpartition(":")[0] == repository)
+    return tuple(name for name in names if split_tag(str(name))[0] == repository)
 
 
 def engine_info(endpoint: Endpoint, call: Call) -> EngineInfo:

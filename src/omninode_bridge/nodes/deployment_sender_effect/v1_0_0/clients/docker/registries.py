@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from ...dockerfile.parser import Dockerfile
-from ...models.reference import normalized
+from ...models.reference import DEFAULT_DOMAIN, ImageReference
 
 __all__ = ["DOCKER_HUB", "registries_in"]
 
@@ -68,5 +68,5 @@ def _expanded(text: str, values: Mapping[str, str]) -> str:
 
 
 def _registry(image: str) -> str:
-    domain = normalized(image).partition("/")[0]
-    return DOCKER_HUB if domain == "docker.io" else domain
+    domain = ImageReference.parse(image).domain
+    return DOCKER_HUB if domain == DEFAULT_DOMAIN else domain

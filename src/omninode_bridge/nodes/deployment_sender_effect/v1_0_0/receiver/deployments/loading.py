@@ -9,6 +9,7 @@ from contextlib import closing, suppress
 from ...errors import DeploymentSenderError, ErrorCode
 from ...image.docker_archive import ImageArchive
 from ...image.engine_archive import EngineArchive
+from ...models.reference import split_tag
 from ...ports import ImageEngine, ImageFacts
 from .packages import INCOMING, Packages
 from .records import Deployment, Deployments
@@ -87,8 +88,8 @@ class Loading:
             _log.warning("names of loads that were broken off are not looked for: %s", exc.message)
             return
         for reference in references:
-            deployment_id = reference.rpartition(":")[2]
-            if reference not in self._under_way and self._deployments.get(deployment_id):
+            deployment_id = split_tag(reference)[1]
+            if reference not in self._under_way and deployment_id and self._deployments.get(deployment_id):
                 await _forget(engine, reference)
 
 
