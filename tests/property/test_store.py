@@ -18,7 +18,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, precondition, rule
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import StorageError
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.models.fields import Compression
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.package.checksum import hash_file
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.package.manifest import PackageManifest
@@ -118,7 +118,7 @@ class StoreMachine(RuleBasedStateMachine):
         if self._lives(writing):
             staged, owner = writing.staged, writing.owner
             (self.folder / "staging" / staged.entry_id / "manifest.json").mkdir()
-            with pytest.raises(DeploymentSenderError, match="BUILD_FAILED"):
+            with pytest.raises(StorageError):
                 owner.store.commit(staged, self._manifest(writing))
             staged.abort()
             del owner.writing[staged.entry_id]
@@ -239,7 +239,7 @@ class StoreMachine(RuleBasedStateMachine):
             package_id=writing.staged.entry_id,
             container_name="hello",
             image_tag="1.0",
-            image_id="sha256:" + "ab" * 32,
+            engine_image_id="sha256:" + "ab" * 32,
             config_digest="sha256:" + "cd" * 32,
             layers=(),
             compression=writing.compression,

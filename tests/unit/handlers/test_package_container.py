@@ -87,7 +87,7 @@ async def test_the_manifest_says_what_later_steps_need(house: House) -> None:
     assert facts is not None
     assert (result.package_id, result.image_id, result.package_checksum, True, "gzip") == (
         manifest.package_id,
-        manifest.image_id,
+        manifest.engine_image_id,
         manifest.checksum,
         manifest.verify_checksum,
         manifest.compression,
