@@ -181,7 +181,7 @@ async def test_an_export_that_is_no_image_archive_is_refused(tmp_path: Path) -> 
     result = await house.handler.handle(house.request())
 
     assert (ErrorCode.BUILD_FAILED, []) == (result.error_code, house.files())
-    assert "no image archive" in (result.error_message or "")
+    assert "not an image archive" in (result.error_message or "")
 
 
 async def test_a_tag_that_moved_meanwhile_is_noticed(tmp_path: Path) -> None:
@@ -289,6 +289,6 @@ async def test_an_image_for_another_platform_is_refused(house: House) -> None:
     result = await house.handler.handle(house.request(platform="linux/arm64"))
 
     assert (ErrorCode.BUILD_FAILED, []) == (result.error_code, house.files())
-    expected = "hello:1.0 was to be built for linux/arm64, and the image that came out is for linux/amd64"
+    expected = "hello:1.0 was requested for linux/arm64, but the engine built an image for linux/amd64"
     assert expected == result.error_message
     assert "no_cache" in str(result.recovery)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import (
+    ChecksumMismatchError,
     OperationError,
     PackageDamagedError,
     PackageNotFoundError,
@@ -197,8 +198,7 @@ def test_the_log_names_a_damaged_package(store: PackageStore, tmp_path: Path, ca
 
     assert [good] == store.list()
     assert [record.getMessage() for record in caplog.records] == [
-        f"package {path.parent.name} is damaged: its manifest cannot be read."
-        " Package the image again; if the error returns, check the disk and the memory of both machines."
+        f"package {path.parent.name} is damaged: its manifest cannot be read. {ChecksumMismatchError('').recovery}"
     ]
 
 
