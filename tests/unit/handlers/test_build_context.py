@@ -29,17 +29,17 @@ def _refusal(build_context: object, dockerfile_path: str = "Dockerfile") -> str:
 @pytest.mark.parametrize("path", ["Dockerfile", "./Dockerfile", "docker/../Dockerfile"])
 def test_relative(context: Path, path: str) -> None:
     """A Dockerfile inside the context passes, and its path relative to the context is returned."""
-    assert check_context(str(context), path) == (context, "Dockerfile")
+    assert (context, "Dockerfile") == check_context(str(context), path)
 
 
 def test_in_a_subfolder(context: Path) -> None:
     """A Dockerfile in a subfolder passes."""
-    assert check_context(str(context), "docker/Dockerfile.prod") == (context, "docker/Dockerfile.prod")
+    assert (context, "docker/Dockerfile.prod") == check_context(str(context), "docker/Dockerfile.prod")
 
 
 def test_absolute_inside(context: Path) -> None:
     """An absolute path inside the context passes."""
-    assert check_context(str(context), str(context / "Dockerfile")) == (context, "Dockerfile")
+    assert (context, "Dockerfile") == check_context(str(context), str(context / "Dockerfile"))
 
 
 def test_context_through_a_link(context: Path, tmp_path: Path) -> None:
@@ -47,15 +47,15 @@ def test_context_through_a_link(context: Path, tmp_path: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to(context)
 
-    assert check_context(str(link), "Dockerfile") == (context, "Dockerfile")
-    assert check_context(str(link), str(link / "Dockerfile")) == (context, "Dockerfile")
+    assert (context, "Dockerfile") == check_context(str(link), "Dockerfile")
+    assert (context, "Dockerfile") == check_context(str(link), str(link / "Dockerfile"))
 
 
 def test_link_inside(context: Path) -> None:
     """A link inside the context is followed, and its target is returned."""
     (context / "link").symlink_to("docker/Dockerfile.prod")
 
-    assert check_context(str(context), "link") == (context, "docker/Dockerfile.prod")
+    assert (context, "docker/Dockerfile.prod") == check_context(str(context), "link")
 
 
 @pytest.mark.parametrize(

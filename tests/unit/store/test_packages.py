@@ -64,9 +64,9 @@ def _refusal(store: PackageStore, package_id: str) -> OperationError:
 
 def test_nothing_before_the_first_begin(store: PackageStore, tmp_path: Path) -> None:
     """A store whose folder does not exist is empty; reading does not make the folder."""
-    assert store.list() == []
+    assert [] == store.list()
     assert PackageNotFoundError is type(_refusal(store, _UNKNOWN_ID))
-    assert list(tmp_path.iterdir()) == []
+    assert [] == list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -76,9 +76,9 @@ def test_layout(store: PackageStore, tmp_path: Path, compression: Compression, f
     """A package is a folder of its id with its file and its manifest."""
     manifest, path = _keep(store, compression=compression)
 
-    assert path == tmp_path / "store" / "packages" / manifest.package_id / filename
+    assert tmp_path / "store" / "packages" / manifest.package_id / filename == path
     assert path == store.path_of(manifest.package_id)
-    assert sorted(one.name for one in path.parent.iterdir()) == [filename, "manifest.json"]
+    assert [filename, "manifest.json"] == sorted(one.name for one in path.parent.iterdir())
 
 
 def test_open(store: PackageStore) -> None:
@@ -239,8 +239,8 @@ def test_remove(store: PackageStore) -> None:
     with store.open(manifest.package_id) as package:
         store.remove(manifest.package_id)
 
-        assert package.file.read() == _CONTENT
-    assert store.list() == []
+        assert _CONTENT == package.file.read()
+    assert [] == store.list()
     assert PackageNotFoundError is type(_refusal(store, manifest.package_id))
 
 

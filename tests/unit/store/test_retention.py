@@ -46,7 +46,7 @@ def _pruned(store: PackageStore, *, dry_run: bool = False, **limits: int) -> tup
     days = limits.pop("days", None)
     retention = Retention(older_than=None if days is None else timedelta(days=days), **limits)
     pruned = prune(store, retention, now=NOW, dry_run=dry_run)
-    assert pruned.removed_bytes == 10 * len(pruned.removed)
+    assert 10 * len(pruned.removed) == pruned.removed_bytes
     return [one.package_id for one in pruned.removed], [one.package_id for one in pruned.in_use]
 
 
@@ -181,7 +181,7 @@ def test_another_process_keeps_what_it_has_open(store: PackageStore, keep: Keep,
     command = [sys.executable, "-c", _READER, str(tmp_path), package_id]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as reader:
         assert reader.stdout
-        assert reader.stdout.readline() == b"open\n"
+        assert b"open\n" == reader.stdout.readline()
         assert ([], [package_id]) == _pruned(store, keep=0)
         reader.kill()
         reader.wait()
