@@ -59,6 +59,8 @@ class ReceiverSettings(Settings):
     refuses_unknown_variables: ClassVar[bool] = True  # a misspelt one may be about security
     default_folders: ClassVar[Mapping[str, str]] = {"store": "~/.local/share/deployment-receiver"}
 
+    # Why the limits are what they are: one container must not use up a small machine. An upload that stalls ends here
+    # after 60 s, before its sender gives up after 120 s, so the sender learns the reason.
     host: str = "127.0.0.1"
     port: int = Field(default=8001, ge=0, le=65535)
     tls_cert: AbsolutePath | None = None
