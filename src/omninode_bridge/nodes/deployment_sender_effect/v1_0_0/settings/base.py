@@ -76,7 +76,9 @@ def _absolute(value: Path) -> Path:
     if value.parts[:1] == ("~",) and os.environ.get("HOME") == "":  # `expanduser` would return the root folder
         raise ValueError(_NO_HOME)
     try:
-        return Path(os.path.abspath(value.expanduser()))  # noqa: PTH100 - Path.resolve follows links and touches the disk
+        path = value.expanduser()
+        # Not Path.resolve, which follows links and reads the disk.
+        return Path(os.path.normpath(path if path.is_absolute() else Path.cwd() / path))
     except RuntimeError as exc:
         raise ValueError(_NO_HOME) from exc
     except OSError as exc:

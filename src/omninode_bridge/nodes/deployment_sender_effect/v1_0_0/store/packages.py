@@ -24,7 +24,8 @@ __all__ = ["PackageStore", "StoredPackage"]
 
 _log = logging.getLogger(__name__)
 _MANIFEST = "manifest.json"
-# 1 MiB. An image has at most 127 layers (github.com/moby/moby, layer/layer_store.go), of about 150 bytes each here.
+# 1 MiB, for more than 7,000 layers of about 130 bytes each; Docker allows 125 (github.com/moby/moby,
+# layer/layer_store.go: maxLayerDepth).
 _MANIFEST_MAX_BYTES = 1 << 20
 # O_NONBLOCK: a FIFO in the file's place must not hold the reader.
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
