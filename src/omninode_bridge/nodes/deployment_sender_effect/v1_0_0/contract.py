@@ -2,6 +2,8 @@
 
 The file's schema is omnibase_core's `ModelContractEffect` (0.47.57); what that has no field for stands under `config`,
 which it leaves to the node. The rest of the file is for other readers; tests compare it with the code.
+
+Importing this module takes 40 ms, most of it for PyYAML: `resources` does it when a contract is first needed.
 """
 
 from collections.abc import Mapping
@@ -9,18 +11,13 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .errors import InvalidInputError
-from .lazy_import import lazy_module
 from .models import validation_error
-
-if TYPE_CHECKING:
-    import yaml
-else:
-    yaml = lazy_module("yaml")  # takes 40 ms to import
 
 __all__ = ["NodeContract", "TopicSpec", "load_contract"]
 
@@ -79,7 +76,7 @@ class _File(_Part):
 
 @cache
 def load_contract() -> NodeContract:
-    """Read the contract; later calls return the same one. It blocks for some 60 ms: call it in a thread.
+    """Read the contract; later calls return the same one. It blocks for some 20 ms: call it in a thread.
 
     Returns:
         The contract of the installed package, or that of the source tree to which this file belongs.

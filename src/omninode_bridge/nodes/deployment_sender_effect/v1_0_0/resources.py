@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from .concurrency import run_in_thread
-from .contract import NodeContract, load_contract
 from .errors import InvalidInputError
 from .lazy_import import lazy_module, load
 from .ports import EventPublisher, ImageEngine, PackageUploader
@@ -16,12 +15,14 @@ from .settings import DeploymentSenderSettings
 from .telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
+    from . import contract
     from .clients.docker import engine as docker_engine
     from .clients.http import target as http_target
     from .clients.kafka import publisher as kafka_publisher
     from .outbox import publisher as outbox_publisher
     from .store import packages
 else:
+    contract = lazy_module(".contract", __package__)
     docker_engine = lazy_module(".clients.docker.engine", __package__)
     http_target = lazy_module(".clients.http.target", __package__)
     kafka_publisher = lazy_module(".clients.kafka.publisher", __package__)
@@ -122,7 +123,7 @@ class Resources:
         openers = openers or Openers()
         self.settings = settings
         self.metrics = Metrics()
-        self._contract: NodeContract | None = None
+        self._contract: contract.NodeContract | None = None
         self._store: packages.PackageStore | None = None
         self._closers = AsyncExitStack()
         self._engine = _Lazy("engine", lambda: openers.engine(settings), self._closers)
@@ -135,10 +136,11 @@ class Resources:
         clients: tuple[_Lazy[Any], ...] = (self._engine, self._uploader, self._outbox)
         return [client.name for client in clients if client.is_open]
 
-    async def contract(self) -> NodeContract:
+    async def contract(self) -> "contract.NodeContract":
         """Return the node's own contract.yaml, read once."""
         if self._contract is None:
-            self._contract = await run_in_thread(load_contract)
+            await load(contract)
+            self._contract = await run_in_thread(contract.load_contract)
         return self._contract
 
     async def store(self) -> "packages.PackageStore":
