@@ -147,4 +147,4 @@ def test_a_path_in_a_home_is_refused_by_name(folder: Path) -> None:
     code, text = ends(start(_SENDER, "packages", PACKAGE_DIR=str(folder), DEPLOYMENT_SENDER_CA_FILE="~/ca.pem"))
 
     assert 2 == code
-    assert "settings: ca_file: is in a home directory, and there is none" in text.replace("Value error, ", "")
+    assert "settings: ca_file: is in a home directory, but this user has none" in text.replace("Value error, ", "")

@@ -5,7 +5,7 @@ import gzip
 import logging
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -71,9 +71,11 @@ class Builder:
 
 
 @pytest.fixture
-def builder(tmp_path: Path) -> Builder:
-    """The ordinary one."""
-    return Builder(tmp_path)
+async def builder(tmp_path: Path) -> AsyncIterator[Builder]:
+    """Make a builder, and close its node after the test."""
+    builder = Builder(tmp_path)
+    yield builder
+    await builder.node.cleanup()
 
 
 @pytest.mark.parametrize("tag", ["1.0\n", "é", "１", "a" * 129, "-a", "", ".a", "a:b", "a@b", "../a", "a\0", 1, None])
@@ -115,7 +117,7 @@ async def test_an_absolute_dockerfile_outside(builder: Builder) -> None:
     """However the path to it is spelled."""
     outside = builder.context.parent / "Dockerfile"
     for spelling in (outside, "/etc/passwd", builder.context / ".." / "Dockerfile"):
-        assert "leads out of the build context" in await builder.refused(dockerfile_path=str(spelling))
+        assert "is outside the build context" in await builder.refused(dockerfile_path=str(spelling))
 
 
 @pytest.mark.parametrize(
@@ -268,9 +270,11 @@ def receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReceiverProce
 
 
 @pytest.fixture
-def sender(tmp_path: Path, receiver: ReceiverProcess) -> Sender:
-    """The ordinary one."""
-    return Sender(tmp_path / "sender", receiver)
+async def sender(tmp_path: Path, receiver: ReceiverProcess) -> AsyncIterator[Sender]:
+    """Make a sender, and close its node after the test."""
+    sender = Sender(tmp_path / "sender", receiver)
+    yield sender
+    await sender.node.cleanup()
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ async def test_a_store_without_room(packaging: Packaging, compression: str) -> N
         async with packaging.node() as node:
             result = await packaging.fails(node, BUILD_FAILED, LARGE, compression=compression)
             assert f"the disk mounted at {disk} is full" in str(result.error_message)
-            assert f"Make room on {disk}, then call again." == result.recovery
+            assert f"Free space on {disk}, then call again." == result.recovery
 
             await packaging.works(node)
 
@@ -93,7 +93,7 @@ def test_temporary_files_without_room(nursery: Nursery, packaging: Packaging, tm
 
     assert BUILD_FAILED == failed["error_code"]
     assert f"the disk mounted at {disk} is full" in failed["error_message"]
-    assert f"Make room on {disk}, then call again." == failed["recovery"]
+    assert f"Free space on {disk}, then call again." == failed["recovery"]
 
 
 def test_no_temporary_files_at_all(nursery: Nursery, packaging: Packaging) -> None:

@@ -1,8 +1,7 @@
-"""The store against a model of it: whatever is done in whatever order, what is listed is whole and matches.
+"""The store is compared with a model of it: after any steps in any order, each listed package is whole and matches.
 
-Two stores on one folder stand for two processes. A crash is what is left when a process ends: its descriptors are
-closed, its locks with them, and nothing is tidied up. (That every system call may be the last one is tried with real
-processes elsewhere.)
+Two stores on one folder stand for two processes. A crash leaves what a killed process leaves: its descriptors are
+closed and its locks released, but nothing is removed. (tests/faults kills real processes at each system call.)
 """
 
 import os
@@ -18,7 +17,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, precondition, rule
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import StorageError
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.models.fields import Compression
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.package.checksum import hash_file
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.package.manifest import PackageManifest
@@ -32,7 +31,7 @@ _compressions: st.SearchStrategy[Compression] = st.sampled_from(["gzip", "zstd",
 
 @dataclass
 class _Process:
-    """One user of the folder, with what it has under way."""
+    """One user of the folder, with the packages that it writes and reads."""
 
     store: PackageStore
     swept: bool = False
@@ -51,7 +50,7 @@ class _Writing:
 
 
 class StoreMachine(RuleBasedStateMachine):
-    """Does what users of the store do, and knows what must have come of it."""
+    """Does what users of the store do, and knows the expected result."""
 
     writings = Bundle("writings")
     which = st.sampled_from([0, 1])
@@ -71,7 +70,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(target=writings, which=which, compression=_compressions)
     def begin(self, which: int, compression: Compression) -> _Writing:
-        """The first time, leftovers of the dead are swept away."""
+        """The first begin of a process removes the entries of crashed ones."""
         owner = self.processes[which]
         writing = _Writing(owner, owner.store.begin(compression), compression)
         owner.writing[writing.staged.entry_id] = writing
@@ -82,14 +81,14 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(writing=writings, data=st.binary(max_size=2000))
     def write(self, writing: _Writing, data: bytes) -> None:
-        """Only the living write."""
+        """Only a running process writes."""
         if self._lives(writing):
             assert len(data) == writing.staged.file.write(data)
             writing.content += data
 
     @rule(writing=consumes(writings))
     def commit(self, writing: _Writing) -> None:
-        """From now on it is there, whoever ends."""
+        """From now on the package exists, even if its process ends."""
         if self._lives(writing):
             package_id = writing.staged.entry_id
             path = writing.owner.store.commit(writing.staged, self._manifest(writing))
@@ -99,14 +98,14 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(which=which, compression=_compressions, data=st.binary(max_size=2000))
     def make(self, which: int, compression: Compression, data: bytes) -> None:
-        """From nothing to a package, so that there are many."""
+        """Make a package in one step, so that there are many."""
         writing = self.begin(which, compression)
         self.write(writing, data)
         self.commit(writing)
 
     @rule(writing=consumes(writings))
     def abort(self, writing: _Writing) -> None:
-        """Nothing of it stays."""
+        """Nothing of the entry is left."""
         if self._lives(writing):
             writing.staged.abort()
             writing.staged.abort()
@@ -114,53 +113,53 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(writing=consumes(writings))
     def commit_that_fails(self, writing: _Writing) -> None:
-        """Something is in the manifest's way: the package does not appear, and its writer gives it up."""
+        """Another file has the manifest's name: the package does not appear, and its writer aborts."""
         if self._lives(writing):
             staged, owner = writing.staged, writing.owner
             (self.folder / "staging" / staged.entry_id / "manifest.json").mkdir()
-            with pytest.raises(DeploymentSenderError, match="BUILD_FAILED"):
+            with pytest.raises(StorageError):
                 owner.store.commit(staged, self._manifest(writing))
             staged.abort()
             del owner.writing[staged.entry_id]
 
     @rule(which=which)
     def crash(self, which: int) -> None:
-        """All it was writing is left over; all it was reading is closed; another one starts in its place."""
+        """Its unfinished entries are left, its open packages are closed, and another process takes its place."""
         self.left_over |= self.processes[which].writing.keys()
         self._end(self.processes[which])
         self.processes[which] = _Process(PackageStore(self.folder))
 
     @rule(which=which)
     def sweep(self, which: int) -> None:
-        """Exactly what the dead have left goes."""
+        """A sweep removes exactly the entries of crashed processes."""
         assert self.left_over == set(self.processes[which].store._staging.sweep())
         self.left_over.clear()
 
     @precondition(lambda self: self.kept)
     @rule(which=which, data=st.data())
     def open(self, which: int, data: st.DataObject) -> None:
-        """Any process opens what any has made."""
+        """Any process can open any package."""
         package_id = data.draw(st.sampled_from(list(self.kept)))
         opened = self.processes[which].store.open(package_id)
         self.processes[which].reading.append((opened, self.kept[package_id]))
 
     @rule(which=which)
     def close(self, which: int) -> None:
-        """It is not in use any more."""
+        """The package is not in use any more."""
         while self.processes[which].reading:
             self.processes[which].reading.pop()[0].close()
 
     @precondition(lambda self: self.kept)
     @rule(which=which, data=st.data())
     def remove(self, which: int, data: st.DataObject) -> None:
-        """Asked for by name, it goes, in use or not."""
+        """A package is removed by its id even if it is in use."""
         package_id = data.draw(st.sampled_from(list(self.kept)))
         self.processes[which].store.remove(package_id)
         del self.kept[package_id]
 
     @rule(which=which, keep=st.integers(0, 3), dry_run=st.booleans())
     def prune_to_the_newest(self, which: int, keep: int, dry_run: bool) -> None:
-        """All but the newest go, except what is in use."""
+        """All but the newest are removed, except those in use."""
         newest_first = [manifest.package_id for manifest in PackageStore(self.folder).list()]
         expected = [package_id for package_id in reversed(newest_first[keep:]) if package_id not in self._in_use()]
 
@@ -173,7 +172,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(which=which, max_bytes=st.integers(0, 4000))
     def prune_to_a_size(self, which: int, max_bytes: int) -> None:
-        """As many go as must, oldest first, except what is in use."""
+        """The oldest are removed until the rest fits, except those in use."""
         oldest_first, expected = PackageStore(self.folder).list()[::-1], []
         total_bytes = sum(manifest.size_bytes for manifest in oldest_first)
         for manifest in oldest_first:
@@ -190,7 +189,7 @@ class StoreMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.kept)
     @rule(which=which, data=st.data(), size=st.integers(0, 3000))
     def damage_and_remove(self, which: int, data: st.DataObject, size: int) -> None:
-        """What is not the same any more is found, and can be removed; who has the right file open reads on."""
+        """A changed package is found, and can be removed; a reader of the right file can still read it."""
         package_id = data.draw(st.sampled_from(list(self.kept)))
         store = self.processes[which].store
         path = store.path_of(package_id)
@@ -206,7 +205,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @invariant()
     def what_is_listed_is_whole(self) -> None:
-        """And what is whole is listed; somebody who has just come sees the same."""
+        """Each whole package is listed, also by a new process."""
         store = PackageStore(self.folder)
         for manifest in store.list():
             with store.open(manifest.package_id) as package:
@@ -217,7 +216,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @invariant()
     def nothing_else_is_there(self) -> None:
-        """In `packages` are whole packages, in `staging` what is being written or left over."""
+        """`packages` has whole packages, `staging` has unfinished and left entries."""
         writing = {entry_id for process in self.processes for entry_id in process.writing}
 
         assert set(self.kept) == self._names("packages")
@@ -228,7 +227,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @invariant()
     def what_is_open_can_be_read(self) -> None:
-        """Also when it has been removed meanwhile."""
+        """An open package can be read even if it was removed."""
         for process in self.processes:
             for package, content in process.reading:
                 assert blake3(content).hexdigest() == hash_file(package.file)
@@ -239,7 +238,7 @@ class StoreMachine(RuleBasedStateMachine):
             package_id=writing.staged.entry_id,
             container_name="hello",
             image_tag="1.0",
-            image_id="sha256:" + "ab" * 32,
+            engine_image_id="sha256:" + "ab" * 32,
             config_digest="sha256:" + "cd" * 32,
             layers=(),
             compression=writing.compression,

@@ -1,4 +1,4 @@
-"""Threads, deadlines and turns under cancellation."""
+"""Threads, deadlines and turns, also when they are cancelled."""
 
 import asyncio
 import threading
@@ -20,21 +20,21 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.concurrency import (
 
 @pytest.fixture
 async def workers() -> AsyncIterator[ThreadPool]:
-    """Threads, which end with the test."""
+    """Make a pool of threads, and close it after the test."""
     made = ThreadPool(2)
     yield made
     await made.close()
 
 
-async def test_work_answers_from_its_own_thread() -> None:
-    """It has the name that was wanted, and holds no program up that ends."""
+async def test_work_runs_in_its_own_thread() -> None:
+    """The thread has the given name, and the program can end before it."""
     thread = await start_in_thread(threading.current_thread, "worker")
 
     assert ("worker", True) == (thread.name, thread.daemon)
 
 
-async def test_what_work_raises_comes_out() -> None:
-    """Where it is waited for."""
+async def test_an_exception_of_the_work_is_raised() -> None:
+    """It is raised where the result is awaited."""
 
     def fail() -> None:
         raise KeyError("the work's own")
@@ -44,23 +44,23 @@ async def test_what_work_raises_comes_out() -> None:
 
 
 async def test_more_work_than_the_loops_executor_has_threads() -> None:
-    """Nobody waits for somebody else's."""
+    """No work waits for other work."""
     together = threading.Barrier(50)
 
     assert 50 == len(set(await asyncio.gather(*(start_in_thread(together.wait, "worker") for _ in range(50)))))
 
 
-async def test_a_cancellation_comes_out_when_the_work_has_ended() -> None:
-    """It is told to stop at each, and waited for."""
+async def test_a_cancellation_is_raised_when_the_work_has_ended() -> None:
+    """Each cancellation calls `stop`, and the work is awaited."""
     stop, stops = threading.Event(), []
     work = start_in_thread(stop.wait, "worker")
 
-    def told() -> None:
+    def on_stop() -> None:
         stops.append(work.done())
         if len(stops) == 2:
             stop.set()
 
-    waiting = asyncio.ensure_future(wait_until_done([work], told))
+    waiting = asyncio.ensure_future(wait_until_done([work], on_stop))
     for _ in range(2):
         await asyncio.sleep(0)
         waiting.cancel()
@@ -69,21 +69,21 @@ async def test_a_cancellation_comes_out_when_the_work_has_ended() -> None:
     assert ([False, False], True) == (stops, work.result())
 
 
-async def test_a_deadline_raises_what_it_was_given() -> None:
-    """The body is cancelled, and the caller's own error comes out."""
+async def test_a_deadline_raises_the_given_exception() -> None:
+    """The body is cancelled, and the caller's exception is raised."""
     with pytest.raises(KeyError, match="late"):
         async with deadline(0.01, lambda: KeyError("late")):
             await asyncio.sleep(60)
 
 
-async def test_a_body_in_time_is_left_alone() -> None:
-    """Nothing happens."""
+async def test_a_body_in_time_is_not_cancelled() -> None:
+    """The deadline does nothing."""
     async with deadline(5, lambda: KeyError("late")):
         await asyncio.sleep(0)
 
 
 async def test_another_time_out_is_not_the_deadline() -> None:
-    """A TimeoutError of the body's own passes through."""
+    """A TimeoutError of the body passes through."""
     with pytest.raises(TimeoutError, match="inner"):
         async with deadline(5, lambda: KeyError("late")):
             raise TimeoutError("inner")
@@ -103,27 +103,27 @@ async def test_a_cancellation_is_not_the_deadline() -> None:
         await running
 
 
-async def test_a_thread_answers() -> None:
-    """Its result is the caller's."""
+async def test_a_thread_returns_its_result() -> None:
+    """The caller gets the result."""
     assert 3 == await run_in_thread(len, "abc")
 
 
 async def test_a_thread_fails() -> None:
-    """Its exception is the caller's."""
+    """The caller gets the exception."""
     with pytest.raises(ValueError, match="invalid literal"):
         await run_in_thread(int, "x")
 
 
 @pytest.mark.parametrize("cancellations", [1, 2, 3])
-async def test_a_cancelled_thread_is_stopped_and_waited_for(cancellations: int) -> None:
-    """However often it is cancelled, the thread has ended when the cancellation comes out."""
+async def test_a_cancelled_thread_is_stopped_and_awaited(cancellations: int) -> None:
+    """The thread has ended when the cancellation is raised, after any number of cancellations."""
     stopped, ended = threading.Event(), threading.Event()
 
     def work() -> None:
         stopped.wait(5)
         time.sleep(0.05)
         ended.set()
-        raise ValueError("nobody hears it")
+        raise ValueError("the cancellation hides it")
 
     running = asyncio.ensure_future(run_in_thread(work, stop=stopped.set))
     for _ in range(cancellations):
@@ -135,8 +135,8 @@ async def test_a_cancelled_thread_is_stopped_and_waited_for(cancellations: int) 
     assert ended.is_set()
 
 
-async def test_who_only_waits_gives_its_turn_to_others() -> None:
-    """And takes the next one that is free before it goes on."""
+async def test_a_sleep_releases_the_turn() -> None:
+    """Afterwards it waits for a free turn."""
     turns = asyncio.Semaphore(1)
     async with Turn(turns) as turn:
         assert turns.locked()
@@ -150,8 +150,8 @@ async def test_who_only_waits_gives_its_turn_to_others() -> None:
     assert not turns.locked()
 
 
-async def test_a_wait_that_is_broken_off_gives_no_turn_back_twice() -> None:
-    """There are as many as before."""
+async def test_a_cancelled_sleep_releases_the_turn_once() -> None:
+    """The number of turns is as before."""
     turns = asyncio.Semaphore(1)
 
     async def work() -> None:
@@ -167,19 +167,19 @@ async def test_a_wait_that_is_broken_off_gives_no_turn_back_twice() -> None:
     assert turns.locked()
 
 
-async def test_a_call_answers_what_the_function_answers(workers: ThreadPool) -> None:
-    """Arguments go in, the result comes out."""
-    assert await workers.run(divmod, 7, 2) == (3, 1)
+async def test_a_call_returns_the_result_of_the_function(workers: ThreadPool) -> None:
+    """The function gets the arguments."""
+    assert (3, 1) == await workers.run(divmod, 7, 2)
 
 
-async def test_what_the_function_raises_comes_out(workers: ThreadPool) -> None:
-    """As the same exception."""
+async def test_an_exception_of_the_function_is_raised(workers: ThreadPool) -> None:
+    """It is the same exception."""
     with pytest.raises(ZeroDivisionError):
         await workers.run(divmod, 7, 0)
 
 
-async def test_a_cancelled_call_comes_back_once_its_thread_has_ended(workers: ThreadPool) -> None:
-    """Cancelled twice, and still not before."""
+async def test_a_cancelled_call_waits_for_its_thread(workers: ThreadPool) -> None:
+    """This also holds for a second cancellation."""
     release, ended = threading.Event(), threading.Event()
 
     def work() -> None:
@@ -198,8 +198,8 @@ async def test_a_cancelled_call_comes_back_once_its_thread_has_ended(workers: Th
     assert ended.is_set()
 
 
-async def test_work_that_is_done_is_not_waited_for() -> None:
-    """Its result is there at once."""
+async def test_the_result_of_finished_work_is_returned_at_once() -> None:
+    """Nothing has to be awaited."""
     work: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     work.set_result(3)
-    assert await result_when_done(work) == 3
+    assert 3 == await result_when_done(work)

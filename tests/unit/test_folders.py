@@ -1,4 +1,4 @@
-"""Folders that last."""
+"""Folders are durable, and accessible to their user only."""
 
 import os
 import stat
@@ -10,12 +10,12 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.folders import grant,
 
 
 def mode(path: Path) -> str:
-    """Who may do what with it."""
+    """Return the permissions of a file or folder."""
     return oct(stat.S_IMODE(path.stat().st_mode))
 
 
-def test_a_folder_that_is_there_is_left_as_it_is(tmp_path: Path) -> None:
-    """Somebody may have given it to others."""
+def test_an_existing_folder_is_not_changed(tmp_path: Path) -> None:
+    """Its user may have given others access to it."""
     folder = tmp_path / "above" / "store"
     make_folder(folder)
     folder.chmod(0o750)
@@ -27,7 +27,7 @@ def test_a_folder_that_is_there_is_left_as_it_is(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("before", "after"), [(0o000, "0o600"), (0o644, "0o644")])
 def test_only_what_is_missing_is_granted(tmp_path: Path, before: int, after: str) -> None:
-    """A file system without modes shows more than was asked for, and refuses to take it away."""
+    """A file system without modes shows all permissions, and refuses to remove any."""
     path = tmp_path / "file"
     path.touch()
     path.chmod(before)
@@ -38,7 +38,7 @@ def test_only_what_is_missing_is_granted(tmp_path: Path, before: int, after: str
 
 
 def test_a_descriptor_is_granted_too(tmp_path: Path) -> None:
-    """A file has no other name while it is being made."""
+    """A file that is being made has a descriptor first."""
     path = tmp_path / "file"
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0)
     grant(descriptor, 0o600)

@@ -5,6 +5,7 @@ import time
 import pytest
 from blockbuster import BlockingError
 
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import ErrorCode
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.handlers.outcome import errors_to_output
 
 
@@ -18,4 +19,4 @@ async def test_a_blocking_call_on_the_loop_fails_the_test() -> None:
             yield
 
     with pytest.raises(BlockingError):
-        await errors_to_output(Sleeps(), lambda error: None)
+        await errors_to_output(Sleeps(), lambda error: None, storage=ErrorCode.BUILD_FAILED)

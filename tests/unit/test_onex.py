@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import InvalidInputError
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.onex import (
     EffectCall,
     ModelContainer,
@@ -22,16 +22,15 @@ SETTINGS = {"environment": "production"}
 
 
 def call(contract: object) -> tuple[str, dict[str, Any], str | None]:
-    """What a contract is read as."""
+    """Return the parts of the call in a contract."""
     read = read_contract(contract)
     return read.operation, dict(read.input), read.correlation_id
 
 
 def refusal(contract: object) -> str:
-    """What is said about a contract that is refused."""
-    with pytest.raises(DeploymentSenderError) as caught:
+    """Return the error message for a contract."""
+    with pytest.raises(InvalidInputError) as caught:
         read_contract(contract)
-    assert ErrorCode.VALIDATION_ERROR == caught.value.code
     return caught.value.message
 
 
@@ -68,12 +67,12 @@ def test_correlation_ids(given: str | UUID | None, read: str | None) -> None:
 
 
 def test_without_input() -> None:
-    """An input that is not there is empty."""
+    """A missing input is empty."""
     assert ("get_metrics", {}, None) == call({"input_data": {"operation": "get_metrics"}})
 
 
 def test_the_call_is_the_nodes_own() -> None:
-    """What the caller does to the contract afterwards changes nothing."""
+    """A later change of the contract does not change the call."""
     state = {"operation": "get_metrics", "input": {"a": 1}}
     read = read_contract({"input_data": state})
     state["input"] = {}
@@ -89,38 +88,38 @@ def test_the_call_shows_no_input() -> None:
 @pytest.mark.parametrize(
     ("contract", "message"),
     [
-        (None, "a contract has input_data or input_state, as in {example}; this None has neither"),
-        (SECRET, "a contract has input_data or input_state, as in {example}; this str has neither"),
-        ({"input": SECRET}, "a contract has input_data or input_state, as in {example}; this dict has neither"),
+        (None, "a contract must have input_data or input_state, as in {example}; this None has neither"),
+        (SECRET, "a contract must have input_data or input_state, as in {example}; this str has neither"),
+        ({"input": SECRET}, "a contract must have input_data or input_state, as in {example}; this dict has neither"),
         (
             SimpleNamespace(input_data=STATE, input_state={"operation": SECRET}),
             "the contract's input_data and input_state differ; set one of them",
         ),
         (
             {"input_data": [SECRET]},
-            "a contract's input_data or input_state is a mapping, as in {example}, not list",
+            "a contract's input_data or input_state must be a mapping, as in {example}, not list",
         ),
         ({"input_data": {}}, "the contract needs an operation, a string, as in {example}"),
         ({"input_data": {"operation": ""}}, "the contract needs an operation, a string, as in {example}"),
         ({"input_data": {"operation": 1}}, "the contract needs an operation, a string, as in {example}"),
         (
             {"input_data": {"operation": "get_metrics", "input": SECRET}},
-            "the contract's input is a mapping of the operation's fields, not str",
+            "the contract's input must be a mapping of the operation's fields, not str",
         ),
         (
             {"input_data": {"operation": "get_metrics", "input": None}},
-            "the contract's input is a mapping of the operation's fields, not None",
+            "the contract's input must be a mapping of the operation's fields, not None",
         ),
         (
             {"input_data": {"operation": "package_container", "build_args": SECRET, 7: SECRET}},
             (
-                "the contract has 'build_args', int beside operation and input;"
+                "the contract has 'build_args', int besides operation and input;"
                 " the operation's own fields belong inside input"
             ),
         ),
         (
             {"input_data": STATE, "correlation_id": 7},
-            "the contract's correlation_id is a string, a UUID or None, not int",
+            "the contract's correlation_id must be a string, a UUID or None, not int",
         ),
     ],
 )
@@ -132,14 +131,14 @@ def test_refused(contract: object, message: str) -> None:
 @pytest.mark.parametrize("correlation_id", ["", "x" * 129, "a\nb", "a\x00", " a", "é"])
 def test_refused_correlation_id(correlation_id: str) -> None:
     """A correlation id is short, printable ASCII, since it goes into headers and logs."""
-    message = "the contract's correlation_id has 1 to 128 printable ASCII characters"
+    message = "the contract's correlation_id must have 1 to 128 printable ASCII characters"
 
     assert message == refusal({"input_data": STATE, "correlation_id": correlation_id})
 
 
 def test_own_contract_refuses_other_keys() -> None:
-    """The stand-in contract has the two fields, and a wrong third is the caller's mistake."""
-    with pytest.raises(DeploymentSenderError, match="ModelContractEffect: input_state: Extra inputs"):
+    """The stand-in contract has two fields; a third is the caller's mistake."""
+    with pytest.raises(InvalidInputError, match="ModelContractEffect: input_state: Extra inputs"):
         ModelContractEffect(input_data=STATE, input_state=STATE)  # type: ignore[call-arg]
 
 
@@ -150,7 +149,7 @@ def test_own_contract_cannot_be_changed() -> None:
 
 
 def test_own_container() -> None:
-    """The stand-in container is of the config type unless told otherwise."""
+    """The stand-in container has the type config by default."""
     assert "config" == ModelContainer(value=SETTINGS).container_type
 
 
@@ -172,16 +171,16 @@ def test_containers(container: object, settings: Mapping[str, Any]) -> None:
 @pytest.mark.parametrize("container", ["/packages", 7, SimpleNamespace(), SimpleNamespace(value=SECRET)])
 def test_refused_container(container: object) -> None:
     """A container of another shape is refused by its type, and no value is shown."""
-    with pytest.raises(DeploymentSenderError) as caught:
+    with pytest.raises(InvalidInputError) as caught:
         read_container(container)
 
     assert (
-        "a container is an object with a mapping of settings in .value, such a mapping itself, or None;"
+        "a container must be an object with a mapping of settings in .value, such a mapping itself, or None;"
         f" this is {type(container).__name__}"
     ) == caught.value.message
 
 
 def test_refused_setting_name() -> None:
     """Settings are found by name, so their names are strings."""
-    with pytest.raises(DeploymentSenderError, match="a container's settings have strings for names"):
+    with pytest.raises(InvalidInputError, match="the names of a container's settings must be strings"):
         read_container({1: SECRET})

@@ -1,4 +1,4 @@
-"""Who opens, who owns, who closes."""
+"""Clients are opened when needed, once, and closed in reverse."""
 
 import asyncio
 import logging
@@ -7,14 +7,14 @@ from typing import cast
 
 import pytest
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import EngineUnavailableError, InvalidInputError
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import ImageEngine, PackageUploader
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.resources import Openers, Resources
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.settings import DeploymentSenderSettings
 
 
 class Client:
-    """Closes into a diary; may fail at it."""
+    """Records its close; the close may fail."""
 
     def __init__(self, name: str, diary: list[str], *, fails: bool = False) -> None:
         self.name = name
@@ -28,7 +28,7 @@ class Client:
 
 
 class House:
-    """Resources whose clients write a diary."""
+    """Resources whose clients record when they are opened and closed."""
 
     def __init__(self, tmp_path: Path, *, fails: bool = False) -> None:
         self.diary: list[str] = []
@@ -41,7 +41,7 @@ class House:
         await asyncio.sleep(0)
         if self.refusals:
             self.refusals -= 1
-            raise DeploymentSenderError(ErrorCode.DOCKER_UNAVAILABLE, "not yet")
+            raise EngineUnavailableError("not yet")
         self.diary.append("opened engine")
         return cast("ImageEngine", Client("engine", self.diary))
 
@@ -50,8 +50,8 @@ class House:
         return cast("PackageUploader", Client("uploader", self.diary, fails=self.fails))
 
 
-async def test_making_them_opens_and_creates_nothing(tmp_path: Path) -> None:
-    """The first use does."""
+async def test_new_resources_open_and_make_nothing(tmp_path: Path) -> None:
+    """The first use opens a client."""
     house = House(tmp_path)
     await house.resources.close()
 
@@ -59,7 +59,7 @@ async def test_making_them_opens_and_creates_nothing(tmp_path: Path) -> None:
 
 
 async def test_a_client_is_opened_once_by_many_callers_at_once(tmp_path: Path) -> None:
-    """Under a lock of its own."""
+    """Each client has its own lock."""
     house = House(tmp_path)
 
     engines = await asyncio.gather(*(house.resources.engine() for _ in range(5)))
@@ -68,10 +68,10 @@ async def test_a_client_is_opened_once_by_many_callers_at_once(tmp_path: Path) -
 
 
 async def test_a_failed_open_keeps_nothing(tmp_path: Path) -> None:
-    """The next call tries again."""
+    """The next call opens the client again."""
     house = House(tmp_path)
     house.refusals = 1
-    with pytest.raises(DeploymentSenderError):
+    with pytest.raises(EngineUnavailableError):
         await house.resources.engine()
 
     await house.resources.engine()
@@ -80,7 +80,7 @@ async def test_a_failed_open_keeps_nothing(tmp_path: Path) -> None:
 
 
 async def test_they_close_in_reverse_and_twice_is_safe(tmp_path: Path) -> None:
-    """Newest first."""
+    """The newest is closed first."""
     house = House(tmp_path)
     await house.resources.engine()
     await house.resources.uploader()
@@ -94,7 +94,7 @@ async def test_they_close_in_reverse_and_twice_is_safe(tmp_path: Path) -> None:
 async def test_one_failing_close_does_not_keep_the_others_open(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is logged, with its name."""
+    """The failure is logged with the client's name."""
     house = House(tmp_path, fails=True)
     await house.resources.engine()
     await house.resources.uploader()
@@ -107,7 +107,7 @@ async def test_one_failing_close_does_not_keep_the_others_open(
 
 
 async def test_after_closing_the_next_use_opens_anew(tmp_path: Path) -> None:
-    """The node stays usable."""
+    """The node can still be used."""
     house = House(tmp_path)
     await house.resources.engine()
     await house.resources.close()
@@ -118,16 +118,35 @@ async def test_after_closing_the_next_use_opens_anew(tmp_path: Path) -> None:
 
 
 async def test_the_contract_is_read_once(tmp_path: Path) -> None:
-    """And off the loop, or the guard would bite."""
+    """It is read in a thread: the guard against blocking calls would notice."""
     resources = House(tmp_path).resources
 
     assert await resources.contract() is await resources.contract()
 
 
 async def test_the_store_is_one_for_many_callers_at_once(tmp_path: Path) -> None:
-    """So that it sweeps once, before its first package."""
+    """It sweeps once, before its first package."""
     resources = House(tmp_path).resources
 
     stores = await asyncio.gather(*(resources.store() for _ in range(5)))
 
     assert 1 == len({*map(id, stores), id(await resources.store())})
+
+
+async def test_open_clients_have_names(tmp_path: Path) -> None:
+    """Only those that are open."""
+    resources = House(tmp_path).resources
+    await resources.uploader()
+    names = resources.open_names
+    await resources.close()
+
+    assert (["uploader"], []) == (names, resources.open_names)
+
+
+async def test_a_publisher_without_a_broker_is_a_mistake(tmp_path: Path) -> None:
+    """The recovery names the setting."""
+    settings = DeploymentSenderSettings.load({"package_dir": str(tmp_path)}, {})
+    with pytest.raises(InvalidInputError) as caught:
+        await Openers().publisher(settings)
+
+    assert "KAFKA_BOOTSTRAP_SERVERS" in caught.value.recovery

@@ -30,7 +30,7 @@ def keep_package(folder: Path, content: bytes, **changes: Any) -> tuple[PackageM
             "package_id": staged.entry_id,
             "container_name": "hello",
             "image_tag": "1.0",
-            "image_id": "sha256:" + "ab" * 32,
+            "engine_image_id": "sha256:" + "ab" * 32,
             "config_digest": "sha256:" + "cd" * 32,
             "layers": (),
             "compression": "gzip",

@@ -155,5 +155,5 @@ def test_a_misspelt_variable_is_reported_once(
 
     assert 0 == Session(CommonOptions(verbose=verbose)).run(_reads_settings_twice)
 
-    warning = "the environment variable DEPLOYMENT_SENDER_SIGNING_KEYS is no setting; is it"
+    warning = "the environment variable DEPLOYMENT_SENDER_SIGNING_KEYS is not a setting; did you mean"
     assert ("", f"warning: {warning} DEPLOYMENT_SENDER_SIGNING_KEY?\n") == capsys.readouterr()

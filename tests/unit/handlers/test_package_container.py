@@ -1,4 +1,4 @@
-"""From a Dockerfile to a package of the store, with an engine in memory."""
+"""A Dockerfile becomes a package of the store, with an engine in memory."""
 
 import asyncio
 import gzip
@@ -34,12 +34,12 @@ class House:
         return self.engine
 
     def request(self, **fields: object) -> ModelContainerPackageInput:
-        """An input that builds `hello:1.0`, changed as the test wants it."""
+        """Return an input that builds `hello:1.0`, with other values for some fields."""
         wanted = {"container_name": "hello", "image_tag": "1.0", "build_context": str(self.context)}
         return ModelContainerPackageInput.read(wanted | fields)
 
     def files(self) -> list[str]:
-        """Every file in the package folder."""
+        """Return every file in the package folder."""
         return sorted(
             str((Path(where) / name).relative_to(self.folder))
             for where, _, names in os.walk(self.folder)
@@ -49,12 +49,12 @@ class House:
 
 @pytest.fixture
 def house(tmp_path: Path) -> House:
-    """The ordinary one."""
+    """Make a handler whose engine works."""
     return House(tmp_path, FakeEngine())
 
 
-async def test_a_package_is_what_the_engine_exported(house: House) -> None:
-    """Compressed as asked, with its manifest beside it and nothing else."""
+async def test_a_package_holds_the_export_of_the_engine(house: House) -> None:
+    """It has the requested compression, a manifest and no other file."""
     result = await house.handler.handle(house.request(compression="gzip", correlation_id="c-1"))
 
     assert (True, "c-1", "gzip") == (result.success, result.correlation_id, result.compression)
@@ -70,7 +70,7 @@ async def test_a_package_is_what_the_engine_exported(house: House) -> None:
 
 
 async def test_every_stage_is_timed(house: House) -> None:
-    """In the result and in the metrics."""
+    """The result and the metrics have the same times."""
     result = await house.handler.handle(house.request())
 
     assert {"build", "export_wait", "stream", "compress", "hash", "write", "commit"} == set(result.stages_ms)
@@ -78,8 +78,8 @@ async def test_every_stage_is_timed(house: House) -> None:
     assert result.stages_ms == {name: figures[f"last_builds_{name}_ms"] for name in result.stages_ms}
 
 
-async def test_the_manifest_says_what_later_steps_need(house: House) -> None:
-    """Also what the input left to the settings."""
+async def test_the_manifest_has_the_facts_for_later_steps(house: House) -> None:
+    """It has those that the input left to the settings, too."""
     result = await house.handler.handle(house.request())
 
     (manifest,) = await asyncio.to_thread((await house.resources.store()).list)
@@ -87,7 +87,7 @@ async def test_the_manifest_says_what_later_steps_need(house: House) -> None:
     assert facts is not None
     assert (result.package_id, result.image_id, result.package_checksum, True, "gzip") == (
         manifest.package_id,
-        manifest.image_id,
+        manifest.engine_image_id,
         manifest.checksum,
         manifest.verify_checksum,
         manifest.compression,
@@ -95,8 +95,8 @@ async def test_the_manifest_says_what_later_steps_need(house: House) -> None:
     assert facts.diff_ids == tuple(layer.diff_id for layer in manifest.layers)
 
 
-async def test_the_input_wins_over_the_settings(house: House) -> None:
-    """For compression and for the later check."""
+async def test_the_input_takes_precedence_over_the_settings(house: House) -> None:
+    """This holds for the compression and for the later verification."""
     await house.handler.handle(house.request(compression="none", verify_checksum=False))
 
     (manifest,) = await asyncio.to_thread((await house.resources.store()).list)
@@ -104,7 +104,7 @@ async def test_the_input_wins_over_the_settings(house: House) -> None:
 
 
 async def test_the_engine_gets_every_option(house: House) -> None:
-    """As the input gives them."""
+    """They are those of the input."""
     options = {
         "build_args": {"A": "b"},
         "target": "last",
@@ -114,30 +114,34 @@ async def test_the_engine_gets_every_option(house: House) -> None:
     }
     await house.handler.handle(house.request(**options))
 
-    (asked,) = house.engine.requests
-    assert options == {name: getattr(asked, name) for name in options}
-    assert ("hello:1.0", house.context.resolve(), "Dockerfile") == (asked.reference, asked.context, asked.dockerfile)
+    (requested,) = house.engine.requests
+    assert options == {name: getattr(requested, name) for name in options}
+    assert ("hello:1.0", house.context.resolve(), "Dockerfile") == (
+        requested.reference,
+        requested.context,
+        requested.dockerfile,
+    )
 
 
 async def test_the_build_can_be_followed(tmp_path: Path) -> None:
-    """Each line of the log, then bytes now and then, on the loop's thread."""
+    """Each line of the log is reported, and then bytes at intervals, on the loop's thread."""
     big = image_archive("oci", "hello:1.0", layers=(os.urandom(9_000_000),))
     house = House(tmp_path, FakeEngine(archive=lambda _: big, chunk_bytes=1_000_000))
-    told: list[Progress] = []
+    reported: list[Progress] = []
 
-    await house.handler.handle(house.request(), told.append)
+    await house.handler.handle(house.request(), reported.append)
     await asyncio.sleep(0)
 
     assert ["Step 1/1 : FROM scratch", "Successfully built 0123456789ab"] == [
-        step.line for step in told if step.stage == "build"
+        step.line for step in reported if step.stage == "build"
     ]
-    assert [True] == [step.done_bytes >= 8_000_000 for step in told if step.stage == "export"]
+    assert [True] == [step.done_bytes >= 8_000_000 for step in reported if step.stage == "export"]
 
 
 @pytest.mark.parametrize("method", ["build", "export"])
 @pytest.mark.parametrize("code", [ErrorCode.BUILD_FAILED, ErrorCode.DOCKER_UNAVAILABLE])
-async def test_a_failing_engine_is_an_answer_and_leaves_nothing(house: House, method: str, code: ErrorCode) -> None:
-    """And the next call works."""
+async def test_a_failing_engine_gives_an_output_and_leaves_nothing(house: House, method: str, code: ErrorCode) -> None:
+    """The next call works."""
     house.engine.fail(method, code)
 
     failed = await house.handler.handle(house.request(correlation_id="c-1"))
@@ -158,7 +162,7 @@ async def test_a_failing_engine_is_an_answer_and_leaves_nothing(house: House, me
 
 
 async def test_an_export_that_breaks_off_leaves_nothing(house: House) -> None:
-    """Half an archive is no package."""
+    """Half an archive does not become a package."""
     house.engine.cut_after_bytes = 2000
 
     result = await house.handler.handle(house.request())
@@ -166,43 +170,8 @@ async def test_an_export_that_breaks_off_leaves_nothing(house: House) -> None:
     assert (ErrorCode.DOCKER_UNAVAILABLE, []) == (result.error_code, house.files())
 
 
-async def test_an_export_that_is_no_image_archive_is_refused(tmp_path: Path) -> None:
-    """The store keeps only what a receiver can load."""
-    house = House(tmp_path, FakeEngine())
-    house.engine.images["hello:1.0"] = b"no archive"
-    original = house.engine.build
-
-    async def build(request: object, on_line: object) -> str:
-        image_id = await original(request, on_line)  # type: ignore[arg-type]
-        house.engine.images["hello:1.0"] = b"\0" * 20_000
-        return image_id
-
-    house.engine.build = build  # type: ignore[method-assign]
-    result = await house.handler.handle(house.request())
-
-    assert (ErrorCode.BUILD_FAILED, []) == (result.error_code, house.files())
-    assert "no image archive" in (result.error_message or "")
-
-
-async def test_a_tag_that_moved_meanwhile_is_noticed(tmp_path: Path) -> None:
-    """Another build of the same name and tag must not slip into this package."""
-    house = House(tmp_path, FakeEngine())
-    original = house.engine.build
-
-    async def build(request: object, on_line: object) -> str:
-        image_id = await original(request, on_line)  # type: ignore[arg-type]
-        house.engine.images["hello:1.0"] = image_archive("oci", "hello:1.0", layers=(b"another",))
-        return image_id
-
-    house.engine.build = build  # type: ignore[method-assign]
-    result = await house.handler.handle(house.request())
-
-    assert (ErrorCode.BUILD_FAILED, []) == (result.error_code, house.files())
-    assert "another image" in (result.error_message or "")
-
-
 async def test_an_image_over_the_limit_stops_the_export(tmp_path: Path) -> None:
-    """While it runs."""
+    """It stops before its end."""
     big = image_archive("oci", "hello:1.0", layers=(os.urandom(3_000_000),))
     house = House(tmp_path, FakeEngine(archive=lambda _: big), max_package_size_gb=0.001)
 
@@ -219,10 +188,10 @@ async def test_an_image_over_the_limit_stops_the_export(tmp_path: Path) -> None:
         ({"dockerfile_path": "missing"}, "missing"),
     ],
 )
-async def test_a_wrong_path_raises_before_the_engine_is_asked(
+async def test_a_wrong_path_raises_before_the_engine_is_used(
     house: House, fields: dict[str, object], word: str
 ) -> None:
-    """Nothing has happened in the world then, and nothing is counted."""
+    """Nothing was done, and nothing is counted."""
     with pytest.raises(DeploymentSenderError) as caught:
         await house.handler.handle(house.request(**fields))
 
@@ -235,7 +204,7 @@ async def test_a_wrong_path_raises_before_the_engine_is_asked(
 
 
 async def test_cancelling_an_export_leaves_nothing(house: House) -> None:
-    """Wherever it is just then."""
+    """This holds at any point of the export."""
     house.engine.hold.clear()
     task = asyncio.create_task(house.handler.handle(house.request()))
     while not house.engine.calls:  # noqa: ASYNC110 - it is a list, not an event
@@ -247,8 +216,8 @@ async def test_cancelling_an_export_leaves_nothing(house: House) -> None:
     assert ([], 1) == (house.files(), house.resources.metrics.snapshot()["cancelled_builds"])
 
 
-async def test_a_package_whose_caller_was_cancelled_too_late_does_not_stay(house: House) -> None:
-    """Committed in the thread, and nobody would ever hear of it."""
+async def test_a_package_whose_caller_was_cancelled_is_removed(house: House) -> None:
+    """It was committed in the thread, but no caller knows its id."""
     original = house.engine.export
 
     async def export(reference: str, consume: object) -> object:
@@ -262,8 +231,8 @@ async def test_a_package_whose_caller_was_cancelled_too_late_does_not_stay(house
     assert [] == house.files()
 
 
-async def test_several_packages_at_once_do_not_meet(house: House) -> None:
-    """Each has an id of its own."""
+async def test_several_packages_at_once_are_independent(house: House) -> None:
+    """Each has its own id."""
     results = await asyncio.gather(*(house.handler.handle(house.request(image_tag=f"1.{n}")) for n in range(5)))
 
     assert [True] * 5 == [result.success for result in results]
@@ -271,24 +240,24 @@ async def test_several_packages_at_once_do_not_meet(house: House) -> None:
 
 
 async def test_the_platform_is_named(house: House) -> None:
-    """In the result and in the manifest, also when none was asked for."""
+    """The result and the manifest have it, also when none was requested."""
     result = await house.handler.handle(house.request())
 
     (manifest,) = await asyncio.to_thread((await house.resources.store()).list)
     assert ("linux/amd64", "linux/amd64") == (result.platform, manifest.platform)
 
 
-@pytest.mark.parametrize("asked", ["linux", "amd64", "linux/x86_64", "linux/amd64/v1"])
-async def test_another_spelling_is_the_same_platform(house: House, asked: str) -> None:
-    """As for docker."""
-    assert (await house.handler.handle(house.request(platform=asked))).success
+@pytest.mark.parametrize("requested", ["linux", "amd64", "linux/x86_64", "linux/amd64/v1"])
+async def test_another_spelling_is_the_same_platform(house: House, requested: str) -> None:
+    """The docker command accepts the same spellings."""
+    assert (await house.handler.handle(house.request(platform=requested))).success
 
 
 async def test_an_image_for_another_platform_is_refused(house: House) -> None:
-    """The build cache may answer with one; nothing of it is kept."""
+    """The build cache may return one; nothing of it is kept."""
     result = await house.handler.handle(house.request(platform="linux/arm64"))
 
     assert (ErrorCode.BUILD_FAILED, []) == (result.error_code, house.files())
-    expected = "hello:1.0 was to be built for linux/arm64, and the image that came out is for linux/amd64"
+    expected = "hello:1.0 was requested for linux/arm64, but the engine built an image for linux/amd64"
     assert expected == result.error_message
     assert "no_cache" in str(result.recovery)

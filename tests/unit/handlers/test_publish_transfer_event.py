@@ -1,4 +1,4 @@
-"""From a request to its answer, with a broker in memory."""
+"""An event goes into the outbox and to the broker, with a broker in memory."""
 
 import asyncio
 import json
@@ -45,14 +45,14 @@ class House:
         )
 
     def figures(self) -> list[int | float | None]:
-        """Publishes that succeeded and that failed, and events published."""
+        """Return the numbers of successful and failed publishes, and of published events."""
         figures = self.resources.metrics.snapshot()
         return [figures[name] for name in ("successful_publishes", "failed_publishes", "total_events_published")]
 
 
 @pytest.fixture
 async def house(tmp_path: Path) -> AsyncIterator[House]:
-    """With a broker."""
+    """Make a handler with a broker."""
     house = House(tmp_path, kafka_bootstrap_servers="broker:9092")
     yield house
     await house.resources.close()
@@ -60,14 +60,14 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
 
 @pytest.fixture
 async def alone(tmp_path: Path) -> AsyncIterator[House]:
-    """Without a broker."""
+    """Make a handler without a broker."""
     house = House(tmp_path)
     yield house
     await house.resources.close()
 
 
 async def test_an_acknowledged_event_is_published(house: House) -> None:
-    """The answer tells where it is."""
+    """The output has its partition and offset."""
     await house.publish()
 
     output = await house.publish(correlation_id="deploy-001")
@@ -79,8 +79,8 @@ async def test_an_acknowledged_event_is_published(house: House) -> None:
     assert 0 < output.publish_duration_ms < 5000
 
 
-async def test_the_event_that_the_answer_names_is_the_one_that_was_sent(house: House) -> None:
-    """Its id, its topic, its key."""
+async def test_the_output_names_the_event_that_was_sent(house: House) -> None:
+    """Id, topic and key are the same."""
     output = await house.publish(event_payload={"size": 12})
 
     (record,) = house.broker.records
@@ -92,15 +92,15 @@ async def test_the_event_that_the_answer_names_is_the_one_that_was_sent(house: H
 
 @pytest.mark.parametrize("event_type", EventType)
 async def test_every_type_has_a_topic_of_the_contract(house: House, event_type: EventType) -> None:
-    """Of the same name."""
+    """The topic has the name of the type."""
     output = await house.publish(event_type)
 
     name = event_type.lower().replace("_", "-")
     assert f"onex.evt.deployment-sender.{name}.v1" == output.topic
 
 
-async def test_without_a_broker_waiting_is_no_failure(alone: House) -> None:
-    """The event is in the outbox, and nowhere else."""
+async def test_without_a_broker_an_event_waits_without_failure(alone: House) -> None:
+    """The event is in the outbox only."""
     output = await alone.publish()
 
     assert (True, False, True) == (output.success, output.event_published, output.queued)
@@ -111,8 +111,8 @@ async def test_without_a_broker_waiting_is_no_failure(alone: House) -> None:
     assert 0 == alone.broker.opened
 
 
-async def test_a_broker_that_does_not_answer_is_a_failure_and_the_event_waits(house: House) -> None:
-    """The answer says so, and what to do."""
+async def test_a_broker_that_does_not_respond_is_a_failure_and_the_event_waits(house: House) -> None:
+    """The output says so, and what to do."""
     house.broker.down = True
 
     output = await house.publish(correlation_id="deploy-001")
@@ -126,7 +126,7 @@ async def test_a_broker_that_does_not_answer_is_a_failure_and_the_event_waits(ho
 
 
 async def test_the_deadline_is_the_settings(tmp_path: Path) -> None:
-    """Also for a broker that hangs."""
+    """It holds for a broker that hangs, too."""
     house = House(tmp_path, kafka_bootstrap_servers="broker:9092", publish_timeout_seconds=60)
     house.broker.stuck = True
 
@@ -140,7 +140,7 @@ async def test_the_deadline_is_the_settings(tmp_path: Path) -> None:
     assert "the broker did not acknowledge the event within 60 s" == output.error_message
 
 
-async def test_an_event_that_the_broker_will_never_take_does_not_wait(house: House) -> None:
+async def test_an_event_that_the_broker_always_refuses_does_not_wait(house: House) -> None:
     """It is set aside."""
     house.broker.script(PACKAGE_ID, Fault.NEVER)
 
@@ -150,7 +150,7 @@ async def test_an_event_that_the_broker_will_never_take_does_not_wait(house: Hou
 
 
 async def test_an_outbox_that_cannot_be_written_is_a_failure_and_nothing_waits(house: House) -> None:
-    """The event is nowhere."""
+    """The event is not kept."""
     house.folder.write_bytes(b"")
 
     output = await house.publish()
@@ -171,8 +171,8 @@ async def test_a_payload_that_json_cannot_hold_is_the_callers_mistake(house: Hou
     assert [0, 0, 0] == house.figures()
 
 
-async def test_every_event_that_the_broker_took_is_counted(house: House) -> None:
-    """Those that waited too, by the next that gets through."""
+async def test_every_event_that_the_broker_acknowledged_is_counted(house: House) -> None:
+    """The next delivery also counts those that waited."""
     house.broker.down = True
     await house.publish()
     await house.publish()
@@ -184,15 +184,15 @@ async def test_every_event_that_the_broker_took_is_counted(house: House) -> None
 
 
 async def test_the_node_stays_usable_after_a_failure(house: House) -> None:
-    """Whatever it was."""
+    """The next call works."""
     house.broker.script(PACKAGE_ID, Fault.REFUSED)
     await house.publish()
 
     assert (await house.publish()).event_published
 
 
-async def test_the_log_names_the_event_and_not_what_is_in_it(house: House, caplog: pytest.LogCaptureFixture) -> None:
-    """Once."""
+async def test_the_log_names_the_event_and_not_its_payload(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    """The failure is logged once."""
     house.broker.script(PACKAGE_ID, Fault.REFUSED)
     with caplog.at_level(logging.INFO, "omninode_bridge"):
         await house.publish(event_payload={"note": "private"})

@@ -51,8 +51,8 @@ def test_it_serves_until_it_is_told_to_stop(tmp_path: Path, capsys: pytest.Captu
         (["--host", "0.0.0.0"], "without a signing key the receiver listens on loopback only"),
         (["--port", "65536"], "settings: port: Input should be less than or equal to 65535"),
         (["--tls-cert", "/no/such/file"], "the file that tls_cert names cannot be read: No such file or directory"),
-        (["--tls-key", "/some/file"], "settings: tls_key: needs tls_cert beside it"),
-        (["--tls-client-ca", "/some/file"], "settings: tls_client_ca: needs tls_cert beside it"),
+        (["--tls-key", "/some/file"], "settings: tls_key: needs tls_cert as well"),
+        (["--tls-client-ca", "/some/file"], "settings: tls_client_ca: needs tls_cert as well"),
         (["--host-name", "edge", "--host-name", "http://edge"], "settings: host_names.1: a host name is NAME or"),
         (["--max-package-size-gb", "0"], "settings: max_package_size_gb: Input should be greater than 0"),
     ],
@@ -137,5 +137,5 @@ def test_a_misspelt_variable_keeps_it_from_starting(
     assert main(["serve", "--store", str(tmp_path)]) == 2
 
     error = capsys.readouterr().err
-    assert "DEPLOYMENT_RECEIVER_SIGNING_KEY is no setting; is it DEPLOYMENT_RECEIVER_SIGNING_KEYS?" in error
+    assert "DEPLOYMENT_RECEIVER_SIGNING_KEY is not a setting; did you mean DEPLOYMENT_RECEIVER_SIGNING_KEYS?" in error
     assert "s" * 32 not in error

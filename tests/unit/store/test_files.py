@@ -1,4 +1,4 @@
-"""What a disk refuses is told so that a person can mend it."""
+"""An `OSError` becomes an error that says what is wrong with which disk, and what to do."""
 
 import errno
 import os
@@ -6,12 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import ERRORS, DeploymentSenderError, ErrorCode
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.store.files import disk_errors, is_disk_full, may_pass
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import (
+    OperationError,
+    StorageBusyError,
+    StorageError,
+    StorageFullError,
+)
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.store.files import disk_errors
 
 
-def _told(number: int, path: Path = Path("/proc/none/file")) -> DeploymentSenderError:
-    with pytest.raises(DeploymentSenderError) as caught, disk_errors("write", path):
+def _error(number: int, path: Path = Path("/proc/none/file")) -> OperationError:
+    with pytest.raises(OperationError) as caught, disk_errors("write", path):
         raise OSError(number, os.strerror(number))
     return caught.value
 
@@ -21,50 +26,58 @@ def _told(number: int, path: Path = Path("/proc/none/file")) -> DeploymentSender
     [
         (errno.ENOSPC, "cannot write /proc/none/file: the disk mounted at /proc is full (No space left on device)"),
         (errno.EDQUOT, "the quota on the disk mounted at /proc is used up"),
-        (errno.EFBIG, "the file would grow over a file-size limit"),
+        (errno.EFBIG, "the file would exceed a file-size limit"),
         (errno.EROFS, "the disk mounted at /proc is read-only"),
         (errno.EIO, "the disk mounted at /proc reports an error"),
-        (errno.EACCES, f"user {os.geteuid()} may not (Permission denied)"),
-        (errno.ENOTEMPTY, "there is one already"),
+        (errno.EACCES, f"user {os.geteuid()} has no permission (Permission denied)"),
+        (errno.ENOTEMPTY, "it exists already"),
         (errno.EMFILE, "Too many open files"),
     ],
 )
-def test_messages(number: int, message: str) -> None:
-    """The message tells what happened and on which disk."""
-    assert message in _told(number).message
+def test_the_message_names_the_problem_and_the_disk(number: int, message: str) -> None:
+    """The message says what happened and on which disk."""
+    assert message in _error(number).message
 
 
-def test_recovery_names_the_disk() -> None:
-    """The recovery tells what to do about that disk."""
-    assert _told(errno.ENOSPC).recovery == "Make room on /proc, then call again."
-
-
-def test_recovery_of_the_table() -> None:
-    """Where nothing better is known the table's recovery stands."""
-    assert ERRORS[ErrorCode.BUILD_FAILED].recovery == _told(errno.EMFILE).recovery
+@pytest.mark.parametrize(
+    ("number", "recovery"),
+    [
+        (errno.ENOSPC, "Free space on /proc, then call again."),
+        (errno.EMFILE, "Wait a moment or raise `ulimit -n`, then call again."),
+        (errno.ENXIO, "Check the disk mounted at /proc, then call again."),
+    ],
+)
+def test_the_recovery_names_the_next_step(number: int, recovery: str) -> None:
+    """Each error says what to do, also one without an explanation of its own."""
+    assert recovery == _error(number).recovery
 
 
 @pytest.mark.parametrize(
     ("number", "expected"),
-    [(errno.ENOSPC, True), (errno.EDQUOT, True), (errno.EFBIG, True), (errno.EIO, False), (errno.EACCES, False)],
+    [
+        (errno.ENOSPC, StorageFullError),
+        (errno.EDQUOT, StorageFullError),
+        (errno.EFBIG, StorageFullError),
+        (errno.EAGAIN, StorageBusyError),
+        (errno.EBUSY, StorageBusyError),
+        (errno.EMFILE, StorageBusyError),
+        (errno.ENOMEM, StorageBusyError),
+        (errno.EIO, StorageError),
+        (errno.EACCES, StorageError),
+        (errno.ENXIO, StorageError),
+    ],
 )
-def test_disk_full(number: int, expected: bool) -> None:
-    """An error for want of space can be told from the others."""
-    assert expected == is_disk_full(_told(number))
+def test_the_type_says_whether_the_disk_is_full_or_busy(number: int, expected: type[StorageError]) -> None:
+    """The three types differ in what the caller can do about them."""
+    assert expected is type(_error(number))
 
 
-@pytest.mark.parametrize(("number", "expected"), [(errno.EBUSY, True), (errno.EMFILE, True), (errno.ENOSPC, False)])
-def test_what_may_pass(number: int, expected: bool) -> None:
-    """A lock or too many open files may be gone in a moment; a full disk waits for somebody."""
-    assert expected == may_pass(_told(number))
+def test_the_cause_is_the_error_of_the_system() -> None:
+    """A traceback shows both."""
+    assert isinstance(_error(errno.EIO).__cause__, OSError)
 
 
-def test_other_errors_are_no_full_disk() -> None:
-    """An error of another source is not for want of space."""
-    assert not is_disk_full(DeploymentSenderError(ErrorCode.BUILD_FAILED, "x"))
-
-
-def test_others_pass_through() -> None:
-    """What is no `OSError` is left as it is."""
+def test_other_errors_pass_through() -> None:
+    """Only an `OSError` is converted."""
     with pytest.raises(KeyError), disk_errors("write", Path("/x")):
         raise KeyError

@@ -1,4 +1,4 @@
-"""Files below a folder, and never outside."""
+"""Files are opened below a folder, and never outside of it."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.store.folder import o
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with a file, beside one that is outside."""
+    """Make a folder with a file, and a folder outside of it."""
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside" / "file").write_text("outside")
     (tmp_path / "folder" / "sub").mkdir(parents=True)
@@ -19,14 +19,14 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_file_is_opened_by_its_path(folder: Path) -> None:
-    """For reading."""
+    """It is open for reading."""
     with open_folder(folder) as root, open_file(root, "sub/file") as file:
         assert b"inside" == file.read()
 
 
 @pytest.mark.parametrize("path", ["link", "linked/file", "sub/link"])
 def test_no_link_is_followed(folder: Path, path: str) -> None:
-    """In no part of a path, wherever it leads."""
+    """A link in any part of a path is refused, wherever it leads."""
     (folder / "link").symlink_to("../outside/file")
     (folder / "linked").symlink_to("../outside")
     (folder / "sub" / "link").symlink_to("file")
@@ -35,21 +35,21 @@ def test_no_link_is_followed(folder: Path, path: str) -> None:
 
 
 def test_a_folder_that_is_a_link_is_not_opened(folder: Path) -> None:
-    """Its caller has resolved it: somebody has put the link there since."""
+    """The caller has resolved the path, so the link was made after that."""
     (folder.parent / "link").symlink_to(folder)
     with pytest.raises(OSError, match=r"Not a directory|symbolic links"), open_folder(folder.parent / "link"):
         pass
 
 
-def test_what_is_no_file_is_not_waited_for(folder: Path) -> None:
-    """A FIFO would hold its reader for ever."""
+def test_a_fifo_is_refused_without_waiting(folder: Path) -> None:
+    """Opening a FIFO would wait for its writer."""
     os.mkfifo(folder / "fifo")
     with open_folder(folder) as root, pytest.raises(OSError, match="not a regular file"):
         open_file(root, "fifo")
 
 
-def test_an_open_folder_stays_the_same_one(folder: Path) -> None:
-    """Whatever takes its name meanwhile."""
+def test_an_open_folder_stays_the_same_folder(folder: Path) -> None:
+    """This holds even if another one takes its name."""
     with open_folder(folder) as root, open_subfolder(root, "sub") as sub:
         (folder / "sub").rename(folder / "moved")
         (folder / "sub").symlink_to("../outside")
@@ -58,7 +58,7 @@ def test_an_open_folder_stays_the_same_one(folder: Path) -> None:
 
 
 def test_nothing_stays_open(folder: Path) -> None:
-    """Neither when it goes well nor when it does not."""
+    """No descriptor leaks, neither after a success nor after a failure."""
     os.mkfifo(folder / "fifo")
     before = len(list(Path("/proc/self/fd").iterdir()))
     with open_folder(folder) as root:

@@ -1,4 +1,4 @@
-"""The package store: whole packages, or none."""
+"""The package store: a package exists as a whole, or not at all."""
 
 import os
 import threading
@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import (
+    ChecksumMismatchError,
+    OperationError,
+    PackageDamagedError,
+    PackageNotFoundError,
+    PackageTooNewError,
+    StorageError,
+)
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.models.fields import Compression
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.package.checksum import hasher
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.package.manifest import LayerFacts, PackageManifest
@@ -20,7 +27,7 @@ _UNKNOWN_ID = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
 
 @pytest.fixture
 def store(tmp_path: Path) -> PackageStore:
-    """Name a store that is not there yet."""
+    """Return a store whose folder does not exist yet."""
     return PackageStore(tmp_path / "store")
 
 
@@ -33,7 +40,7 @@ def _keep(store: PackageStore, *, age: int = 0, compression: Compression = "gzip
             package_id=staged.entry_id,
             container_name="hello",
             image_tag="1.0",
-            image_id=_DIGEST,
+            engine_image_id=_DIGEST,
             config_digest=_DIGEST,
             layers=(LayerFacts(diff_id=_DIGEST, size_bytes=5),),
             compression=compression,
@@ -49,17 +56,17 @@ def _keep(store: PackageStore, *, age: int = 0, compression: Compression = "gzip
         return manifest, store.commit(staged, manifest)
 
 
-def _refusal(store: PackageStore, package_id: str) -> DeploymentSenderError:
-    with pytest.raises(DeploymentSenderError) as caught:
+def _refusal(store: PackageStore, package_id: str) -> OperationError:
+    with pytest.raises(OperationError) as caught:
         store.open(package_id)
     return caught.value
 
 
 def test_nothing_before_the_first_begin(store: PackageStore, tmp_path: Path) -> None:
-    """A store that is not there is empty, and is not made by asking."""
-    assert store.list() == []
-    assert _refusal(store, _UNKNOWN_ID).code is ErrorCode.VALIDATION_ERROR
-    assert list(tmp_path.iterdir()) == []
+    """A store whose folder does not exist is empty; reading does not make the folder."""
+    assert [] == store.list()
+    assert PackageNotFoundError is type(_refusal(store, _UNKNOWN_ID))
+    assert [] == list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -69,9 +76,9 @@ def test_layout(store: PackageStore, tmp_path: Path, compression: Compression, f
     """A package is a folder of its id with its file and its manifest."""
     manifest, path = _keep(store, compression=compression)
 
-    assert path == tmp_path / "store" / "packages" / manifest.package_id / filename
+    assert tmp_path / "store" / "packages" / manifest.package_id / filename == path
     assert path == store.path_of(manifest.package_id)
-    assert sorted(one.name for one in path.parent.iterdir()) == [filename, "manifest.json"]
+    assert [filename, "manifest.json"] == sorted(one.name for one in path.parent.iterdir())
 
 
 def test_open(store: PackageStore) -> None:
@@ -88,12 +95,12 @@ def test_open(store: PackageStore) -> None:
     [_UNKNOWN_ID, "../../etc", "", "x", _UNKNOWN_ID.upper(), f"{{{_UNKNOWN_ID}}}", f"{_UNKNOWN_ID}\n", "a\0b"],
 )
 def test_unknown_id(store: PackageStore, package_id: str) -> None:
-    """An id of no package is the caller's mistake, whatever it looks like."""
+    """An unknown id is the caller's mistake, whatever it looks like."""
     _keep(store)
 
     error = _refusal(store, package_id)
 
-    assert error.code is ErrorCode.VALIDATION_ERROR
+    assert PackageNotFoundError is type(error)
     assert "deployment-sender packages" in error.message
 
 
@@ -103,7 +110,7 @@ def test_another_size(store: PackageStore, content: bytes) -> None:
     manifest, path = _keep(store)
     path.write_bytes(content)
 
-    assert _refusal(store, manifest.package_id).code is ErrorCode.CHECKSUM_MISMATCH
+    assert PackageDamagedError is type(_refusal(store, manifest.package_id))
 
 
 @pytest.mark.parametrize("name", ["image.tar.gz", "manifest.json"])
@@ -114,8 +121,8 @@ def test_file_gone(store: PackageStore, name: str) -> None:
 
     error = _refusal(store, manifest.package_id)
 
-    assert error.code is ErrorCode.CHECKSUM_MISMATCH
-    assert f"{name} is gone" in error.message
+    assert PackageDamagedError is type(error)
+    assert f"{name} is missing" in error.message
 
 
 @pytest.mark.parametrize("name", ["image.tar.gz", "manifest.json"])
@@ -125,29 +132,29 @@ def test_link_in_its_place(store: PackageStore, name: str) -> None:
     (path.parent / name).rename(path.parent / "real")
     (path.parent / name).symlink_to("real")
 
-    assert _refusal(store, manifest.package_id).code is ErrorCode.CHECKSUM_MISMATCH
+    assert PackageDamagedError is type(_refusal(store, manifest.package_id))
 
 
 def test_link_in_the_folders_place(store: PackageStore, tmp_path: Path) -> None:
-    """What lies elsewhere is no package of this store, and is not removed there."""
+    """A folder elsewhere does not belong to this store, and is not removed."""
     manifest, path = _keep(store)
     path.parent.rename(tmp_path / "elsewhere")
     path.parent.symlink_to(tmp_path / "elsewhere")
 
-    assert _refusal(store, manifest.package_id).code is ErrorCode.VALIDATION_ERROR
-    with pytest.raises(DeploymentSenderError, match="there is no package"):
+    assert PackageNotFoundError is type(_refusal(store, manifest.package_id))
+    with pytest.raises(PackageNotFoundError, match="there is no package"):
         store.remove(manifest.package_id)
     assert [] == store.list()
     assert (tmp_path / "elsewhere" / path.name).exists()
 
 
 def test_fifo_in_its_place(store: PackageStore) -> None:
-    """A FIFO in the place of a package's file holds nobody."""
+    """A FIFO in the place of a package's file is refused without waiting for its writer."""
     manifest, path = _keep(store)
     path.unlink()
     os.mkfifo(path)
 
-    assert "no file" in _refusal(store, manifest.package_id).message
+    assert "not a regular file" in _refusal(store, manifest.package_id).message
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"\xff", b"{" * 100_000])
@@ -156,11 +163,11 @@ def test_damaged_manifest(store: PackageStore, content: bytes) -> None:
     manifest, path = _keep(store)
     (path.parent / "manifest.json").write_bytes(content)
 
-    assert _refusal(store, manifest.package_id).code is ErrorCode.CHECKSUM_MISMATCH
+    assert PackageDamagedError is type(_refusal(store, manifest.package_id))
 
 
 def test_swapped_manifests(store: PackageStore) -> None:
-    """A manifest in another package's folder is not believed."""
+    """A manifest in another package's folder is refused."""
     (first, _), (_, path) = _keep(store), _keep(store)
     (path.parent / "manifest.json").write_bytes(first.to_json())
 
@@ -168,12 +175,12 @@ def test_swapped_manifests(store: PackageStore) -> None:
 
 
 def test_manifest_is_a_folder(store: PackageStore) -> None:
-    """A folder in the manifest's place is told, too."""
+    """A folder in the manifest's place is refused, too."""
     manifest, path = _keep(store)
     (path.parent / "manifest.json").unlink()
     (path.parent / "manifest.json").mkdir()
 
-    assert _refusal(store, manifest.package_id).code in {ErrorCode.CHECKSUM_MISMATCH, ErrorCode.BUILD_FAILED}
+    assert isinstance(_refusal(store, manifest.package_id), PackageDamagedError | StorageError)
 
 
 def test_list_newest_first(store: PackageStore) -> None:
@@ -183,27 +190,58 @@ def test_list_newest_first(store: PackageStore) -> None:
     assert [kept[1], kept[2], kept[0]] == store.list()
 
 
-def test_list_tells_the_damaged(store: PackageStore, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A damaged package is told in the log; what is no package is passed over."""
+def test_the_log_names_a_damaged_package(store: PackageStore, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A damaged package is not listed; a folder that is not a package is ignored."""
     (good, _), (_, path) = _keep(store), _keep(store)
     (path.parent / "manifest.json").write_bytes(b"{}")
     (tmp_path / "store" / "packages" / "lost+found").mkdir()
 
     assert [good] == store.list()
     assert [record.getMessage() for record in caplog.records] == [
-        f"package {path.parent.name} is damaged: its manifest cannot be read"
+        f"package {path.parent.name} is damaged: its manifest cannot be read. {ChecksumMismatchError('').recovery}"
     ]
 
 
+def _make_newer(path: Path) -> None:
+    """Let a package look as if a newer version had made it."""
+    manifest = path.parent / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"schema_version": 1', '"schema_version": 2'))
+
+
+def test_a_package_of_a_newer_version_is_refused_in_words(store: PackageStore) -> None:
+    """It is not damaged: the message names both versions, and the recovery the two ways out."""
+    manifest, path = _keep(store)
+    _make_newer(path)
+
+    error = _refusal(store, manifest.package_id)
+
+    assert PackageTooNewError is type(error)
+    assert (
+        f"a newer version of this software made package {manifest.package_id}: the manifest has schema version 2; this"
+        " version reads 1" == error.message
+    )
+    assert "Upgrade deployment-sender on this machine, or package the image again with this version." == error.recovery
+
+
+def test_a_package_of_a_newer_version_is_not_listed(store: PackageStore, caplog: pytest.LogCaptureFixture) -> None:
+    """The log says why, and the package stays."""
+    (readable, _), (_, path) = _keep(store), _keep(store)
+    _make_newer(path)
+
+    assert [readable] == store.list()
+    assert [True] == ["Upgrade deployment-sender" in record.getMessage() for record in caplog.records]
+    assert path.parent.name in store.ids()
+
+
 def test_remove(store: PackageStore) -> None:
-    """A removed package is gone; whoever has it open keeps reading it."""
+    """A removed package cannot be opened; a reader that has it open can still read it."""
     manifest, _ = _keep(store)
     with store.open(manifest.package_id) as package:
         store.remove(manifest.package_id)
 
-        assert package.file.read() == _CONTENT
-    assert store.list() == []
-    assert _refusal(store, manifest.package_id).code is ErrorCode.VALIDATION_ERROR
+        assert _CONTENT == package.file.read()
+    assert [] == store.list()
+    assert PackageNotFoundError is type(_refusal(store, manifest.package_id))
 
 
 def test_remove_the_damaged(store: PackageStore) -> None:
@@ -218,15 +256,13 @@ def test_remove_the_damaged(store: PackageStore) -> None:
 
 
 def test_remove_unknown(store: PackageStore) -> None:
-    """A package that is not there cannot be removed."""
-    with pytest.raises(DeploymentSenderError) as caught:
+    """An unknown package cannot be removed."""
+    with pytest.raises(PackageNotFoundError):
         store.remove(_UNKNOWN_ID)
-
-    assert caught.value.code is ErrorCode.VALIDATION_ERROR
 
 
 def test_an_open_package_is_in_use(store: PackageStore) -> None:
-    """Until the last one who has it open closes it."""
+    """It is in use until the last reader closes it."""
     package_id = _keep(store)[0].package_id
     with store.open(package_id):
         with store.open(package_id):
@@ -240,8 +276,8 @@ def test_an_open_package_is_in_use(store: PackageStore) -> None:
 
 
 @pytest.mark.parametrize("removed", [True, False])
-def test_who_opens_what_may_be_removed_waits(store: PackageStore, removed: bool) -> None:
-    """Until it is decided; then it is there, or there is no such package."""
+def test_opening_waits_for_a_removal(store: PackageStore, removed: bool) -> None:
+    """Afterwards the package is open, or there is no such package."""
     package_id = _keep(store)[0].package_id
     met: list[object] = []
 
@@ -249,8 +285,8 @@ def test_who_opens_what_may_be_removed_waits(store: PackageStore, removed: bool)
         try:
             with store.open(package_id) as package:
                 met.append(package.file.read())
-        except DeploymentSenderError as exc:
-            met.append(exc.code)
+        except PackageNotFoundError:
+            met.append("not found")
 
     other = threading.Thread(target=opens)
     with store.unused(package_id) as unused:
@@ -261,19 +297,17 @@ def test_who_opens_what_may_be_removed_waits(store: PackageStore, removed: bool)
             store.remove(package_id)
     other.join(5)
 
-    assert (True, True, [ErrorCode.VALIDATION_ERROR if removed else _CONTENT]) == (unused, waited, met)
+    assert (True, True, ["not found" if removed else _CONTENT]) == (unused, waited, met)
 
 
 def test_unused_unknown(store: PackageStore) -> None:
-    """A package that is not there is not unused, either."""
-    with pytest.raises(DeploymentSenderError) as caught, store.unused(_UNKNOWN_ID):
+    """An unknown package is not unused, either."""
+    with pytest.raises(PackageNotFoundError), store.unused(_UNKNOWN_ID):
         pass
-
-    assert caught.value.code is ErrorCode.VALIDATION_ERROR
 
 
 def test_ids(store: PackageStore, tmp_path: Path) -> None:
-    """The damaged count, and what is no package does not."""
+    """Damaged packages are included, other folders are not."""
     ids = [_keep(store)[0].package_id for _ in range(2)]
     (store.path_of(ids[0]).parent / "manifest.json").unlink()
     (tmp_path / "store" / "packages" / "lost+found").mkdir()
@@ -282,44 +316,42 @@ def test_ids(store: PackageStore, tmp_path: Path) -> None:
 
 
 class _Vanishing(PackageStore):
-    """A store whose package is removed by somebody between two looks at its folder."""
+    """A store whose package is removed by another process between two checks of its folder."""
 
-    looks = 0
+    checks = 0
 
     def _folder(self, package_id: str) -> Path:
         folder = super()._folder(package_id)
-        self.looks -= 1
-        if not self.looks:
+        self.checks -= 1
+        if not self.checks:
             self.remove(package_id)
         return folder
 
 
-@pytest.mark.parametrize("looks", [1, 2])
-def test_removed_while_it_is_opened(store: PackageStore, tmp_path: Path, looks: int) -> None:
-    """A package that goes between two looks is not there; it is not damaged."""
+@pytest.mark.parametrize("checks", [1, 2])
+def test_removed_while_it_is_opened(store: PackageStore, tmp_path: Path, checks: int) -> None:
+    """A package that is removed between two checks is not found; it is not damaged."""
     package_id = _keep(store)[0].package_id
     vanishing = _Vanishing(tmp_path / "store")
-    vanishing.looks = looks
+    vanishing.checks = checks
 
-    assert _refusal(vanishing, package_id).code is ErrorCode.VALIDATION_ERROR
+    assert PackageNotFoundError is type(_refusal(vanishing, package_id))
 
 
 def test_removed_while_it_is_removed(store: PackageStore, tmp_path: Path) -> None:
-    """Whoever comes second finds no such package; the disk has refused nothing."""
+    """The second process finds no such package; that is not a failure of the disk."""
     package_id = _keep(store)[0].package_id
     vanishing = _Vanishing(tmp_path / "store")
-    vanishing.looks = 1
+    vanishing.checks = 1
 
-    with pytest.raises(DeploymentSenderError) as caught:
+    with pytest.raises(PackageNotFoundError):
         vanishing.remove(package_id)
-
-    assert ErrorCode.VALIDATION_ERROR == caught.value.code
 
 
 def test_removed_while_it_is_listed(store: PackageStore, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Nothing is said about it."""
+    """The log says nothing about it."""
     _keep(store)
     vanishing = _Vanishing(tmp_path / "store")
-    vanishing.looks = 1
+    vanishing.checks = 1
 
     assert ([], []) == (vanishing.list(), caplog.records)

@@ -12,6 +12,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import Deploym
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.store.packages import PackageStore, StoredPackage
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.telemetry.metrics import Span
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.transfers.source import (
+    check_package_path,
     disk_errors_of_a_transfer,
     verify_while_sending,
 )
@@ -115,3 +116,24 @@ def test_a_disk_that_refuses_fails_the_transfer() -> None:
         raise DeploymentSenderError(ErrorCode.BUILD_FAILED, "cannot read it", recovery="Check the disk.")
 
     assert (ErrorCode.TRANSFER_FAILED, "Check the disk.") == (caught.value.code, caught.value.recovery)
+
+
+def test_package_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store's own path passes, however it is spelled."""
+    expected = tmp_path / "packages" / "id" / "image.tar.gz"
+    monkeypatch.chdir(tmp_path)
+
+    check_package_path(str(expected), expected)
+    check_package_path("packages/./id/../id/image.tar.gz", expected)
+
+
+def test_another_package_path(tmp_path: Path) -> None:
+    """Any other path is refused, a link to the file included."""
+    expected = tmp_path / "image.tar.gz"
+    expected.touch()
+    (tmp_path / "link").symlink_to(expected)
+
+    for path in ("/etc/passwd", str(tmp_path), str(tmp_path / "link")):
+        with pytest.raises(DeploymentSenderError) as caught:
+            check_package_path(path, expected)
+        assert caught.value.code is ErrorCode.VALIDATION_ERROR

@@ -107,7 +107,7 @@ def test_damage_is_told_to_programs(cli: "CommandLine") -> None:
             {
                 "package_id": package_id,
                 "error_code": "CHECKSUM_MISMATCH",
-                "error_message": f"package {package_id} is damaged: manifest.json is gone, or a link",
+                "error_message": f"package {package_id} is damaged: manifest.json is missing, or is a link",
             }
         ],
     } == document

@@ -1,7 +1,7 @@
 """Threads, deadlines and turns that are safe under cancellation (docs/adr/0004).
 
-One module for all blocking work: asyncio's default executor has few threads and is left to name resolution. anyio's
-shield does not hold a native `task.cancel()`, so its threads would be left behind where ours are waited for.
+All blocking work goes through this module: asyncio's default executor has few threads, and is left to name resolution.
+anyio is no alternative: its shield does not stop a native `task.cancel()`, which would leave threads running behind.
 """
 
 import asyncio
@@ -28,10 +28,10 @@ T = TypeVar("T")
 
 
 async def wait_until_done(futures: Collection[asyncio.Future[T]], stop: Callable[[], None] = lambda: None) -> None:
-    """Wait for all futures, even if cancelled meanwhile; the cancellation is raised afterwards.
+    """Wait for all futures, even if cancelled; the cancellation is raised afterwards.
 
     Args:
-        futures: What to wait for; the caller reads their results.
+        futures: Their results are left to the caller.
         stop: Called at each cancellation.
     """
     cancelled: asyncio.CancelledError | None = None
@@ -52,17 +52,21 @@ async def result_when_done(work: asyncio.Future[T]) -> T:
 
 
 def start_in_thread(work: Callable[[], T], name: str) -> asyncio.Future[T]:
-    """Start long work in a thread of its own, so that no short work of the loop's executor waits behind it.
+    """Start blocking work in its own thread, so that no other work waits for it.
 
-    Cancelling the future leaves the thread running; it ends with its work, or with the program.
+    Cancelling the future does not stop the thread, which ends with its work or with the program.
+
+    Args:
+        work: The function to call.
+        name: Of the thread.
     """
     result: Future[T] = Future()
-    result.set_running_or_notify_cancel()  # from now on only the waiting is cancelled
+    result.set_running_or_notify_cancel()  # from now on it cannot be cancelled, only the future around it
 
     def run() -> None:
         try:
             result.set_result(work())
-        except Exception as exc:  # noqa: BLE001 - raised where it is waited for
+        except Exception as exc:  # noqa: BLE001 - raised where the result is awaited
             result.set_exception(exc)
 
     threading.Thread(target=run, name=name, daemon=True).start()
@@ -73,9 +77,9 @@ async def run_in_thread(work: Callable[..., T], *args: object, stop: Callable[[]
     """Run blocking work in a thread. On cancellation call `stop`, wait for the thread, then re-raise.
 
     Args:
-        work: What to run.
+        work: The function to call.
         args: Its arguments.
-        stop: Called at each cancellation.
+        stop: Called at each cancellation; makes the work end early.
     """
     running = start_in_thread(partial(work, *args), "deployment-sender")
     try:
@@ -89,7 +93,12 @@ async def run_in_thread(work: Callable[..., T], *args: object, stop: Callable[[]
 
 @asynccontextmanager
 async def deadline(seconds: float, late: Callable[[], Exception]) -> AsyncIterator[None]:
-    """Cancel the body after some seconds and raise what `late` makes instead."""
+    """Cancel the body after a time.
+
+    Args:
+        seconds: The time.
+        late: Makes the exception to raise then.
+    """
     limit = asyncio.timeout(seconds)
     try:
         async with limit:
@@ -101,10 +110,10 @@ async def deadline(seconds: float, late: Callable[[], Exception]) -> AsyncIterat
 
 
 class Turn:
-    """One of a limited number of turns, for the length of a `with` block; released while its holder only waits.
+    """One of a limited number of turns, held during a `with` block and released during `sleep`.
 
     Args:
-        turns: How many there are.
+        turns: Counts the free turns.
     """
 
     def __init__(self, turns: asyncio.Semaphore) -> None:
@@ -122,7 +131,7 @@ class Turn:
             self._turns.release()
 
     async def sleep(self, seconds: float) -> None:
-        """Release the turn, wait so long, then wait for the next free turn."""
+        """Release the turn, wait for some seconds, then wait for a free turn."""
         self._held = False
         self._turns.release()
         await asyncio.sleep(seconds)
@@ -134,24 +143,24 @@ class Turn:
 
 
 class ThreadPool:
-    """A few threads with one owner, so that no other owner's long work delays it.
+    """A fixed number of threads for one kind of work, so that no other kind delays it.
 
     Args:
-        threads: How many.
-        name: The prefix of the threads' names.
+        threads: Their number.
+        name: The prefix of their names.
     """
 
     def __init__(self, threads: int, name: str = "deployment-receiver") -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
 
     def begin(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[T]:
-        """Start a call in a thread."""
+        """Start a call in a thread; its result is that of the future."""
         return asyncio.wrap_future(self._pool.submit(function, *args, **kwargs))
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call in a thread and wait until it is done, also when cancelled."""
+        """Call in a thread and return the result; a cancellation is raised once the call has ended."""
         return await result_when_done(self.begin(function, *args, **kwargs))
 
     async def close(self) -> None:
         """Wait until every thread has ended."""
-        await asyncio.to_thread(self._pool.shutdown)
+        await run_in_thread(self._pool.shutdown)

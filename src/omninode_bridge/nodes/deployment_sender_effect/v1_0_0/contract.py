@@ -1,7 +1,9 @@
-"""Reads contract.yaml: the node's operations, topics and limits are told there, never in code.
+"""Reads contract.yaml: the node's operations, and the topic of each type of event.
 
 The file's schema is omnibase_core's `ModelContractEffect` (0.47.57); what that has no field for stands under `config`,
-which it leaves to the node. Keys that concern other readers of the file are passed over here.
+which it leaves to the node. The rest of the file is for other readers; tests compare it with the code.
+
+Importing this module takes 40 ms, most of it for PyYAML: `resources` does it when a contract is first needed.
 """
 
 from collections.abc import Mapping
@@ -11,45 +13,28 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any
 
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from .errors import DeploymentSenderError, ErrorCode
+from .errors import InvalidInputError
 from .models import validation_error
 
-__all__ = ["Limits", "NodeContract", "OperationSpec", "TopicSpec", "load_contract"]
+__all__ = ["NodeContract", "TopicSpec", "load_contract"]
 
 _FILE_NAME = "contract.yaml"
-_RECOVERY = "Install omninode-deployment-sender again, or put back the contract.yaml that belongs to this version."
+_RECOVERY = "Install omninode-deployment-sender again, or restore the contract.yaml of this version."
 
 _Text = Annotated[str, Field(min_length=1)]
-_Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-
-
-@dataclass(frozen=True, slots=True)
-class OperationSpec:
-    """One operation.
-
-    Attributes:
-        name: As a contract's `operation` names it.
-        input_model: The dotted name of the model that its `input` must fit.
-        output_model: The dotted name of the class of its answer.
-        description: One sentence.
-    """
-
-    name: str
-    input_model: str
-    output_model: str
-    description: str
 
 
 @dataclass(frozen=True, slots=True)
 class TopicSpec:
-    """Where one type of event goes.
+    """Where one type of event is published.
 
     Attributes:
-        event_type: As callers name it, like `BUILD_STARTED`.
-        name: The Kafka topic, like `onex.evt.deployment-sender.build-started.v1`.
-        envelope_event_type: As the event's envelope names it, like `deployment-sender.build-started`.
+        event_type: As callers name it, such as `BUILD_STARTED`.
+        name: The Kafka topic, such as `onex.evt.deployment-sender.build-started.v1`.
+        envelope_event_type: As the event's envelope names it, such as `deployment-sender.build-started`.
     """
 
     event_type: str
@@ -57,49 +42,21 @@ class TopicSpec:
     envelope_event_type: str
 
 
-class Limits(BaseModel):
-    """The defaults of the settings of the same names; a GB is 1,000,000,000 bytes."""
-
-    model_config = ConfigDict(defer_build=True, frozen=True, strict=True, extra="forbid")
-
-    max_package_size_gb: Annotated[float, Field(gt=0, allow_inf_nan=False)]
-    max_concurrent_transfers: Annotated[int, Field(ge=1)]
-    build_timeout_seconds: _Seconds
-    export_silence_timeout_seconds: _Seconds
-    connect_timeout_seconds: _Seconds
-    idle_timeout_seconds: _Seconds
-    transfer_timeout_seconds: _Seconds
-    deployment_timeout_seconds: _Seconds
-    publish_timeout_seconds: _Seconds
-
-
 @dataclass(frozen=True, slots=True)
 class NodeContract:
-    """What contract.yaml says.
+    """The part of contract.yaml that the node uses.
 
     Attributes:
-        name: The node's name; its entry point has the same.
-        version: The node's own, as `major.minor.patch`.
-        operations: By name.
+        operations: Their names.
         topics: By the event type that callers use.
-        limits: With units in their names.
     """
 
-    name: str
-    version: str
-    operations: Mapping[str, OperationSpec]
+    operations: tuple[str, ...]
     topics: Mapping[str, TopicSpec]
-    limits: Limits
 
 
 class _Part(BaseModel):
     model_config = ConfigDict(defer_build=True, strict=True, extra="ignore")
-
-
-class _Version(_Part):
-    major: int
-    minor: int
-    patch: int
 
 
 class _PublishedEvent(_Part):
@@ -107,40 +64,31 @@ class _PublishedEvent(_Part):
     event_type: _Text
 
 
-class _Operation(_Part):
-    input_model: _Text
-    output_model: _Text
-    description: _Text
-
-
 class _Config(_Part):
-    operations: Annotated[dict[str, _Operation], Field(min_length=1)]
+    operations: Annotated[dict[str, Any], Field(min_length=1)]
     event_types: Annotated[dict[str, _Text], Field(min_length=1)]
-    limits: Limits
 
 
 class _File(_Part):
-    name: _Text
-    node_version: _Version
     yaml_published_events: list[_PublishedEvent]
     config: _Config
 
 
 @cache
 def load_contract() -> NodeContract:
-    """Read the contract once: 1 ms, and 40 ms before it for PyYAML's own import, so not on a running loop.
+    """Read the contract; later calls return the same one. It blocks for some 20 ms: call it in a thread.
 
     Returns:
-        The contract of the installed package, or that of the source tree which this file is in.
+        The contract of the installed package, or that of the source tree to which this file belongs.
 
     Raises:
-        DeploymentSenderError: `VALIDATION_ERROR`, naming the file and the key that is missing or wrong.
+        InvalidInputError: The file is missing or wrong; the message names it and the key.
     """
     return _read(_find(Path(__file__).parent))
 
 
 def _find(package: Path) -> Path:
-    """Look in the package, where a wheel has the file, then beside the source tree's pyproject.toml."""
+    """Return the path in the package, where a wheel has the file, or else beside the source tree's pyproject.toml."""
     inside = package / _FILE_NAME
     if inside.is_file():
         return inside
@@ -153,24 +101,12 @@ def _read(path: Path) -> NodeContract:
         file = _File.model_validate(_parse(path))
     except ValidationError as exc:
         raise _broken(validation_error(str(path), exc).message) from exc
-    version = file.node_version
-    return NodeContract(
-        name=file.name,
-        version=f"{version.major}.{version.minor}.{version.patch}",
-        operations=MappingProxyType(
-            {name: OperationSpec(name, **spec.model_dump()) for name, spec in file.config.operations.items()}
-        ),
-        topics=_topics(path, file),
-        limits=file.config.limits,
-    )
+    return NodeContract(operations=tuple(file.config.operations), topics=_topics(path, file))
 
 
 def _parse(path: Path) -> Any:
-    import yaml  # noqa: PLC0415 - only here, and not needed to import the front door
-
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's, ten times faster, is not in every build
     try:
-        return yaml.load(path.read_bytes(), Loader=loader)  # noqa: S506 - both are safe loaders
+        return yaml.safe_load(path.read_bytes())
     except OSError as exc:
         raise _broken(f"{path}: cannot be read: {exc.strerror}") from exc
     except yaml.YAMLError as exc:
@@ -187,5 +123,5 @@ def _topics(path: Path, file: _File) -> Mapping[str, TopicSpec]:
     return MappingProxyType(topics)
 
 
-def _broken(message: str) -> DeploymentSenderError:
-    return DeploymentSenderError(ErrorCode.VALIDATION_ERROR, message, recovery=_RECOVERY)
+def _broken(message: str) -> InvalidInputError:
+    return InvalidInputError(message, recovery=_RECOVERY)

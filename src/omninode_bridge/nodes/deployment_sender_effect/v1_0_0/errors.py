@@ -1,8 +1,9 @@
-"""The one table of failures: what each code means, what to do, whether to retry, and its HTTP status.
+"""The types of errors inside this package, the eight public codes, and the one table that describes the codes.
 
-Two channels tell failure (docs/errors.md): the caller's mistake raises `DeploymentSenderError` with
-`VALIDATION_ERROR`; the world's failure becomes an output model with `success=False`. Inside the package both
-travel as `DeploymentSenderError`; `handlers/outcome.py` is where the second kind turns into an output.
+Inside, a failure is an `OperationError`, and its type alone decides what happens next. A public code is chosen once, by
+`to_public`, at the edges: `handlers/outcome.py`, `receiver/http/responses.py` and the command line. A caller's mistake
+is then raised as `DeploymentSenderError` with `VALIDATION_ERROR`; any other failure becomes an output model with
+`success=False` (docs/errors.md).
 """
 
 from dataclasses import dataclass
@@ -23,17 +24,19 @@ __all__ = [
     "PackageDamagedError",
     "PackageNotFoundError",
     "PackageTooLargeError",
+    "PackageTooNewError",
     "PublishError",
     "ReceiverUnreachableError",
     "StorageBusyError",
     "StorageError",
     "StorageFullError",
     "TransferError",
+    "to_public",
 ]
 
 
 class ErrorCode(StrEnum):
-    """The eight codes; no other leaves this package."""
+    """The eight public codes; callers see no other."""
 
     BUILD_FAILED = "BUILD_FAILED"
     TRANSFER_FAILED = "TRANSFER_FAILED"
@@ -51,9 +54,9 @@ class ErrorEntry:
 
     Attributes:
         meaning: What happened, in one sentence.
-        recovery: What the person should do next; used where the failure itself knows nothing better.
+        recovery: What to do next; used where the error itself has no better advice.
         retry: Whether the same call may succeed later without any change.
-        http_status: The status a receiver answers with (RFC 9110), and that a sender maps back to the code.
+        http_status: The status of a receiver's response (RFC 9110); the sender maps it back to the code.
     """
 
     meaning: str
@@ -65,37 +68,38 @@ class ErrorEntry:
 ERRORS: dict[ErrorCode, ErrorEntry] = {
     ErrorCode.BUILD_FAILED: ErrorEntry(
         "The image could not be built, exported or written to the package store.",
-        "Read the message and the log's tail in it; mend the Dockerfile, the context or the disk, and package again.",
+        "Read the message and the end of the build log in it; fix the Dockerfile, the context or the disk, then package"
+        " again.",
         retry=False,
         http_status=500,
     ),
     ErrorCode.TRANSFER_FAILED: ErrorEntry(
-        "The receiver refused the package, or the transfer broke more often than it may be retried.",
-        "Read the receiver's answer in the message; check its log, its key and its disk, then transfer again.",
+        "The receiver refused the package, or the transfer failed more often than it may be retried.",
+        "Read the receiver's response in the message; check its log, its key and its disk, then transfer again.",
         retry=True,
         http_status=502,
     ),
     ErrorCode.REMOTE_UNREACHABLE: ErrorEntry(
         "No connection to the receiver could be made.",
-        "Check the URL, that the receiver runs, and the network and certificates between; then transfer again.",
+        "Check the URL, that the receiver runs, the network and the certificates; then transfer again.",
         retry=True,
         http_status=504,
     ),
     ErrorCode.DOCKER_UNAVAILABLE: ErrorEntry(
-        "The Docker Engine does not answer, or went away while it worked.",
-        "Start the engine or set DOCKER_HOST to one that answers `docker version`, then call again.",
+        "The Docker Engine does not respond, or stopped responding during the call.",
+        "Start the engine, or set DOCKER_HOST to one for which `docker version` works, then call again.",
         retry=True,
         http_status=503,
     ),
     ErrorCode.CHECKSUM_MISMATCH: ErrorEntry(
-        "The package's bytes do not have the BLAKE3 that was announced.",
-        "Package the image again; if it happens again, check the disk and the memory of both machines.",
+        "The package's bytes do not have the announced BLAKE3 checksum.",
+        "Package the image again; if the error returns, check the disk and the memory of both machines.",
         retry=False,
         http_status=422,
     ),
     ErrorCode.PACKAGE_TOO_LARGE: ErrorEntry(
         "The package is larger than the limit of this node or of the receiver.",
-        "Make the image smaller, or raise max_package_size_gb on the side that refused it.",
+        "Make the image smaller, or raise max_package_size_gb on the side that refused the package.",
         retry=False,
         http_status=413,
     ),
@@ -106,8 +110,8 @@ ERRORS: dict[ErrorCode, ErrorEntry] = {
         http_status=503,
     ),
     ErrorCode.VALIDATION_ERROR: ErrorEntry(
-        "The request itself is wrong; nothing was done.",
-        "Mend what the message names and call again.",
+        "The request is wrong; nothing was done.",
+        "Correct the field named in the message and call again.",
         retry=False,
         http_status=400,
     ),
@@ -115,14 +119,14 @@ ERRORS: dict[ErrorCode, ErrorEntry] = {
 
 
 class DeploymentSenderError(Exception):
-    """A failure with its code.
+    """A failure with its public code.
 
     Args:
         code: One of the eight codes.
-        message: What happened, for a person; never a secret, never a build argument's value.
+        message: What happened, in plain words; never a secret, never a build argument's value.
         recovery: What to do next; the table's sentence if not given.
-        retry: Whether the same call may succeed later; the table's word if not given.
-        retry_after: Seconds the other side asked to wait before a retry (`Retry-After`, RFC 9110 10.2.3).
+        retry: Whether the same call may succeed later; the table's value if not given.
+        retry_after: Seconds to wait before a retry, as the other side requested (`Retry-After`, RFC 9110 10.2.3).
     """
 
     def __init__(
@@ -146,16 +150,21 @@ class DeploymentSenderError(Exception):
 
 
 class OperationError(DeploymentSenderError):
-    """A failure inside the package; its type says which, and steers what is done about it.
+    """A failure inside the package; its type decides how it is handled.
 
     Args:
-        message: What happened, for a person; never a secret, never a build argument's value.
-        recovery: What to do next; the table's sentence for the public code if not given.
-        retry: Whether the same call may succeed later; the type's default if not given.
-        retry_after: Seconds the other side asked to wait before a retry (`Retry-After`, RFC 9110 10.2.3).
+        message: What happened, in plain words; never a secret, never a build argument's value.
+        recovery: What to do next; the type's advice, or else the table's sentence, if not given.
+        retry: Whether the same call may succeed later; the table's value for the type's code if not given.
+        retry_after: Seconds to wait before a retry, as the other side requested (`Retry-After`, RFC 9110 10.2.3).
+
+    Attributes:
+        public_code: The code that `to_public` gives to errors of this type.
+        default_recovery: The advice of this type; None for the table's sentence.
     """
 
     public_code: ClassVar[ErrorCode]
+    default_recovery: ClassVar[str | None] = None
 
     def __init__(
         self,
@@ -165,11 +174,17 @@ class OperationError(DeploymentSenderError):
         retry: bool | None = None,
         retry_after: float | None = None,
     ) -> None:
-        super().__init__(self.public_code, message, recovery=recovery, retry=retry, retry_after=retry_after)
+        super().__init__(
+            self.public_code,
+            message,
+            recovery=recovery or self.default_recovery,
+            retry=retry,
+            retry_after=retry_after,
+        )
 
 
 class InvalidInputError(OperationError):
-    """The caller's mistake; nothing was done."""
+    """The caller made a mistake; nothing was done."""
 
     public_code = ErrorCode.VALIDATION_ERROR
 
@@ -179,17 +194,24 @@ class PackageNotFoundError(InvalidInputError):
 
 
 class StorageError(OperationError):
-    """The disk refused a read or a write; the cause is the `OSError`."""
+    """A file or folder could not be read or written; the cause is the `OSError`, if there is one."""
 
     public_code = ErrorCode.BUILD_FAILED
+    default_recovery = "Check the disk that the message names, then call again."
 
 
 class StorageFullError(StorageError):
-    """A full disk, a quota or a file-size limit."""
+    """The disk is full, or a quota or a file-size limit is reached."""
 
 
 class StorageBusyError(StorageError):
-    """A lock, too many open files: the same call may succeed in a moment."""
+    """A lock is held, or too many files are open: the same call may succeed in a moment."""
+
+
+class PackageTooNewError(StorageError):
+    """A newer version of this software wrote the package; this version cannot read it."""
+
+    default_recovery = "Upgrade deployment-sender on this machine, or package the image again with this version."
 
 
 class BuildError(OperationError):
@@ -205,7 +227,7 @@ class EngineRefusedError(OperationError):
 
 
 class EngineUnavailableError(OperationError):
-    """The engine does not respond, or went away."""
+    """The engine does not respond, or stopped responding during the call."""
 
     public_code = ErrorCode.DOCKER_UNAVAILABLE
 
@@ -217,19 +239,19 @@ class ReceiverUnreachableError(OperationError):
 
 
 class TransferError(OperationError):
-    """The receiver refused the package, or the transfer broke."""
+    """The receiver refused the package, or the transfer failed."""
 
     public_code = ErrorCode.TRANSFER_FAILED
 
 
 class ChecksumMismatchError(OperationError):
-    """The bytes do not have the BLAKE3 that was announced."""
+    """The bytes do not have the announced BLAKE3 checksum."""
 
     public_code = ErrorCode.CHECKSUM_MISMATCH
 
 
 class PackageDamagedError(ChecksumMismatchError):
-    """A stored package is not what its manifest says: changed, cut short, or not a regular file."""
+    """A stored package differs from its manifest: it was changed, cut short, or is not a regular file."""
 
 
 class PackageTooLargeError(OperationError):
@@ -242,3 +264,24 @@ class PublishError(OperationError):
     """The event could not be kept in the outbox, or the broker did not acknowledge it."""
 
     public_code = ErrorCode.KAFKA_PUBLISH_FAILED
+
+
+def to_public(error: OperationError | DeploymentSenderError, *, storage: ErrorCode) -> DeploymentSenderError:
+    """Return the public form of an error.
+
+    Args:
+        error: Of any type; one that is public already is returned as it is.
+        storage: The code for a `StorageError`: the disk made the operation at hand fail, whichever that is.
+
+    Returns:
+        The same facts under one of the eight codes.
+    """
+    if not isinstance(error, OperationError):
+        return error
+    return DeploymentSenderError(
+        storage if isinstance(error, StorageError) else error.public_code,
+        error.message,
+        recovery=error.recovery,
+        retry=error.retry,
+        retry_after=error.retry_after,
+    )

@@ -1,4 +1,4 @@
-"""Folders and names that last: made for this user only, durable, and locked while they change."""
+"""Folders that are durable, accessible to this user only, and locked while they change."""
 
 import contextlib
 import fcntl
@@ -6,18 +6,18 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["A_FOLDER", "grant", "locked", "make_folder", "make_private", "sync_folder", "sync_upwards"]
+__all__ = ["FOLDER_FLAGS", "grant", "locked", "make_folder", "make_private", "sync_folder", "sync_upwards"]
 
-A_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-"""For os.open."""
+FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+"""Flags of `os.open` for a folder."""
 
 _FOLDER_MODE = 0o700  # an image may hold secrets
 
 
 @contextlib.contextmanager
 def locked(folder: Path, how: int) -> Iterator[None]:
-    """Hold a folder's flock(2); `how` is as for it."""
-    descriptor = os.open(folder, A_FOLDER | os.O_NOFOLLOW)
+    """Hold the lock of a folder, with the operation `how` of flock(2)."""
+    descriptor = os.open(folder, FOLDER_FLAGS | os.O_NOFOLLOW)
     try:
         fcntl.flock(descriptor, how)
         yield
@@ -26,8 +26,8 @@ def locked(folder: Path, how: int) -> Iterator[None]:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    descriptor = os.open(folder, A_FOLDER)
+    """Make the names of a folder's entries durable."""
+    descriptor = os.open(folder, FOLDER_FLAGS)
     try:
         os.fsync(descriptor)
     finally:
@@ -35,7 +35,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it, each durably, and for this user only; one that is not durable does not stay."""
+    """Make a folder and those above it, durable and for this user only; one that cannot be made durable is removed."""
     if folder.is_dir():
         return
     make_folder(folder.parent)
@@ -44,7 +44,7 @@ def make_folder(folder: Path) -> None:
     try:
         sync_folder(folder.parent)
     except OSError:
-        with contextlib.suppress(OSError):  # another process keeps something in it by now
+        with contextlib.suppress(OSError):  # another process may have put something into it
             folder.rmdir()
         raise
 
@@ -60,13 +60,21 @@ def make_private(folder: Path) -> None:
 
 
 def grant(what: Path | int, mode: int) -> None:
-    """Give this user what a umask took away; a file system that knows no modes is not asked to set one."""
-    if os.stat(what).st_mode & mode != mode:  # noqa: PTH116 - it may be a descriptor
-        os.chmod(what, mode)  # noqa: PTH101 - likewise
+    """Give this user the permissions that the umask removed; a mode that is sufficient is not set again.
+
+    Args:
+        what: A path, or an open descriptor.
+        mode: The permissions, as for chmod(2). Not set without need: some file systems have no modes.
+    """
+    if isinstance(what, Path):
+        if what.stat().st_mode & mode != mode:
+            what.chmod(mode)
+    elif os.fstat(what).st_mode & mode != mode:
+        os.fchmod(what, mode)
 
 
 def sync_upwards(folder: Path) -> None:
-    """Make the names of the folders that are there durable: who made one may have been killed before that."""
+    """Make the names of existing folders durable: the process that made one may have been killed before it did so."""
     for path in (folder, *folder.parents):
         if os.path.ismount(path):
             return
@@ -75,4 +83,4 @@ def sync_upwards(folder: Path) -> None:
         except FileNotFoundError:
             continue
         except PermissionError:
-            return  # not made by this user
+            return  # another user made it

@@ -1,7 +1,7 @@
-"""Contracts and containers by shape: whatever has the right attributes, omnibase_core's own classes among them.
+"""Reads contracts and containers by their shape: any object with the right attributes, as omnibase_core's classes.
 
 omnibase_core (PyPI) is never imported: its `ModelContractEffect` carries the call in `input_state` and its
-`ModelContainer` the settings in `value`, and that is all that this node needs to know of them.
+`ModelContainer` the settings in `value`; this node needs nothing else of them (docs/adr/0005).
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from uuid import UUID
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from .errors import DeploymentSenderError, ErrorCode
+from .errors import InvalidInputError
 from .models import InputModel
 from .models.fields import CorrelationId
 
@@ -25,11 +25,11 @@ _correlation_ids: TypeAdapter[str] = TypeAdapter(
 
 
 class ModelContractEffect(InputModel):
-    """What an orchestrator asks of the node.
+    """One request of an orchestrator to the node.
 
     Attributes:
         input_data: `{"operation": ..., "input": {...}}`.
-        correlation_id: The caller's own id, which comes back in every answer and event.
+        correlation_id: The caller's own id; every output and event has it.
     """
 
     input_data: dict[str, Any]
@@ -37,11 +37,11 @@ class ModelContractEffect(InputModel):
 
 
 class ModelContainer(InputModel):
-    """What the node is made with.
+    """The settings of a node.
 
     Attributes:
         value: Settings by name.
-        container_type: Says what `value` is; nothing here depends on it.
+        container_type: Describes `value`; nothing here depends on it.
     """
 
     value: dict[str, Any]
@@ -50,11 +50,11 @@ class ModelContainer(InputModel):
 
 @dataclass(frozen=True, slots=True)
 class EffectCall:
-    """A contract, read.
+    """A contract that was read.
 
     Attributes:
-        operation: Which one; not yet known to exist.
-        input: Its fields, not yet validated; never shown, as build arguments may be secrets.
+        operation: Its name; not validated yet.
+        input: Its fields, not validated yet; never shown, as build arguments may be secrets.
         correlation_id: 1 to 128 printable ASCII characters.
     """
 
@@ -68,26 +68,28 @@ def read_contract(contract: object) -> EffectCall:
 
     Args:
         contract: An object or mapping with `input_data` or `input_state`, a mapping
-            `{"operation": ..., "input": {...}}`, and, if wanted, `correlation_id` (a string, a UUID or None).
+            `{"operation": ..., "input": {...}}`, and optionally `correlation_id` (a string, a UUID or None).
 
     Returns:
-        The call; an `input` that is not there is empty.
+        The call; a missing `input` is empty.
 
     Raises:
-        DeploymentSenderError: `VALIDATION_ERROR`, saying what is wrong and never a value.
+        InvalidInputError: The contract is wrong; the message names the problem and never a value.
     """
     state = _state(contract)
     if unknown := [key for key in state if key not in {"operation", "input"}]:
-        raise _invalid(
-            f"the contract has {', '.join(map(_shown, unknown))} beside operation and input;"
+        raise InvalidInputError(
+            f"the contract has {', '.join(map(_key, unknown))} besides operation and input;"
             " the operation's own fields belong inside input"
         )
     operation = state.get("operation")
     if not isinstance(operation, str) or not operation:
-        raise _invalid(f"the contract needs an operation, a string, as in {_EXAMPLE}")
+        raise InvalidInputError(f"the contract needs an operation, a string, as in {_EXAMPLE}")
     fields = state.get("input", {})
     if not isinstance(fields, Mapping):
-        raise _invalid(f"the contract's input is a mapping of the operation's fields, not {_kind(fields)}")
+        raise InvalidInputError(
+            f"the contract's input must be a mapping of the operation's fields, not {_kind(fields)}"
+        )
     return EffectCall(operation, MappingProxyType(dict(fields)), _correlation_id(_get(contract, "correlation_id")))
 
 
@@ -101,31 +103,33 @@ def read_container(container: object) -> Mapping[str, Any]:
         Settings by name, in a copy that cannot be changed; empty for None.
 
     Raises:
-        DeploymentSenderError: `VALIDATION_ERROR`.
+        InvalidInputError: It is neither.
     """
     value = {} if container is None else container
     if not isinstance(value, Mapping):
         value = getattr(container, "value", None)
     if not isinstance(value, Mapping):
-        raise _invalid(
-            "a container is an object with a mapping of settings in .value, such a mapping itself, or None;"
+        raise InvalidInputError(
+            "a container must be an object with a mapping of settings in .value, such a mapping itself, or None;"
             f" this is {_kind(container)}"
         )
     if not all(isinstance(key, str) for key in value):
-        raise _invalid("a container's settings have strings for names")
+        raise InvalidInputError("the names of a container's settings must be strings")
     return MappingProxyType(dict(value))
 
 
 def _state(contract: object) -> Mapping[Any, Any]:
     found = [state for name in ("input_data", "input_state") if (state := _get(contract, name)) is not None]
     if not found:
-        raise _invalid(
-            f"a contract has input_data or input_state, as in {_EXAMPLE}; this {_kind(contract)} has neither"
+        raise InvalidInputError(
+            f"a contract must have input_data or input_state, as in {_EXAMPLE}; this {_kind(contract)} has neither"
         )
     if any(state != found[0] for state in found):
-        raise _invalid("the contract's input_data and input_state differ; set one of them")
+        raise InvalidInputError("the contract's input_data and input_state differ; set one of them")
     if not isinstance(found[0], Mapping):
-        raise _invalid(f"a contract's input_data or input_state is a mapping, as in {_EXAMPLE}, not {_kind(found[0])}")
+        raise InvalidInputError(
+            f"a contract's input_data or input_state must be a mapping, as in {_EXAMPLE}, not {_kind(found[0])}"
+        )
     return found[0]
 
 
@@ -137,20 +141,16 @@ def _correlation_id(value: object) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str | UUID):
-        raise _invalid(f"the contract's correlation_id is a string, a UUID or None, not {_kind(value)}")
+        raise InvalidInputError(f"the contract's correlation_id must be a string, a UUID or None, not {_kind(value)}")
     try:
         return _correlation_ids.validate_python(str(value))
     except ValidationError as exc:
-        raise _invalid("the contract's correlation_id has 1 to 128 printable ASCII characters") from exc
+        raise InvalidInputError("the contract's correlation_id must have 1 to 128 printable ASCII characters") from exc
 
 
-def _shown(key: object) -> str:
+def _key(key: object) -> str:
     return repr(key) if isinstance(key, str) else _kind(key)
 
 
 def _kind(value: object) -> str:
     return "None" if value is None else type(value).__name__
-
-
-def _invalid(message: str) -> DeploymentSenderError:
-    return DeploymentSenderError(ErrorCode.VALIDATION_ERROR, message)

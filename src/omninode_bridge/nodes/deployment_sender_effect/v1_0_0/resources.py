@@ -1,21 +1,33 @@
-"""Owns every client and store of one node: opened when first needed, closed in reverse order."""
+"""Owns every client and store of one node: opens each when it is first needed, and closes them in reverse order."""
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from importlib import import_module
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from .contract import NodeContract, load_contract
+from .concurrency import run_in_thread
+from .errors import InvalidInputError
+from .lazy_import import lazy_module, load
 from .ports import EventPublisher, ImageEngine, PackageUploader
 from .settings import DeploymentSenderSettings
 from .telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
-    from .outbox.publisher import OutboxPublisher
-    from .store.packages import PackageStore
+    from . import contract
+    from .clients.docker import engine as docker_engine
+    from .clients.http import target as http_target
+    from .clients.kafka import publisher as kafka_publisher
+    from .outbox import publisher as outbox_publisher
+    from .store import packages
+else:
+    contract = lazy_module(".contract", __package__)
+    docker_engine = lazy_module(".clients.docker.engine", __package__)
+    http_target = lazy_module(".clients.http.target", __package__)
+    kafka_publisher = lazy_module(".clients.kafka.publisher", __package__)
+    outbox_publisher = lazy_module(".outbox.publisher", __package__)
+    packages = lazy_module(".store.packages", __package__)
 
 __all__ = ["Openers", "Resources"]
 
@@ -29,16 +41,9 @@ class _Closable(Protocol):
 C = TypeVar("C", bound=_Closable)
 
 
-async def _loaded(client: str) -> None:
-    """Load a client's module when it is opened, in a thread: it takes longer than a loop may wait."""
-    await asyncio.to_thread(import_module, f".clients.{client}", __package__)
-
-
 async def _open_engine(settings: DeploymentSenderSettings) -> ImageEngine:
-    await _loaded("docker.engine")
-    from .clients.docker.engine import open_engine  # noqa: PLC0415
-
-    return await open_engine(
+    await load(docker_engine)
+    return await docker_engine.open_engine(
         docker_host=settings.docker_host,
         tls_verify=settings.docker_tls_verify,
         cert_path=settings.docker_cert_path,
@@ -50,23 +55,22 @@ async def _open_engine(settings: DeploymentSenderSettings) -> ImageEngine:
 
 
 async def _open_uploader(settings: DeploymentSenderSettings) -> PackageUploader:
-    await _loaded("http.target")
-    from .clients.http.target import HttpUploader  # noqa: PLC0415
-
-    return HttpUploader(settings)
+    await load(http_target)
+    return http_target.HttpUploader(settings)
 
 
 async def _open_publisher(settings: DeploymentSenderSettings) -> EventPublisher:
-    await _loaded("kafka.publisher")
-    from .clients.kafka.publisher import open_publisher  # noqa: PLC0415
-
-    assert settings.kafka_bootstrap_servers  # noqa: S101 - the courier asks only where there is a broker
-    return await open_publisher(settings.kafka_bootstrap_servers, settings.publish_timeout_seconds)
+    if settings.kafka_bootstrap_servers is None:
+        raise InvalidInputError(
+            "no broker is set", recovery="Set KAFKA_BOOTSTRAP_SERVERS to HOST:PORT of a Kafka broker, then call again."
+        )
+    await load(kafka_publisher)
+    return await kafka_publisher.open_publisher(settings.kafka_bootstrap_servers, settings.publish_timeout_seconds)
 
 
 @dataclass(frozen=True, slots=True)
 class Openers:
-    """How each client is opened; tests put fakes of the ports here."""
+    """How each client is opened; a program may give its own implementations of the ports."""
 
     engine: Callable[[DeploymentSenderSettings], Awaitable[ImageEngine]] = _open_engine
     uploader: Callable[[DeploymentSenderSettings], Awaitable[PackageUploader]] = _open_uploader
@@ -74,14 +78,18 @@ class Openers:
 
 
 class _Lazy(Generic[C]):
-    """One client: opened once under its own lock, so that a slow one delays no other; a failed open keeps nothing."""
+    """One client, opened once under its own lock: a slow one delays no other. After a failure the next call retries."""
 
     def __init__(self, name: str, open_: Callable[[], Awaitable[C]], closers: AsyncExitStack) -> None:
-        self._name = name
+        self.name = name
         self._open = open_
         self._closers = closers
         self._lock = asyncio.Lock()
         self._client: C | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self._client is not None
 
     async def get(self) -> C:
         async with self._lock:
@@ -95,12 +103,12 @@ class _Lazy(Generic[C]):
         try:
             if client is not None:
                 await client.close()
-        except Exception:  # noqa: BLE001 - one failing close must not keep the others open
-            _log.warning("closing the %s failed", self._name, exc_info=True)
+        except Exception:  # noqa: BLE001 - a failing close must not leave the others open
+            _log.warning("closing the %s failed", self.name, exc_info=True)
 
 
 class Resources:
-    """Everything that handlers share.
+    """The clients and stores that the handlers share.
 
     Args:
         settings: Read once.
@@ -115,49 +123,64 @@ class Resources:
         openers = openers or Openers()
         self.settings = settings
         self.metrics = Metrics()
-        self._contract: NodeContract | None = None
-        self._store: PackageStore | None = None
+        self._contract: contract.NodeContract | None = None
+        self._store: packages.PackageStore | None = None
         self._closers = AsyncExitStack()
         self._engine = _Lazy("engine", lambda: openers.engine(settings), self._closers)
         self._uploader = _Lazy("uploader", lambda: openers.uploader(settings), self._closers)
-        self._courier = _Lazy("courier", lambda: self._open_courier(openers), self._closers)
+        self._outbox = _Lazy("outbox", lambda: self._open_outbox(openers), self._closers)
 
-    async def contract(self) -> NodeContract:
-        """The node's own contract.yaml, read once."""
+    @property
+    def open_names(self) -> list[str]:
+        """The names of the clients that are open."""
+        clients: tuple[_Lazy[Any], ...] = (self._engine, self._uploader, self._outbox)
+        return [client.name for client in clients if client.is_open]
+
+    async def contract(self) -> "contract.NodeContract":
+        """Return the node's own contract.yaml, read once."""
         if self._contract is None:
-            self._contract = await asyncio.to_thread(load_contract)
+            await load(contract)
+            self._contract = await run_in_thread(contract.load_contract)
         return self._contract
 
-    async def store(self) -> "PackageStore":
-        """The package store; it makes its folder when the first package begins."""
-        if self._store is None:
-            await asyncio.to_thread(import_module, ".store.packages", __package__)
-        from .store.packages import PackageStore  # noqa: PLC0415 - loaded where it is used
+    async def store(self) -> "packages.PackageStore":
+        """Return the package store; it makes its folder when the first package begins.
 
-        if self._store is None:  # still: another caller may have been faster
-            self._store = PackageStore(self.settings.package_folder)
+        Raises:
+            InvalidInputError: There is no folder for it.
+        """
+        await load(packages)
+        if self._store is None:
+            self._store = packages.PackageStore(self.settings.package_folder)
         return self._store
 
     async def engine(self) -> ImageEngine:
-        """The Docker Engine. DOCKER_UNAVAILABLE."""
+        """Return the Docker Engine.
+
+        Raises:
+            EngineUnavailableError: It does not respond.
+        """
         return await self._engine.get()
 
     async def uploader(self) -> PackageUploader:
-        """The way to receivers."""
+        """Return the client of receivers."""
         return await self._uploader.get()
 
-    async def courier(self) -> "OutboxPublisher":
-        """The outbox with the broker behind it. KAFKA_PUBLISH_FAILED when the outbox cannot be opened."""
-        return await self._courier.get()
+    async def outbox(self) -> "outbox_publisher.OutboxPublisher":
+        """Return the outbox, which also delivers to the broker if one is set.
 
-    async def _open_courier(self, openers: Openers) -> "OutboxPublisher":
-        await asyncio.to_thread(import_module, ".outbox.publisher", __package__)
-        from .outbox.publisher import OutboxPublisher  # noqa: PLC0415 - loaded where it is used
+        Raises:
+            InvalidInputError: There is no folder for it.
+            PublishError: It cannot be opened.
+        """
+        return await self._outbox.get()
 
+    async def _open_outbox(self, openers: Openers) -> "outbox_publisher.OutboxPublisher":
+        await load(outbox_publisher)
         settings = self.settings
         open_publisher = (lambda: openers.publisher(settings)) if settings.kafka_bootstrap_servers else None
-        return OutboxPublisher(settings.package_folder / "outbox.sqlite3", open_publisher)
+        return outbox_publisher.OutboxPublisher(settings.package_folder / "outbox.sqlite3", open_publisher)
 
     async def close(self) -> None:
-        """Close what is open, newest first; twice is safe, and the next use opens anew."""
+        """Close what is open, newest first; a second call does nothing, and the next use opens again."""
         await self._closers.aclose()

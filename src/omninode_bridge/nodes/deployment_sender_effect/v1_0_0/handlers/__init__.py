@@ -1,6 +1,6 @@
 """The routing table: which handler does which operation of contract.yaml."""
 
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 from ..models import InputModel, OutputModel
 from ..resources import Resources
@@ -15,18 +15,24 @@ __all__ = ["Handler", "Handlers"]
 class Handler(Protocol):
     """One operation."""
 
-    request_model: ClassVar[type[InputModel]]
+    @property
+    def request_model(self) -> type[InputModel]:
+        """The model of its input."""
+        ...
 
-    async def handle(self, request: Any) -> OutputModel | dict[str, int | float | None]:
+    async def handle(self, request: Any, /) -> OutputModel | dict[str, int | float | None]:
         """Do the operation for an input of `request_model`."""
         ...
 
 
 class Handlers:
-    """One handler per operation, each under its operation's name.
+    """One handler for each operation.
 
     Args:
-        resources: What the handlers share.
+        resources: Shared by the handlers.
+
+    Attributes:
+        by_operation: Each handler under the name of its operation in contract.yaml.
     """
 
     def __init__(self, resources: Resources) -> None:
@@ -34,7 +40,9 @@ class Handlers:
         self.transfer_package = TransferPackageHandler(resources)
         self.publish_transfer_event = PublishTransferEventHandler(resources)
         self.get_metrics = GetMetricsHandler(resources)
-
-    def by_operation(self) -> dict[str, Handler]:
-        """The table, for routing by name."""
-        return dict(vars(self))
+        self.by_operation: dict[str, Handler] = {
+            "package_container": self.package_container,
+            "transfer_package": self.transfer_package,
+            "publish_transfer_event": self.publish_transfer_event,
+            "get_metrics": self.get_metrics,
+        }

@@ -9,13 +9,13 @@ __all__ = ["GetMetricsHandler"]
 
 
 class GetMetricsHandler:
-    """Answers a snapshot of the node's figures."""
+    """Returns the node's counters and timings."""
 
     request_model: ClassVar = ModelMetricsInput
 
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
 
-    async def handle(self, request: ModelMetricsInput) -> dict[str, int | float | None]:  # noqa: ARG002 - nothing is asked
-        """Answer a copy that later work does not change."""
+    async def handle(self, _request: ModelMetricsInput) -> dict[str, int | float | None]:
+        """Return a copy of the metrics; later work does not change it."""
         return self._resources.metrics.snapshot()

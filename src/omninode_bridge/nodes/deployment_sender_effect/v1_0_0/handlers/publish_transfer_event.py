@@ -1,64 +1,50 @@
 """Handler of `publish_transfer_event`: into the outbox, then to the broker."""
 
-import asyncio
 from typing import TYPE_CHECKING, ClassVar
 
-from ..errors import DeploymentSenderError, ErrorCode
+from ..errors import DeploymentSenderError, ErrorCode, OperationError
+from ..lazy_import import lazy_module, load
 from ..models import ModelKafkaPublishInput, ModelKafkaPublishOutput
 from ..resources import Resources
 from ..telemetry.metrics import Span
-from .outcome import failure
+from .outcome import failure, public_failure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from ..contract import TopicSpec
+    from ..outbox import envelope
     from ..outbox.envelope import Event
     from ..outbox.publisher import Outcome
+else:
+    envelope = lazy_module("..outbox.envelope", __package__)
 
 __all__ = ["PublishTransferEventHandler"]
 
 
 class PublishTransferEventHandler:
-    """Publishes what happens to packages."""
+    """Publishes the events of packages."""
 
     request_model: ClassVar = ModelKafkaPublishInput
 
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
-        self._build_event: Callable[[ModelKafkaPublishInput, TopicSpec, str], Event] | None = None
 
     async def handle(self, request: ModelKafkaPublishInput) -> ModelKafkaPublishOutput:
         """Accept an event and publish it.
 
         Args:
-            request: What happened.
+            request: The event.
 
         Returns:
-            Where the event is: acknowledged by the broker, or waiting in the outbox. Waiting is no failure where no
-            broker is set, and KAFKA_PUBLISH_FAILED where one is.
+            Where the event is: acknowledged by the broker, or waiting in the outbox. An event that waits is a success
+            where no broker is set, and KAFKA_PUBLISH_FAILED where one is.
 
         Raises:
-            DeploymentSenderError: VALIDATION_ERROR when the payload does not fit into an event, or there is no
-                folder for the outbox.
+            InvalidInputError: The payload does not fit into an event, or there is no folder for the outbox.
         """
         called = Span()
         topic = (await self._resources.contract()).topics[request.event_type]
-        build_event = self._build_event
-        if build_event is None:
-            build_event = await asyncio.to_thread(self._load)
-        event = build_event(request, topic, self._resources.settings.environment)
-        outcome: Outcome | None = None
-        error: DeploymentSenderError | None = None
-        try:
-            with self._resources.metrics.span("publishes", f"{event.event_type} of {event.key}"):
-                outcome = await self._submit(event)
-                if outcome.error is not None:
-                    raise outcome.error
-        except DeploymentSenderError as exc:
-            if exc.code is ErrorCode.VALIDATION_ERROR:
-                raise
-            error = exc
+        await load(envelope)
+        event = envelope.build_event(request, topic, self._resources.settings.environment)
+        outcome, error = await self._publish(event)
         delivery = outcome.delivery if outcome else None
         return ModelKafkaPublishOutput(
             **({"success": True} if error is None else failure(error)),
@@ -72,15 +58,20 @@ class PublishTransferEventHandler:
             correlation_id=request.correlation_id,
         )
 
-    def _load(self) -> "Callable[[ModelKafkaPublishInput, TopicSpec, str], Event]":
-        """Load what makes events, where it is first used: in a thread, as a loop may not wait for a disk."""
-        from ..outbox.envelope import build_event  # noqa: PLC0415
-
-        self._build_event = build_event
-        return build_event
+    async def _publish(self, event: "Event") -> "tuple[Outcome | None, DeploymentSenderError | None]":
+        """Return what is known of the event, and the failure; an event in the outbox may have both."""
+        outcome = None
+        try:
+            with self._resources.metrics.span("publishes", f"{event.event_type} of {event.key}"):
+                outcome = await self._submit(event)
+                if outcome.error is not None:
+                    raise outcome.error
+        except (OperationError, DeploymentSenderError) as error:
+            return outcome, public_failure(error, storage=ErrorCode.KAFKA_PUBLISH_FAILED)
+        return outcome, None
 
     async def _submit(self, event: "Event") -> "Outcome":
-        courier = await self._resources.courier()
-        outcome = await courier.submit(event, self._resources.settings.publish_timeout_seconds)
+        publisher = await self._resources.outbox()
+        outcome = await publisher.submit(event, self._resources.settings.publish_timeout_seconds)
         self._resources.metrics.add("total_events_published", outcome.newly_sent)
         return outcome

@@ -61,7 +61,7 @@ class TransferPackageHandler:
             DeploymentSenderError: VALIDATION_ERROR before anything is sent.
         """
         trip = TransferState(request, self._receiver_url(request), on_progress or (lambda _: None))
-        return await errors_to_output(self._transfer(trip), partial(_output, trip))
+        return await errors_to_output(self._transfer(trip), partial(_output, trip), storage=ErrorCode.TRANSFER_FAILED)
 
     def _receiver_url(self, request: ModelPackageTransferInput) -> str:
         given = request.remote_receiver_url or self._resources.settings.default_receiver_url

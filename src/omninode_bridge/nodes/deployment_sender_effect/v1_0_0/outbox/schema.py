@@ -14,7 +14,7 @@ from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ..folders import A_FOLDER, grant, make_folder, sync_folder
+from ..folders import FOLDER_FLAGS, grant, make_folder, sync_folder
 from .entries import OutboxDamagedError
 
 __all__ = [
@@ -120,7 +120,7 @@ def locked_folder(folder: Path, busy_seconds: float) -> Iterator[None]:
         OSError: The folder cannot be opened.
     """
     give_up = time.monotonic() + busy_seconds
-    descriptor = os.open(folder, A_FOLDER)
+    descriptor = os.open(folder, FOLDER_FLAGS)
     try:
         while True:
             try:

@@ -1,4 +1,4 @@
-"""What a package is, wherever it is: in a store, on its way, at a receiver."""
+"""Identifies a package: in a store, during a transfer and at a receiver."""
 
 from dataclasses import dataclass
 
@@ -9,17 +9,17 @@ __all__ = ["PackageIdentity"]
 
 @dataclass(frozen=True, slots=True)
 class PackageIdentity:
-    """One package and the image in it.
+    """A package and the image in it.
 
     Attributes:
-        package_id: Chosen by the node that made it.
+        package_id: A UUID, chosen by the node that made the package.
         checksum: BLAKE3 of the package file, 64 hex digits.
         size_bytes: Of the package file; None where only the announcement is known.
         container_name: The image's name without its tag.
         image_tag: The image's tag.
         compression: Of the package file; None where it is to be detected from its first bytes.
         config_digest: SHA-256 of the image's configuration, `sha256:...` (OCI image-spec); None where unknown.
-        platform: What the image is for, `os/architecture[/variant]`; None where unknown.
+        platform: Of the image, `os/architecture[/variant]`; None where unknown.
     """
 
     package_id: str

@@ -1,7 +1,7 @@
-"""Configuration, read once: container values win over the environment, the environment over defaults.
+"""Settings, read once: a container's values come before the environment, and the environment before defaults.
 
-Four variables have names of their own because other programs share them; every other setting `x` is read from
-`DEPLOYMENT_SENDER_X`, and the receiver's from `DEPLOYMENT_RECEIVER_X`.
+Variables that other programs share, such as `DOCKER_HOST`, have names without a prefix. Every other setting `x` is read
+from `DEPLOYMENT_SENDER_X`, and the receiver's from `DEPLOYMENT_RECEIVER_X`.
 """
 
 from .base import BYTES_PER_GB, split_signing_key

@@ -14,38 +14,38 @@ __all__ = ["ReceiverSettings"]
 # github.com/moby/moby, daemon/daemon_unix.go: linuxMinMemory is 6 MiB, and the least share of a CPU 0.01.
 _ENGINE_MIN_MEMORY_MB = 6.3
 _ENGINE_MIN_CPUS = 0.01
-_MIN_LOG_MB = 0.01
+_MIN_LOG_MB = 0.01  # 10 kB: smaller files would be replaced after a few lines
 
 
 class ReceiverSettings(Settings):
     """The reference receiver's settings.
 
     Attributes:
-        host: Address to listen on; anything but loopback needs a signing key.
-        port: TCP port; 0 takes a free one.
-        tls_cert: Certificate in PEM form, with its chain; speak TLS only.
+        host: Address to listen on; any other than loopback needs a signing key.
+        port: TCP port; 0 for a free one.
+        tls_cert: Certificate in PEM form, with its chain; if given, only TLS is accepted.
         tls_key: Its private key in PEM form, without a password; in `tls_cert` if not given.
-        tls_client_ca: Certificates in PEM form; only senders with a certificate by one of them are let in.
+        tls_client_ca: CA certificates in PEM form; only senders with a certificate signed by one of them are accepted.
         host_names: Its own names, each with or without a port; a request for another `Host` is refused. If not given,
-            any `Host` will do with a signing key, and loopback names only without one.
-        public_url: Its URL as senders write it, where a proxy before it changes the `Host` or the path: what they sign
-            is checked against that.
-        store: Folder for packages and deployments. `store_folder` is in use.
+            any `Host` is accepted with a signing key, and only loopback names without one.
+        public_url: Its URL as senders write it, if a proxy before it changes the `Host` or the path: signatures are
+            checked against that URL.
+        store: Folder for packages and deployments. `store_folder` has the default.
         run: Start the container of each deployment.
-        container_memory_mb: Limit on a container's memory, and none of it is swap.
+        container_memory_mb: Limit on a container's memory, in MB of 1,000,000 bytes; it gets no swap.
         container_cpus: Limit on a container's cores, such as 0.5; all of them if not given.
         container_pids: Limit on a container's processes and threads.
-        container_log_max_mb: Limit on one log file of a container.
-        container_log_files: How many of them are kept.
-        container_stop_seconds: For a container to end when it is asked to, before it is killed.
+        container_log_max_mb: Limit on one log file of a container, in MB of 1,000,000 bytes.
+        container_log_files: Number of log files that are kept.
+        container_stop_seconds: Time for a container to stop before it is killed.
         start_watch_seconds: How long a new container must stay up before it replaces the old one.
         health_timeout_seconds: How long a new container's own health check may take at most.
-        watch_interval_seconds: How often the receiver looks at what really runs.
+        watch_interval_seconds: How often the receiver checks which containers run.
         signing_keys: Accepted keys, each `ID:SECRET`, in the environment separated by commas or blanks.
-        max_package_size_gb: Limit on a package, and on what it unpacks to ten times that.
-        max_concurrent_uploads: Further ones are asked to come again (429).
-        idle_timeout_seconds: Between two bytes of an upload (408).
-        load_timeout_seconds: For the engine to load one image.
+        max_package_size_gb: Limit on a package, in GB of 1,000,000,000 bytes; unpacked it may have ten times that.
+        max_concurrent_uploads: Number of uploads at once; further ones get the status 429.
+        idle_timeout_seconds: Limit on the time between two bytes of an upload; then it gets the status 408.
+        load_timeout_seconds: Limit on loading one image into the engine.
         docker_host: As for the sender.
         docker_tls_verify: As for the sender.
         docker_cert_path: As for the sender.
@@ -56,9 +56,11 @@ class ReceiverSettings(Settings):
     env_names: ClassVar[Mapping[str, str]] = {
         name: name.upper() for name in ("docker_host", "docker_tls_verify", "docker_cert_path", "docker_config")
     }
-    refuses_unknown_variables: ClassVar[bool] = True  # one that is misspelt may have been meant to lock the door
+    refuses_unknown_variables: ClassVar[bool] = True  # a misspelt one may be about security
     default_folders: ClassVar[Mapping[str, str]] = {"store": "~/.local/share/deployment-receiver"}
 
+    # Why the limits are what they are: one container must not use up a small machine. An upload that stalls ends here
+    # after 60 s, before its sender gives up after 120 s, so the sender learns the reason.
     host: str = "127.0.0.1"
     port: int = Field(default=8001, ge=0, le=65535)
     tls_cert: AbsolutePath | None = None
@@ -94,7 +96,11 @@ class ReceiverSettings(Settings):
 
     @property
     def store_folder(self) -> Path:
-        """Where packages and deployments are. VALIDATION_ERROR where that is nowhere."""
+        """The folder of packages and deployments.
+
+        Raises:
+            InvalidInputError: It is not set, and this user has no home directory.
+        """
         return self._folder("store", recovery="Give --store DIR, or set DEPLOYMENT_RECEIVER_STORE or HOME.")
 
     @property

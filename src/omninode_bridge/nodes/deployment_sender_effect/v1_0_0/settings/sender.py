@@ -16,34 +16,34 @@ class DeploymentSenderSettings(Settings):
     """The node's settings.
 
     Attributes:
-        package_dir: The package store and the outbox live here; made when first needed. `package_folder` is in use.
-        docker_host: As for `docker`: `unix://`, `tcp://` or `ssh://`; the local socket if not given.
-        docker_tls_verify: Speak TLS to a `tcp://` engine and verify it.
+        package_dir: Folder of the package store and the outbox, made when needed. `package_folder` has the default.
+        docker_host: As for the docker command: `unix://`, `tcp://` or `ssh://`; the local socket if not given.
+        docker_tls_verify: Use TLS with a `tcp://` engine and verify its certificate.
         docker_cert_path: Folder of `ca.pem`, `cert.pem` and `key.pem` for that; `docker_config` if not given.
         docker_config: Folder of the docker command's `config.json`, with credentials for registries and with proxies;
             `~/.docker` if not given.
         kafka_bootstrap_servers: `host:port[,host:port]`; without it events stay in the outbox.
-        default_receiver_url: Where packages go when the input names no receiver.
-        allowed_receivers: Host names, `*.SUFFIX`, addresses and networks that packages may go to; everywhere if not
-            given, but never to link-local, metadata or multicast addresses.
-        ca_file: Certificates in PEM form of who may vouch for a receiver's; this machine's trust store if not given.
-        client_cert: Certificate in PEM form to show to receivers that want one.
+        default_receiver_url: Where packages are sent if the input names no receiver.
+        allowed_receivers: Host names, `*.SUFFIX`, addresses and networks to which packages may be sent; any if not
+            given, but never link-local, metadata or multicast addresses.
+        ca_file: CA certificates in PEM form that may sign a receiver's; this machine's trust store if not given.
+        client_cert: Certificate in PEM form for receivers that require one.
         client_key: Its private key in PEM form, without a password; in `client_cert` if not given.
-        environment: Told in every event.
-        max_package_size_gb: In GB of 1,000,000,000 bytes; an export stops at it.
+        environment: Part of every event.
+        max_package_size_gb: Limit on a package, in GB of 1,000,000,000 bytes; an export stops when it is reached.
         compression: `gzip`, `zstd` or `none`.
         verify_checksums: Hash a package while it is sent, and send its end only if the checksum matches.
-        max_concurrent_transfers: Further ones wait.
-        transfer_attempts: Uploads tried before a transfer fails; as many as `transfer_timeout_seconds` allows if not
-            given.
-        build_timeout_seconds: For one build, start to end.
-        export_silence_timeout_seconds: Between two bytes of an export; an engine is silent before the first.
-        connect_timeout_seconds: To reach an engine or a receiver.
-        idle_timeout_seconds: Between two bytes to or from a receiver.
-        transfer_timeout_seconds: For one transfer, all attempts together.
-        deployment_timeout_seconds: For the receiver to load the image, after it took the package.
-        publish_timeout_seconds: For one publish, from the call to the broker's acknowledgement.
-        signing_key: `ID:SECRET`; every request to a receiver is signed with it if given.
+        max_concurrent_transfers: Number of transfers at once; further ones wait.
+        transfer_attempts: Number of uploads before a transfer fails; if not given, `transfer_timeout_seconds` alone
+            limits them.
+        build_timeout_seconds: Limit on one build.
+        export_silence_timeout_seconds: Limit on the time before the first and between two bytes of an export.
+        connect_timeout_seconds: Limit on connecting to an engine or a receiver.
+        idle_timeout_seconds: Limit on the time between two bytes to or from a receiver.
+        transfer_timeout_seconds: Limit on one transfer, all attempts together.
+        deployment_timeout_seconds: Limit on loading the image, after the receiver has stored the package.
+        publish_timeout_seconds: Limit on one publish, from the call to the broker's acknowledgement.
+        signing_key: `ID:SECRET`; if given, every request to a receiver is signed with it.
     """
 
     env_prefix: ClassVar[str] = "DEPLOYMENT_SENDER_"
@@ -59,12 +59,14 @@ class DeploymentSenderSettings(Settings):
             "default_receiver_url",
         )
     }
-    # Of examples/base_image.py and of the tests.
+    # For examples/base_image.py and the tests.
     other_variables: ClassVar[frozenset[str]] = frozenset(
         {"DEPLOYMENT_SENDER_BASE_IMAGE", "DEPLOYMENT_SENDER_TEST_ENGINES"}
     )
     default_folders: ClassVar[Mapping[str, str]] = {"package_dir": "~/.local/share/deployment-sender"}
 
+    # The defaults in seconds are generous: they end work that hangs, not work that is only slow. The largest package,
+    # 5 GB, takes 7 minutes at 100 Mbit/s and 67 minutes at 10 Mbit/s.
     package_dir: AbsolutePath | None = None
     docker_host: str | None = None
     docker_tls_verify: bool = False
@@ -98,7 +100,11 @@ class DeploymentSenderSettings(Settings):
 
     @property
     def package_folder(self) -> Path:
-        """Where the package store and the outbox are. VALIDATION_ERROR where that is nowhere."""
+        """The folder of the package store and the outbox.
+
+        Raises:
+            InvalidInputError: It is not set, and this user has no home directory.
+        """
         return self._folder("package_dir", recovery="Give --package-dir DIR, or set PACKAGE_DIR (package_dir) or HOME.")
 
     @property

@@ -1,1 +1,1 @@
-"""Where packages are kept: whole, under their final names, or not at all."""
+"""Keeps packages: each exists completely under its final name, or not at all."""

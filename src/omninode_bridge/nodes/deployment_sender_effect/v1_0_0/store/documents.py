@@ -1,4 +1,4 @@
-"""Small files that are replaced whole, for this user only."""
+"""Small files that are always replaced as a whole, readable by this user only."""
 
 import os
 from pathlib import Path
@@ -12,11 +12,11 @@ FILE_MODE = 0o600
 
 
 def private_file(path: Path, flags: int = 0) -> int:
-    """Open a file for this user only, whatever the umask and whoever made it; answer its descriptor.
+    """Open a file for this user only, whatever the umask and its present mode; return its descriptor.
 
     Args:
-        path: Its name; a link there is not followed.
-        flags: As for open(2), beside reading and writing.
+        path: Of the file; a link is not followed.
+        flags: As for open(2), added to those for reading and writing.
 
     Raises:
         OSError: The disk refuses.
@@ -31,14 +31,14 @@ def private_file(path: Path, flags: int = 0) -> int:
 
 
 def write_document(path: Path, content: bytes) -> None:
-    """Write a document durably: afterwards it is the new one, or the old one is as it was.
+    """Write a document durably: afterwards the file has the new content, or on a failure still the old one.
 
     Args:
-        path: Its name, in a folder that is there.
-        content: All of it.
+        path: Of the file, in a folder that exists.
+        content: The whole content.
 
     Raises:
-        DeploymentSenderError: `BUILD_FAILED`: the disk refuses.
+        StorageError: The disk refuses.
     """
     draft = path.with_suffix(".new")
     with disk_errors("write", path):

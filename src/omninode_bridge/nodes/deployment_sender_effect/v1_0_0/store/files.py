@@ -1,73 +1,102 @@
-"""What a disk refuses, told as one of our errors: which disk it is and what is wrong with it."""
+"""Turns an `OSError` into a `StorageError` that names the disk, what is wrong with it and what to do."""
 
 import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import DeploymentSenderError, ErrorCode
+from ..errors import StorageBusyError, StorageError, StorageFullError
 
-__all__ = ["disk_errors", "is_disk_full", "may_pass"]
+__all__ = ["disk_errors"]
 
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_PASSING = {errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ETIMEDOUT}
 
-# What happened and what to do, by errno(3); `{disk}` is where the disk is mounted.
-_EXPLAINED = {
-    errno.ENOSPC: ("the disk mounted at {disk} is full", "Make room on {disk}, then call again."),
-    errno.EDQUOT: (
-        "the quota on the disk mounted at {disk} is used up",
-        "Make room on {disk} or raise the quota, then call again.",
+@dataclass(frozen=True, slots=True)
+class _Explanation:
+    """Meaning and remedy of an errno(3); `{disk}` is where the disk is mounted, `{user}` the number of this user.
+
+    Attributes:
+        type: The error to raise.
+        reason: What is wrong; None for the operating system's own words.
+        recovery: What to do.
+    """
+
+    type: type[StorageError]
+    reason: str | None
+    recovery: str
+
+
+_NO_PERMISSION = _Explanation(
+    StorageError,
+    "user {user} has no permission",
+    "Give user {user} access to the folder, or choose another one, then call again.",
+)
+_BUSY = _Explanation(StorageBusyError, None, "Wait a moment, then call again.")
+_TOO_MANY_FILES = _Explanation(StorageBusyError, None, "Wait a moment or raise `ulimit -n`, then call again.")
+_UNKNOWN = _Explanation(StorageError, None, "Check the disk mounted at {disk}, then call again.")
+_EXPLANATIONS = {
+    errno.ENOSPC: _Explanation(
+        StorageFullError, "the disk mounted at {disk} is full", "Free space on {disk}, then call again."
     ),
-    errno.EFBIG: (
-        "the file would grow over a file-size limit",
+    errno.EDQUOT: _Explanation(
+        StorageFullError,
+        "the quota on the disk mounted at {disk} is used up",
+        "Free space on {disk} or raise the quota, then call again.",
+    ),
+    errno.EFBIG: _Explanation(
+        StorageFullError,
+        "the file would exceed a file-size limit",
         "Raise `ulimit -f`, or use another file system than that of {disk}, then call again.",
     ),
-    errno.EROFS: (
+    errno.EAGAIN: _BUSY,
+    errno.EBUSY: _BUSY,
+    errno.EINTR: _BUSY,
+    errno.ETIMEDOUT: _BUSY,
+    errno.EMFILE: _TOO_MANY_FILES,
+    errno.ENFILE: _TOO_MANY_FILES,
+    errno.ENOMEM: _Explanation(StorageBusyError, None, "Free memory on this machine, then call again."),
+    errno.EROFS: _Explanation(
+        StorageError,
         "the disk mounted at {disk} is read-only",
         "Mount {disk} writable, or choose a folder on another disk, then call again.",
     ),
-    errno.EIO: ("the disk mounted at {disk} reports an error", "Check that disk (`dmesg`), then call again."),
-    errno.EACCES: ("user {user} may not", "Give user {user} the folder, or choose another one, then call again."),
-    errno.EPERM: ("user {user} may not", "Give user {user} the folder, or choose another one, then call again."),
-    errno.EEXIST: ("there is one already", "Let the other one finish, or remove it, then call again."),
-    errno.ENOTEMPTY: ("there is one already", "Remove the other one, then call again."),
+    errno.EIO: _Explanation(
+        StorageError,
+        "the disk mounted at {disk} reports an error",
+        "Check the disk mounted at {disk} (`dmesg`), then call again.",
+    ),
+    errno.EACCES: _NO_PERMISSION,
+    errno.EPERM: _NO_PERMISSION,
+    errno.EEXIST: _Explanation(
+        StorageError, "it exists already", "Wait until its writer has finished, or remove it, then call again."
+    ),
+    errno.ENOTEMPTY: _Explanation(StorageError, "it exists already", "Remove the existing one, then call again."),
 }
 
 
 @contextmanager
 def disk_errors(action: str, path: Path) -> Iterator[None]:
-    """Turn an `OSError` of the body into `BUILD_FAILED`, with the `OSError` as its cause.
+    """Turn an `OSError` of the body into a `StorageError`, with the `OSError` as its cause.
 
     Args:
-        action: What was being done, such as `write`.
-        path: The file or folder that it was done to; it need not exist.
+        action: What the body does, as a verb such as `write`.
+        path: The file or folder that it uses; it need not exist.
 
     Raises:
-        DeploymentSenderError: `BUILD_FAILED`, telling the disk and what to do.
+        StorageFullError: The disk, a quota or a file-size limit has no space left.
+        StorageBusyError: A lock is held, or too many files are open; the same call may succeed in a moment.
+        StorageError: Any other `OSError`.
     """
     try:
         yield
     except OSError as exc:
-        what, recovery = _EXPLAINED.get(exc.errno or 0, ("", None))
+        explanation = _EXPLANATIONS.get(exc.errno or 0, _UNKNOWN)
         names = {"disk": _mount_point(path), "user": os.geteuid()}
-        reason = f"{what.format(**names)} ({exc.strerror})" if what else str(exc)
-        raise DeploymentSenderError(
-            ErrorCode.BUILD_FAILED,
-            f"cannot {action} {path}: {reason}",
-            recovery=recovery.format(**names) if recovery else None,
+        reason = f"{explanation.reason.format(**names)} ({exc.strerror})" if explanation.reason else str(exc)
+        raise explanation.type(
+            f"cannot {action} {path}: {reason}", recovery=explanation.recovery.format(**names)
         ) from exc
-
-
-def is_disk_full(error: BaseException) -> bool:
-    """Tell whether an error of `disk_errors` is for want of space: a full disk, a quota or a file-size limit."""
-    return isinstance(error.__cause__, OSError) and error.__cause__.errno in _FULL
-
-
-def may_pass(error: BaseException) -> bool:
-    """Tell whether an error of `disk_errors` may be gone in a moment: a lock, or too many open files."""
-    return isinstance(error.__cause__, OSError) and error.__cause__.errno in _PASSING
 
 
 def _mount_point(path: Path) -> Path:

@@ -1,8 +1,8 @@
 """Stage, then commit or abort: a final name means a finished entry.
 
 An entry is a folder with one large file and small documents beside it. It is written as
-`FOLDER/staging/ENTRY_ID/` and becomes `FOLDER/FINAL/ENTRY_ID/` by one rename. A lock (flock(2)) on that folder tells
-that its owner lives; the kernel lets go of it when the owner dies, however it dies.
+`FOLDER/staging/ENTRY_ID/` and becomes `FOLDER/FINAL/ENTRY_ID/` by one rename. Its owner holds a lock (flock(2)) on that
+folder; the kernel releases the lock when the owner's process ends, even if it is killed.
 """
 
 import fcntl
@@ -16,11 +16,14 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from ..errors import DeploymentSenderError, ErrorCode
-from ..folders import A_FOLDER, grant, locked, make_folder, make_private, sync_folder, sync_upwards
+from ..errors import InvalidInputError
+from ..folders import FOLDER_FLAGS, grant, locked, make_folder, make_private, sync_folder, sync_upwards
 from .files import disk_errors
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 __all__ = ["Staged", "Staging", "make_folder", "sync_folder"]
 
@@ -28,20 +31,20 @@ _log = logging.getLogger(__name__)
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}", re.ASCII)
 _FILE_MODE = 0o600  # an image may hold secrets
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-# The disk is told to begin writing whenever so much has come.
+# 16 MiB: the disk starts to write each time this much has been staged, so that the fsync at the end has little to do.
 _WRITEBACK_BYTES = 16 << 20
 
 
 class Staged:
-    """An entry that is being written, owned by its maker until `commit` or `abort`.
+    """An entry that is being written, until `commit` or `abort`.
 
     As a context manager it aborts at the end, unless it was committed.
 
     Attributes:
         entry_id: Its name.
-        filename: The large file's name.
-        file: That file, open for writing without a buffer; a write takes all it is given, or raises `BUILD_FAILED`.
-        path: Where that file is until `commit`.
+        filename: Of the large file.
+        file: The large file, open for writing without a buffer; a write stores all bytes, or raises `StorageError`.
+        path: Of the large file until `commit`.
     """
 
     def __init__(self, folder: Path, final: Path, filename: str, lock: int) -> None:
@@ -58,8 +61,8 @@ class Staged:
     def commit(self, documents: Mapping[str, bytes]) -> Path:
         """Make the entry durable and give it its final name.
 
-        After a commit that failed there is only `abort`: what a disk could not make durable once it may have dropped
-        (fsync(2)), so nothing is tried twice.
+        After a commit that failed, only `abort` is possible: the disk may have dropped what it could not make durable
+        (fsync(2)), so no step is repeated.
 
         Args:
             documents: Files to write beside the large one, by name.
@@ -68,7 +71,7 @@ class Staged:
             The large file's final path.
 
         Raises:
-            DeploymentSenderError: `BUILD_FAILED`: the disk refused, or there is an entry of this name already.
+            StorageError: The disk refused, or an entry of this name exists.
         """
         with disk_errors("keep", self._final):
             with self.file:
@@ -83,11 +86,11 @@ class Staged:
             self._renamed = True
             sync_folder(self._final.parent)
             sync_folder(self._folder.parent)
-        self._let_go()
+        self._release_lock()
         return self._final / self.filename
 
     def abort(self) -> None:
-        """Remove everything; does nothing after a commit, and twice is safe."""
+        """Remove the entry; does nothing after a commit or a first abort."""
         if not self._open:
             return
         try:
@@ -96,16 +99,16 @@ class Staged:
                 self._final.rename(self._folder)
             shutil.rmtree(self._folder)
         except OSError as exc:
-            _log.warning("%s could not be removed, and will be by the next start: %s", self._folder, exc)
+            _log.warning("cannot remove %s now; the next start removes it: %s", self._folder, exc)
         finally:
-            self._let_go()
+            self._release_lock()
 
-    def _let_go(self) -> None:
+    def _release_lock(self) -> None:
         self._open = False
         try:
             os.close(self._lock)
-        except OSError as exc:  # it is closed all the same (close(2)), and what was decided stays
-            _log.warning("the lock of %s was not closed well: %s", self._final, exc)
+        except OSError as exc:  # the descriptor is closed nevertheless (close(2)), and the commit or abort is valid
+            _log.warning("closing the lock of %s failed: %s", self._final, exc)
 
     def __enter__(self) -> Self:
         return self
@@ -117,10 +120,10 @@ class Staged:
 
 
 class Staging:
-    """Entries on their way into one folder; nothing is made on the disk before the first `begin`.
+    """Writes entries of one folder; nothing is made on the disk before the first `begin`.
 
     Args:
-        folder: Holds `staging` and the final folder, so that both are on one file system.
+        folder: Holds `staging` and the final folder, so that a rename between them is on one file system.
         final: The final folder's name.
 
     Attributes:
@@ -134,19 +137,19 @@ class Staging:
         self._guard = threading.Lock()
 
     def begin(self, entry_id: str, filename: str) -> Staged:
-        """Start an entry; the first time, sweep.
+        """Start an entry; the first call also sweeps.
 
         Args:
-            entry_id: 1 to 128 letters, digits, dashes, underscores and dots, no dot first.
+            entry_id: 1 to 128 letters, digits, dashes, underscores and dots, the first not a dot.
             filename: Of the large file, by the same rule.
 
         Raises:
-            DeploymentSenderError: `VALIDATION_ERROR`: a name breaks the rule. `BUILD_FAILED`: the disk refuses, or an
-                entry of this name is being written.
+            InvalidInputError: A name breaks the rule.
+            StorageError: The disk refuses, or an entry of this name is being written.
         """
         for name in (entry_id, filename):
             if not _NAME.fullmatch(name):
-                raise DeploymentSenderError(ErrorCode.VALIDATION_ERROR, f"{name[:128]!r} is no name for the store")
+                raise InvalidInputError(f"{name[:128]!r} is not a valid name of an entry")
         folder = self._staging / entry_id
         with self._guard:
             if not self._swept:
@@ -156,7 +159,7 @@ class Staging:
                 self._swept = True
         with disk_errors("begin", folder):
             make_folder(self._staging)
-            lock = self._make_own(folder)
+            lock = self._make_locked(folder)
         try:
             with disk_errors("begin", folder):
                 return Staged(folder, self.final / entry_id, filename, lock)
@@ -166,10 +169,10 @@ class Staging:
             raise
 
     def remove(self, entry_id: str) -> None:
-        """Remove a committed entry: its final name goes first, so that half an entry never shows.
+        """Remove a committed entry: its final name first, so that half an entry is never visible.
 
         Raises:
-            DeploymentSenderError: `BUILD_FAILED`: there is no such entry, or the disk refuses.
+            StorageError: There is no such entry, or the disk refuses.
         """
         entry, folder = self.final / entry_id, self._staging / f"{entry_id}.{secrets.token_hex(8)}"
         with disk_errors("remove", entry):
@@ -180,23 +183,23 @@ class Staging:
                 shutil.rmtree(folder)
 
     def sweep(self) -> list[str]:
-        """Remove what owners that died have left, never what a living one has; answer the names.
+        """Remove the entries of processes that ended without a commit; return their names.
 
         Raises:
-            DeploymentSenderError: `BUILD_FAILED`: the disk refuses.
+            StorageError: The disk refuses.
         """
         with disk_errors("sweep", self._staging):
             if not self._staging.is_dir():
                 return []
-            # No entry is between its making and its lock while this lock is held.
+            # While this lock is held, no entry is made but not yet locked (`_make_locked`).
             with locked(self._staging, fcntl.LOCK_EX):
-                return [folder.name for folder in self._staging.iterdir() if _swept(folder)]
+                return [folder.name for folder in self._staging.iterdir() if _sweep(folder)]
 
-    def _make_own(self, folder: Path) -> int:
+    def _make_locked(self, folder: Path) -> int:
         with locked(self._staging, fcntl.LOCK_SH):
             make_private(folder)
             try:
-                lock = os.open(folder, A_FOLDER)
+                lock = os.open(folder, FOLDER_FLAGS)
                 fcntl.flock(lock, fcntl.LOCK_EX)
             except OSError:
                 folder.rmdir()
@@ -205,7 +208,7 @@ class Staging:
 
 
 class _StagedFile(io.FileIO):
-    """Writes all it is given, and tells a disk's refusal as our error."""
+    """A file whose writes store all bytes, or raise `StorageError`."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(os.open(path, _NEW_FILE, _FILE_MODE), "wb")
@@ -217,33 +220,34 @@ class _StagedFile(io.FileIO):
         self._path = path
         self._written = self._written_back = 0
 
-    def write(self, data: bytes | bytearray | memoryview) -> int:  # type: ignore[override]  # narrower than a buffer
-        view = memoryview(data)
+    def write(self, data: "ReadableBuffer", /) -> int:
+        view = memoryview(data).cast("B")
+        size = len(view)
         with disk_errors("write", self._path):
             while view:
                 view = view[super().write(view) :]
-            self._written += len(data)
+            self._written += size
             if self._written - self._written_back >= _WRITEBACK_BYTES:
                 self._write_back()
-        return len(data)
+        return size
 
     def _write_back(self) -> None:
-        """Have the disk begin, so that the fsync at the end finds little left to do: 0.01 s instead of 0.3 for 1 GB."""
+        """Let the disk start to write: the fsync at the end then takes 0.01 s instead of 0.3 s for 1 GB."""
         if hasattr(os, "posix_fadvise"):
-            # Linux starts to write dirty pages when told that they are not needed, and keeps those (mm/fadvise.c).
+            # With this advice Linux starts to write dirty pages, and keeps them cached (mm/fadvise.c).
             os.posix_fadvise(
                 self.fileno(), self._written_back, self._written - self._written_back, os.POSIX_FADV_DONTNEED
             )
         self._written_back = self._written
 
 
-def _swept(folder: Path) -> bool:
+def _sweep(folder: Path) -> bool:
     try:
         with locked(folder, fcntl.LOCK_EX | fcntl.LOCK_NB):
             shutil.rmtree(folder)
     except (BlockingIOError, FileNotFoundError):
-        return False  # its owner lives, or has just finished
+        return False  # its owner is alive, or has just finished
     except OSError as exc:
-        _log.warning("%s is left over and cannot be removed: %s", folder, exc)
+        _log.warning("cannot remove %s, which was abandoned: %s", folder, exc)
         return False
     return True

@@ -41,7 +41,7 @@ async def list_packages(session: Session) -> bool:
     """List the packages, newest first."""
     store = PackageStore(session.settings().package_folder)
     found = await asyncio.to_thread(store.list)
-    session.console.document({"packages": [manifest.model_dump(mode="json") for manifest in found]})
+    session.console.document({"packages": [manifest.model_dump(mode="json", by_alias=True) for manifest in found]})
     session.console.say(*(_lines(found) if found else [f"no packages in {session.settings().package_folder}"]))
     return True
 

@@ -5,9 +5,8 @@ from collections.abc import Mapping
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
-from ...errors import ERRORS, DeploymentSenderError, ErrorCode
+from ...errors import ERRORS, DeploymentSenderError, ErrorCode, StorageBusyError, StorageFullError
 from ...protocol.responses import ErrorBody
-from ...store.files import is_disk_full, may_pass
 from ..limits import DRAIN_AFTER_REJECTION, DrainLimits
 from .errors import RefusedError
 from .request_body import RequestBody
@@ -62,11 +61,11 @@ def error_response(error: DeploymentSenderError) -> EarlyResponse:
 
 def _disk_refusal(error: DeploymentSenderError) -> RefusedError:
     """Make of what the disk refuses, whose message names our folders, what a client may read."""
-    if is_disk_full(error):
+    if isinstance(error, StorageFullError):
         return RefusedError(
             507, "the receiver's disk is full", recovery="Make room on the receiver, then transfer again."
         )
-    if may_pass(error):
+    if isinstance(error, StorageBusyError):
         return RefusedError(
             503,
             "the receiver's store is busy",
