@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 from .contract import NodeContract, load_contract
 from .ports import EventPublisher, ImageEngine, PackageUploader
 from .settings import DeploymentSenderSettings
+from .telemetry.catalogue import SENDER
 from .telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ class Resources:
     def __init__(self, settings: DeploymentSenderSettings, openers: Openers | None = None) -> None:
         openers = openers or Openers()
         self.settings = settings
-        self.metrics = Metrics()
+        self.metrics = Metrics(SENDER)
         self._contract: NodeContract | None = None
         self._store: PackageStore | None = None
         self._closers = AsyncExitStack()
@@ -153,10 +154,11 @@ class Resources:
     async def _open_courier(self, openers: Openers) -> "OutboxPublisher":
         await asyncio.to_thread(import_module, ".outbox.publisher", __package__)
         from .outbox.publisher import OutboxPublisher  # noqa: PLC0415 - loaded where it is used
+        from .outbox.thread import OutboxThread  # noqa: PLC0415
 
         settings = self.settings
         open_publisher = (lambda: openers.publisher(settings)) if settings.kafka_bootstrap_servers else None
-        return OutboxPublisher(settings.package_folder / "outbox.sqlite3", open_publisher)
+        return OutboxPublisher(OutboxThread(settings.package_folder / "outbox.sqlite3"), open_publisher)
 
     async def close(self) -> None:
         """Close what is open, newest first; twice is safe, and the next use opens anew."""
