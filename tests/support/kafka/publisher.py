@@ -5,7 +5,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import PublishError
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import Delivery
 
 
@@ -29,9 +29,9 @@ class Record:
     offset: int
 
 
-def unreachable() -> DeploymentSenderError:
+def unreachable() -> PublishError:
     """What a broker that does not answer is told as."""
-    return DeploymentSenderError(ErrorCode.KAFKA_PUBLISH_FAILED, "the broker does not answer")
+    return PublishError("the broker does not respond")
 
 
 @dataclass
@@ -127,7 +127,7 @@ class FakePublisher:
         if fault is Fault.BUG:
             raise LookupError("the publisher broke its port")
         if fault is Fault.NEVER:
-            raise DeploymentSenderError(ErrorCode.KAFKA_PUBLISH_FAILED, "too large", retry=False)
+            raise PublishError("too large", retry=False)
         if broker.down or fault is Fault.REFUSED:
             raise unreachable()
         record = Record(topic, key, value, len(broker.records))
