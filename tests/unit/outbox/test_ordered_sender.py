@@ -140,16 +140,14 @@ async def test_what_was_set_aside_holds_up_its_key(setup: Setup) -> None:
     error = await failure(setup, second)
 
     assert error.retry
-    assert (
-        f"event {first.event.event_id}, which goes before it, is not delivered: the broker refused it for good: too large"
-        == (error.message)
-    )
+    blocked_by = f"event {first.event.event_id}, which goes before it, is not delivered"
+    assert f"{blocked_by}: the broker refused it for good: too large" == error.message
     assert (["failed", "waiting"], 1) == (await setup.states(), setup.broker.opened)
 
 
 async def test_an_event_whose_answer_was_lost_is_sent_again(setup: Setup) -> None:
     """It may be stored twice, but never not at all."""
-    setup.broker.script("a", Fault.LOST_ANSWER)
+    setup.broker.script("a", Fault.LOST_RESPONSE)
     first, second = await setup.accept("a", b"1", b"2")
     await failure(setup, first)
 
