@@ -256,7 +256,7 @@ async def test_a_missing_topic_blocks_its_own_package_only(tmp_path: Path) -> No
         report = await flush(tmp_path, kafka.address)
 
     assert (False, True) == (failed.success, failed.queued)
-    assert f"did not take the event for {missing}: [Error 3]" in (failed.error_message or "")
+    assert f"did not accept the event for {missing}: [Error 3]" in (failed.error_message or "")
     assert "Create that topic" in (failed.recovery or "")
     assert [True] * 10 == [other.event_published for other in others]
     assert (0, 0, None) == (report.waiting, report.failed, report.error)
