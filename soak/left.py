@@ -1,11 +1,12 @@
 """What is on the disks of both sides, read without the code that wrote it, and what the receiver has counted."""
 
 import json
-import re
 import urllib.request
 from pathlib import Path
 
 from blake3 import blake3
+
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.telemetry.prometheus import read_samples
 
 __all__ = ["left_files", "received_packages", "receiver_metrics"]
 
@@ -44,4 +45,4 @@ def receiver_metrics(url: str) -> dict[str, int]:
             text = answer.read().decode()
     except OSError:
         return {}
-    return {name: int(value) for name, value in re.findall(r"^deployment_receiver_(\w+) (\d+)$", text, re.MULTILINE)}
+    return {name.removeprefix("deployment_receiver_"): int(value) for name, value in read_samples(text).items()}

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0 import NodeDeploymentSenderEffect
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.kafka.publisher import open_publisher
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.contract import load_contract
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.outbox.journal import OutboxJournal
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.outbox.publisher import OutboxPublisher
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.outbox.thread import OutboxThread
 from soak.deployments import Deployments
 from soak.evidence import Evidence
 from soak.left import left_files, received_packages, receiver_metrics
@@ -60,16 +62,15 @@ async def _work(plan: Plan, parts: Parts, tell: Callable[[str], None]) -> Eviden
         deployments = Deployments(plan, parts, node, tell)
         evidence = await deployments.go()
         # As an operator does it after a broker was away; the node counts with its next event what it has sent behind.
-        courier = OutboxPublisher(
-            parts.folder / "outbox.sqlite3", lambda: open_publisher(parts.broker.address, _PUBLISH_SECONDS)
-        )
+        outbox = OutboxThread(parts.folder / "outbox.sqlite3")
+        publisher = OutboxPublisher(outbox, lambda: open_publisher(parts.broker.address, _PUBLISH_SECONDS))
         try:
-            evidence.flushed = (await courier.flush(_FLUSH_SECONDS)).sent
+            evidence.flushed = (await publisher.flush(_FLUSH_SECONDS)).sent
             await deployments.publish("BUILD_STARTED", "the last", correlation_id="the last")
             evidence.metrics = await node.get_metrics()
             await node.cleanup()
-            evidence.outbox = {str(state): count for state, count in (await courier.counts()).items()}
+            evidence.outbox = {str(state): count for state, count in (await outbox.run(OutboxJournal.counts)).items()}
         finally:
-            await courier.close()
+            await publisher.close()
     evidence.leaks = await belongings.leaked()
     return evidence

@@ -48,7 +48,7 @@ async def test_a_cut_outbox_is_reported_once_and_kept(tmp_path: Path) -> None:
     (aside,) = tmp_path.glob("outbox.damaged-*")
     answer = json.loads(done.stdout)
     assert (1, "KAFKA_PUBLISH_FAILED") == (done.returncode, answer["error_code"])
-    assert f"is kept as {aside.name}; a new one has the {len(left)} events of it" in answer["error_message"]
+    assert f"is renamed to {aside.name}; a new one has the {len(left)} events" in answer["error_message"]
     assert f"`sqlite3 {aside} .recover`" in answer["recovery"]
     assert damaged == aside.read_bytes()
     assert 20 < len(left) < 40
@@ -66,7 +66,7 @@ async def test_an_outbox_that_became_empty_is_no_new_one(tmp_path: Path, name: s
     done = command(tmp_path, "publish", "BUILD_STARTED", "--name", "hello")
 
     assert 1 == done.returncode
-    assert "the file was damaged and is kept as" in json.loads(done.stdout)["error_message"]
+    assert "the file was damaged and is renamed to" in json.loads(done.stdout)["error_message"]
     (aside,) = tmp_path.glob("outbox.damaged-*" + name.removeprefix("outbox"))
     assert path.with_name(name).exists() == (name == path.name)
     assert (b"" if name == path.name else b"log") == aside.read_bytes()

@@ -13,6 +13,7 @@ import docker
 import httpx
 import pytest
 
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.telemetry.prometheus import read_samples
 from support.engine.engines import RealEngine
 from support.receiver.in_process import form
 from support.receiver.process import ReceiverProcess
@@ -103,12 +104,10 @@ def running(engine: RealEngine, versions: Versions) -> list[str]:
     return [container["Id"] for container in found]
 
 
-def gauge(receiver: ReceiverProcess, status: str) -> str:
+def gauge(receiver: ReceiverProcess, status: str) -> float:
     """How many deployments have a status, as the metrics say."""
-    text = httpx.get(f"{receiver.url}/metrics").text
-    name = f'deployment_receiver_deployments{{status="{status}"}} '
-    (line,) = [line for line in text.splitlines() if line.startswith(name)]
-    return line.removeprefix(name)
+    samples = read_samples(httpx.get(f"{receiver.url}/metrics").text)
+    return samples[f'deployment_receiver_deployments{{status="{status}"}}']
 
 
 def test_two_tags_at_once_end_with_the_later_one(real_engine: RealEngine, versions: Versions, tmp_path: Path) -> None:
@@ -139,7 +138,7 @@ def test_going_back_to_an_older_version(
         assert "received" == old.send(receiver)["status"]
         after = ended(receiver, first)
         assert ["running", "replaced"] == statuses(receiver, first, second)
-        assert ("1", "1") == (gauge(receiver, "running"), gauge(receiver, "replaced"))
+        assert (1, 1) == (gauge(receiver, "running"), gauge(receiver, "replaced"))
     assert before["image_id"] == after["image_id"]
     assert [after["container_id"]] == running(real_engine, versions)
     container = real_engine.api.inspect_container(after["container_id"])
@@ -184,7 +183,7 @@ def test_records_are_held_against_the_engine_at_the_start(
     with ReceiverProcess(tmp_path / "store") as receiver:
         receiver.wait_for(f"{started['deployment_id']}: .* failed: BUILD_FAILED: ")
         receiver.wait_for(f"{loaded['deployment_id']}: .* failed: BUILD_FAILED: ")
-        assert ("0", "0") == (gauge(receiver, "running"), gauge(receiver, "loaded"))
+        assert (0, 0) == (gauge(receiver, "running"), gauge(receiver, "loaded"))
 
 
 class Door:

@@ -18,7 +18,9 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.contract import load_
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import ErrorCode
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.models import ModelKafkaPublishInput, ModelKafkaPublishOutput
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.outbox.entries import EventState
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.outbox.journal import OutboxJournal
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.outbox.publisher import FlushReport, OutboxPublisher
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.outbox.thread import OutboxThread
 from support.kafka import publishing
 from support.kafka.broker import BrokerRecord, KafkaBroker, running_broker
 from support.kafka.protocol import TOO_LARGE, ScriptedKafka
@@ -61,20 +63,22 @@ async def publish_numbered(node: NodeDeploymentSenderEffect, numbers: range) -> 
 
 async def flush(tmp_path: Path, servers: str, timeout_seconds: float = 60) -> FlushReport:
     """Flush the outbox, as another process does."""
-    courier = OutboxPublisher(tmp_path / "store" / "outbox.sqlite3", lambda: open_publisher(servers, 60))
+    publisher = OutboxPublisher(
+        OutboxThread(tmp_path / "store" / "outbox.sqlite3"), lambda: open_publisher(servers, 60)
+    )
     try:
-        return await courier.flush(timeout_seconds)
+        return await publisher.flush(timeout_seconds)
     finally:
-        await courier.close()
+        await publisher.close()
 
 
 async def waiting(tmp_path: Path) -> int:
     """Count the events that wait, as another process does."""
-    courier = OutboxPublisher(tmp_path / "store" / "outbox.sqlite3", None)
+    publisher = OutboxPublisher(OutboxThread(tmp_path / "store" / "outbox.sqlite3"), None)
     try:
-        return (await courier.counts())[EventState.WAITING]
+        return (await publisher._outbox.run(OutboxJournal.counts))[EventState.WAITING]
     finally:
-        await courier.close()
+        await publisher.close()
 
 
 def first_deliveries(records: list[BrokerRecord]) -> dict[tuple[str, str], list[int]]:
@@ -252,7 +256,7 @@ async def test_a_missing_topic_blocks_its_own_package_only(tmp_path: Path) -> No
         report = await flush(tmp_path, kafka.address)
 
     assert (False, True) == (failed.success, failed.queued)
-    assert f"did not take the event for {missing}: [Error 3]" in (failed.error_message or "")
+    assert f"did not accept the event for {missing}: [Error 3]" in (failed.error_message or "")
     assert "Create that topic" in (failed.recovery or "")
     assert [True] * 10 == [other.event_published for other in others]
     assert (0, 0, None) == (report.waiting, report.failed, report.error)

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.cli.doctor_checks import Finding
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.cli.doctor_checks import engine as look_at_engine
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.cli.doctor_checks import Finding, check_engine
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.engine import open_engine
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.resources import Openers
@@ -67,7 +66,7 @@ def _version() -> str:
 def test_doctor_says_that_it_is_podman(podman: Podman) -> None:
     """By the header that it sends, and with its own version."""
     settings = DeploymentSenderSettings.load({"docker_host": podman.docker_host})
-    finding, _ = asyncio.run(look_at_engine(settings, Openers()))
+    finding, _ = asyncio.run(check_engine(settings, Openers()))
 
     assert Finding("engine", "ok", f"Podman Engine {_version()}, vfs") == finding
 

@@ -9,15 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.outbox import ordered_sender as delivery
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.outbox import publisher as courier
 from support.outbox_model.model import Model, Publisher, Row, State, Step, unsent
 from support.outbox_model.replay import Replay
 from support.outbox_model.state_graph import Graph
 
 LOST = "an accepted event is neither delivered nor kept"
 ORDER = "a package's first deliveries are not in the order of acceptance"
-HELD_UP = "an event waits for one of another package that is refused for good"
+BLOCKED = "an event waits for one of another package that is refused for good"
 NO_END = "not all events can be delivered any more"
 
 
@@ -29,7 +27,16 @@ def test_whatever_happens_every_promise_is_kept() -> None:
     assert {} == broken(model, graph)
     assert 50_000 < len(graph.states)
     assert {step.does for steps in graph.steps for step, _ in steps} == {
-        *("accept_to_deliver", "head", "look", "note_failure", "own", "rest", "retry_failed", "waiting_keys"),
+        *(
+            "accept_to_deliver",
+            "next_unsent",
+            "event_status",
+            "record_failure",
+            "acquire_delivery_lock",
+            "release_delivery_lock",
+            "retry_failed",
+            "waiting_keys",
+        ),
         *("store", "acknowledge", "fail", "refuse", "give up", "crash", "drop"),
     }
 
@@ -46,16 +53,16 @@ def test_the_order_does_not_hang_on_the_lock() -> None:
 class NoLock(Model):
     """Everybody may deliver."""
 
-    def may_own(self, others: list[Publisher]) -> bool:
+    def may_acquire(self, others: list[Publisher]) -> bool:
         return True
 
 
 class Overtakes(Model):
     """Sends an event while one before it is not acknowledged."""
 
-    def head(self, rows: tuple[Row, ...], me: Publisher) -> Row | None:
+    def next_unsent(self, rows: tuple[Row, ...], me: Publisher) -> Row | None:
         own = [row for row in unsent(rows) if row.event == me.target]
-        return own[0] if own else super().head(rows, me)
+        return own[0] if own else super().next_unsent(rows, me)
 
 
 class LooksForNothing(Model):
@@ -69,20 +76,20 @@ class ForgetsOnTimeout(Model):
     """Takes what was not answered for delivered."""
 
     def failed(self, me: Publisher) -> Publisher:
-        return me.idle()._replace(marks=(*me.marks, me.event))
+        return me.idle()._replace(acknowledged=(*me.acknowledged, me.event))
 
 
 class SkipsRefused(Model):
     """Goes on behind an event that was set aside."""
 
-    def head(self, rows: tuple[Row, ...], me: Publisher) -> Row | None:
-        return super().head(tuple(row for row in rows if row.state != "failed"), me)
+    def next_unsent(self, rows: tuple[Row, ...], me: Publisher) -> Row | None:
+        return super().next_unsent(tuple(row for row in rows if row.state != "failed"), me)
 
 
 class OneQueue(Model):
     """Keeps all packages in one order."""
 
-    def head(self, rows: tuple[Row, ...], me: Publisher) -> Row | None:
+    def next_unsent(self, rows: tuple[Row, ...], me: Publisher) -> Row | None:
         return next(iter(unsent(rows)), None)
 
     def waiting_keys(self, rows: tuple[Row, ...]) -> list[str]:
@@ -104,8 +111,8 @@ class NobodyComesBack(Model):
         (LooksForNothing, {ORDER}),
         (ForgetsOnTimeout, {LOST, ORDER, NO_END}),
         (SkipsRefused, {ORDER}),
-        (OneQueue, {HELD_UP}),
-        (NobodyComesBack, {HELD_UP, NO_END}),
+        (OneQueue, {BLOCKED}),
+        (NobodyComesBack, {BLOCKED, NO_END}),
     ],
 )
 def test_a_rule_that_is_broken_is_found_out(rules: type[Model], expected: set[str]) -> None:
@@ -116,10 +123,8 @@ def test_a_rule_that_is_broken_is_found_out(rules: type[Model], expected: set[st
 
 
 @pytest.fixture
-async def replay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Replay]:
+async def replay(tmp_path: Path) -> AsyncIterator[Replay]:
     """The real ones, who look again when the run says so, not when some time has passed."""
-    monkeypatch.setattr(courier, "LOOK_AGAIN_SECONDS", 0.0)
-    monkeypatch.setattr(delivery, "LOOK_AGAIN_SECONDS", 3600.0)
     replay = Replay(tmp_path / "outbox.sqlite3")
     yield replay
     await replay.close()
@@ -136,7 +141,7 @@ async def test_the_real_ones_do_as_the_model_does(replay: Replay, plans: str, ev
         await replay.begin(2)
         for before, step, after in run:
             await replay.take(step, graph.states[before], graph.states[after])
-            assert told(graph.states[after]) == await replay.state()
+            assert visible(graph.states[after]) == await replay.state()
             taken.append(step.does)
 
     assert 1_000 < len(taken)
@@ -152,15 +157,15 @@ async def test_the_real_ones_do_not_as_a_broken_model_does(replay: Replay) -> No
         states += [after for step, after in model.steps(states[-1]) if step.does == does]
     await replay.take(Step(0, "accept_to_deliver", "a1"), *states[:2])
 
-    with pytest.raises(AssertionError, match="note_failure a1"):
-        await replay.take(Step(0, "fail"), *states[1:], patience_seconds=0.1)
+    with pytest.raises(AssertionError, match="record_failure a1"):
+        await replay.take(Step(0, "fail"), *states[1:], hang_seconds=0.1)
 
 
-def told(state: State) -> tuple[object, ...]:
+def visible(state: State) -> tuple[object, ...]:
     """What a replay tells of the same state."""
     return (
         tuple((row.event, row.state) for row in state.rows if row.state != "dropped"),
-        tuple((publisher.owns, publisher.marks) for publisher in state.publishers),
+        tuple((publisher.has_lock, publisher.acknowledged) for publisher in state.publishers),
     )
 
 
@@ -181,7 +186,7 @@ def broken(model: Model, graph: Graph[State, Step]) -> dict[str, list[Step]]:
     found = {
         LOST: [number for number, state in enumerate(graph.states) if not nothing_is_lost(state)],
         ORDER: [number for number, state in enumerate(graph.states) if not is_in_order(state)],
-        HELD_UP: graph.without_a_way_to(has_all_that_can_be, lambda step: step.does != "drop"),
+        BLOCKED: graph.without_a_way_to(has_all_that_can_be, lambda step: step.does != "drop"),
         NO_END: graph.without_a_way_to(is_end),
     }
     return {promise: graph.way_to(numbers[0]) for promise, numbers in found.items() if numbers}

@@ -33,7 +33,7 @@ def found(outbox: OutboxJournal) -> list[bool]:
     """Tell of each event that is to be delivered whether it is one that was accepted."""
     outbox.entries(1000)
     outbox.counts()
-    heads = [outbox.head(key) for key in outbox.waiting_keys()]
+    heads = [outbox.next_unsent(key) for key in outbox.waiting_keys()]
     return [stored.event in EVENTS for stored in heads if stored is not None]
 
 
@@ -60,7 +60,7 @@ def damaged(content: bytes, *, may_be_missed: bool) -> None:
             assert content == rescue.aside.read_bytes()
             assert [True] * rescue.events == found(outbox)
         outbox.accept(an_event("new"))
-        assert outbox.head("new") is not None
+        assert outbox.next_unsent("new") is not None
         outbox.close()
 
 

@@ -1,27 +1,34 @@
-"""A broker in memory: the port `EventPublisher`, with faults by script."""
+"""A broker in memory: the port `EventPublisher`, with faults by script; tests/conformance compares it with Kafka."""
 
 import asyncio
 from collections import deque
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from typing import TypeVar
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import PublishError
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import Delivery
+
+T = TypeVar("T")
+
+MAX_REQUEST_BYTES = 1 << 20
+"""1 MiB, as aiokafka's default `max_request_size`."""
 
 
 class Fault(Enum):
-    """What goes wrong with one publish."""
+    """The fault of one publish."""
 
     REFUSED = auto()  # not stored, and may be tried again
-    LOST_ANSWER = auto()  # stored, and told as a failure
-    NEVER = auto()  # not stored, and no other try will help
-    HANGS = auto()  # no answer, until it is cancelled
-    BUG = auto()  # an exception that the port does not know
+    LOST_RESPONSE = auto()  # stored, and reported as an error
+    NEVER = auto()  # not stored, and trying again will not help
+    HANGS = auto()  # no response, until it is cancelled
+    BUG = auto()  # an exception that the port does not allow
 
 
 @dataclass(frozen=True)
 class Record:
-    """What the broker stored."""
+    """An event as the broker stored it."""
 
     topic: str
     key: str
@@ -29,22 +36,23 @@ class Record:
     offset: int
 
 
-def unreachable() -> DeploymentSenderError:
-    """What a broker that does not answer is told as."""
-    return DeploymentSenderError(ErrorCode.KAFKA_PUBLISH_FAILED, "the broker does not answer")
+def unreachable() -> PublishError:
+    """The error for a broker that does not respond."""
+    return PublishError("the broker does not respond")
 
 
 @dataclass
 class FakeBroker:
-    """One partition; `open` is what a courier calls to connect.
+    """One partition; `open` connects.
 
     Attributes:
         down: Connecting fails.
         stuck: Connecting hangs until it is cancelled.
-        faults: By key, what goes wrong with its next publishes, in order.
-        records: What was stored, in order.
-        opened: How often somebody tried to connect.
-        publishers: Each that got through.
+        faults: By key, the faults of its next publishes, in order.
+        records: The stored events, in order.
+        opened: How often a client tried to connect.
+        publishers: Every open or closed connection.
+        timeout_seconds: Bounds connecting and publishing; None if a test's broker may hang until it is cancelled.
         pause: How long a publish takes, in seconds.
         gate: Publishes wait before it; open until a test clears it.
         under_way: Publishes that are under way.
@@ -61,6 +69,7 @@ class FakeBroker:
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     under_way: int = 0
     busiest: int = 0
+    timeout_seconds: float | None = None
 
     def __post_init__(self) -> None:
         self.gate.set()
@@ -71,7 +80,7 @@ class FakeBroker:
             await asyncio.sleep(0.001)
 
     async def connecting(self) -> None:
-        """Wait until somebody tries to connect."""
+        """Wait until a client tries to connect."""
         while not self.opened:  # noqa: ASYNC110 - likewise
             await asyncio.sleep(0.001)
 
@@ -89,11 +98,19 @@ class FakeBroker:
         self.opened += 1
         await asyncio.sleep(0)
         if self.stuck:
-            await asyncio.Event().wait()
+            await self.within_deadline(asyncio.Event().wait())
         if self.down:
             raise unreachable()
         self.publishers.append(FakePublisher(self))
         return self.publishers[-1]
+
+    async def within_deadline(self, work: Awaitable[T]) -> T:
+        """Await work; raise the port's error at the deadline."""
+        try:
+            async with asyncio.timeout(self.timeout_seconds):
+                return await work
+        except TimeoutError:
+            raise unreachable() from None
 
 
 class FakePublisher:
@@ -107,16 +124,23 @@ class FakePublisher:
     async def publish(self, topic: str, key: bytes, value: bytes) -> Delivery:
         """Do what the script says, or store the event."""
         broker = self._broker
+        if self.closed:
+            raise PublishError("the connection is closed")
+        if len(key) + len(value) > MAX_REQUEST_BYTES:
+            raise PublishError("too large", retry=False)
         self._under_way += 1
         broker.under_way += 1
         broker.busiest = max(broker.busiest, self._under_way)
         try:
-            await broker.gate.wait()
-            await asyncio.sleep(broker.pause)
-            return await self._store(topic, key.decode(), value)
+            return await broker.within_deadline(self._store_in_turn(topic, key.decode(), value))
         finally:
             self._under_way -= 1
             broker.under_way -= 1
+
+    async def _store_in_turn(self, topic: str, key: str, value: bytes) -> Delivery:
+        await self._broker.gate.wait()
+        await asyncio.sleep(self._broker.pause)
+        return await self._store(topic, key, value)
 
     async def _store(self, topic: str, key: str, value: bytes) -> Delivery:
         broker = self._broker
@@ -127,16 +151,16 @@ class FakePublisher:
         if fault is Fault.BUG:
             raise LookupError("the publisher broke its port")
         if fault is Fault.NEVER:
-            raise DeploymentSenderError(ErrorCode.KAFKA_PUBLISH_FAILED, "too large", retry=False)
+            raise PublishError("too large", retry=False)
         if broker.down or fault is Fault.REFUSED:
             raise unreachable()
         record = Record(topic, key, value, len(broker.records))
         broker.records.append(record)
-        if fault is Fault.LOST_ANSWER:
+        if fault is Fault.LOST_RESPONSE:
             raise unreachable()
         return Delivery(0, record.offset)
 
     async def close(self) -> None:
-        """Leave."""
+        """Disconnect."""
         await asyncio.sleep(0)
         self.closed = True

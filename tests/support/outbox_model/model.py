@@ -43,8 +43,8 @@ class Publisher(NamedTuple):
         for_good: What it has to note is a refusal for good.
         failed: Packages that a sweep leaves.
         flushes: The sweep is one that somebody waits for.
-        owns: It has the lock.
-        marks: What was acknowledged and is not marked in the outbox yet.
+        has_lock: It has the lock.
+        acknowledged: What was acknowledged and is not marked in the outbox yet.
     """
 
     does: str = ""
@@ -54,8 +54,8 @@ class Publisher(NamedTuple):
     for_good: bool = False
     failed: str = ""
     flushes: bool = False
-    owns: bool = False
-    marks: tuple[str, ...] = ()
+    has_lock: bool = False
+    acknowledged: tuple[str, ...] = ()
 
     def at(self, does: str, event: str = "", *, for_good: bool = False) -> "Publisher":
         """The same task, at its next step."""
@@ -63,7 +63,7 @@ class Publisher(NamedTuple):
 
     def idle(self) -> "Publisher":
         """The task has ended."""
-        return Publisher(owns=self.owns, marks=self.marks)
+        return Publisher(has_lock=self.has_lock, acknowledged=self.acknowledged)
 
 
 class State(NamedTuple):
@@ -115,12 +115,12 @@ class Model:
         if me.does:
             yield Step(who, "give up"), self._put(state, who, me.idle())
         if me.does == SENDING:
-            yield from self._answers(state, who, me)
+            yield from self._broker_steps(state, who, me)
         elif me.does:
             yield Step(who, me.does), self._operate(state, who, me)
         else:
-            rested = self._put(self._settled(state, who), who, Publisher())
-            yield Step(who, "rest"), rested
+            rested = self._put(self._committed(state, who), who, Publisher())
+            yield Step(who, "release_delivery_lock"), rested
             if event := next((event for event in self.plans[who] if all(event != row.event for row in state.rows)), ""):
                 yield Step(who, "accept_to_deliver", event), self._accept(state, who, event)
             if unsent(state.rows):
@@ -128,17 +128,17 @@ class Model:
 
     # What the broker answers.
 
-    def _answers(self, state: State, who: int, me: Publisher) -> Iterator[tuple[Step, State]]:
+    def _broker_steps(self, state: State, who: int, me: Publisher) -> Iterator[tuple[Step, State]]:
         if me.event in state.log:
             yield Step(who, "acknowledge"), self._acknowledged(state, who, me)
         if me.event.endswith("!"):
-            yield Step(who, "refuse"), self._put(state, who, me.at("note_failure", me.event, for_good=True))
+            yield Step(who, "refuse"), self._put(state, who, me.at("record_failure", me.event, for_good=True))
         yield Step(who, "fail"), self._put(state, who, self.failed(me))
 
     def _acknowledged(self, state: State, who: int, me: Publisher) -> State:
-        after = me._replace(marks=(*me.marks, me.event)) if me.event not in me.marks else me
+        after = me._replace(acknowledged=(*me.acknowledged, me.event)) if me.event not in me.acknowledged else me
         if me.event != me.target:
-            return self._put(state, who, after.at("head", me.event[0]))
+            return self._put(state, who, after.at("next_unsent", me.event[0]))
         return self._put(state, who, _delivered(after))
 
     def _send(self, state: State, who: int, me: Publisher, event: str) -> State:
@@ -148,77 +148,79 @@ class Model:
     # The operations of the outbox.
 
     def _accept(self, state: State, who: int, event: str) -> State:
-        state = self._owned(self._settled(state, who), who)
+        state = self._with_lock(self._committed(state, who), who)
         alone = self.alone(state.rows)
         me = state.publishers[who]._replace(target=event, alone=alone)
         state = state._replace(rows=(*state.rows, Row(event, "waiting")))
-        if me.owns and alone:
+        if me.has_lock and alone:
             return self._send(state, who, me, event)
-        return self._put(state, who, me.at("head", event[0]) if me.owns else me.at("look"))
+        return self._put(state, who, me.at("next_unsent", event[0]) if me.has_lock else me.at("event_status"))
 
     def _retry_failed(self, state: State, who: int) -> State:
-        state = self._settled(state, who)
+        state = self._committed(state, who)
         rows = tuple(row._replace(state="waiting") if row.state == "failed" else row for row in state.rows)
-        return self._put(state._replace(rows=rows), who, state.publishers[who]._replace(does="own", flushes=True))
+        return self._put(
+            state._replace(rows=rows), who, state.publishers[who]._replace(does="acquire_delivery_lock", flushes=True)
+        )
 
     def _operate(self, state: State, who: int, me: Publisher) -> State:
         operation = {
-            "own": self._own,
-            "look": self._look,
-            "head": self._head,
+            "acquire_delivery_lock": self._acquire,
+            "event_status": self._status,
+            "next_unsent": self._next_unsent,
             "waiting_keys": self._waiting_keys,
-            "note_failure": self._note_failure,
+            "record_failure": self._record_failure,
         }[me.does]
-        return operation(self._settled(state, who) if me.does != "own" else state, who)
+        return operation(self._committed(state, who) if me.does != "acquire_delivery_lock" else state, who)
 
-    def _own(self, state: State, who: int) -> State:
-        state = self._owned(state, who)
+    def _acquire(self, state: State, who: int) -> State:
+        state = self._with_lock(state, who)
         me = state.publishers[who]
-        if me.owns:
+        if me.has_lock:
             return self._put(state, who, me.at("waiting_keys"))
         return state if me.flushes else self._put(state, who, me.idle())
 
-    def _look(self, state: State, who: int) -> State:
-        state = self._owned(state, who)
+    def _status(self, state: State, who: int) -> State:
+        state = self._with_lock(state, who)
         me = state.publishers[who]
         (found,) = [row.state for row in state.rows if row.event == me.target]
         if found == "sent":
             return self._put(state, who, _delivered(me))
         if found in {"failed", "dropped"}:
             return self._put(state, who, me.idle())
-        return self._put(state, who, me.at("head", me.target[0])) if me.owns else state
+        return self._put(state, who, me.at("next_unsent", me.target[0])) if me.has_lock else state
 
-    def _head(self, state: State, who: int) -> State:
+    def _next_unsent(self, state: State, who: int) -> State:
         me = state.publishers[who]
-        head = self.head(state.rows, me)
+        head = self.next_unsent(state.rows, me)
         if head is None or (me.target and _is_behind(state.rows, head.event, me.target)):
-            return self._put(state, who, me.at("look" if me.target else "waiting_keys"))
+            return self._put(state, who, me.at("event_status" if me.target else "waiting_keys"))
         if head.state == "failed":
-            return self._put(state, who, _held_up(me, head.event))
+            return self._put(state, who, _blocked_by(me, head.event))
         return self._send(state, who, me, head.event)
 
     def _waiting_keys(self, state: State, who: int) -> State:
         me = state.publishers[who]
         keys = [key for key in self.waiting_keys(state.rows) if key not in me.failed]
-        return self._put(state, who, me.at("head", keys[0]) if keys else me.idle())
+        return self._put(state, who, me.at("next_unsent", keys[0]) if keys else me.idle())
 
-    def _note_failure(self, state: State, who: int) -> State:
+    def _record_failure(self, state: State, who: int) -> State:
         me = state.publishers[who]
         (found,) = [row.state for row in state.rows if row.event == me.event]
         if me.for_good and found == "waiting":
             state = state._replace(rows=_with(state.rows, me.event, "failed"))
-        return self._put(state, who, _held_up(me, me.event))
+        return self._put(state, who, _blocked_by(me, me.event))
 
-    def _owned(self, state: State, who: int) -> State:
+    def _with_lock(self, state: State, who: int) -> State:
         others = [publisher for number, publisher in enumerate(state.publishers) if number != who]
         me = state.publishers[who]
-        return self._put(state, who, me._replace(owns=me.owns or self.may_own(others)))
+        return self._put(state, who, me._replace(has_lock=me.has_lock or self.may_acquire(others)))
 
-    def _settled(self, state: State, who: int) -> State:
+    def _committed(self, state: State, who: int) -> State:
         rows, me = state.rows, state.publishers[who]
-        for event in me.marks:
+        for event in me.acknowledged:
             rows = _with(rows, event, "sent")
-        return self._put(state._replace(rows=rows), who, me._replace(marks=()))
+        return self._put(state._replace(rows=rows), who, me._replace(acknowledged=()))
 
     @staticmethod
     def _put(state: State, who: int, publisher: Publisher) -> State:
@@ -227,15 +229,15 @@ class Model:
 
     # The rules that a test may break, to see that it is found out.
 
-    def may_own(self, others: list[Publisher]) -> bool:
+    def may_acquire(self, others: list[Publisher]) -> bool:
         """Whether the lock is free."""
-        return not any(other.owns for other in others)
+        return not any(other.has_lock for other in others)
 
     def alone(self, rows: tuple[Row, ...]) -> bool:
         """Whether an event that comes now need not look for others before it."""
         return not unsent(rows)
 
-    def head(self, rows: tuple[Row, ...], me: Publisher) -> Row | None:
+    def next_unsent(self, rows: tuple[Row, ...], me: Publisher) -> Row | None:
         """What goes next of a package."""
         return next((row for row in unsent(rows) if row.event[0] == me.event), None)
 
@@ -246,7 +248,7 @@ class Model:
 
     def failed(self, me: Publisher) -> Publisher:
         """What a publisher does when a send failed, or was not answered in time."""
-        return me.at("note_failure", me.event)
+        return me.at("record_failure", me.event)
 
     def crashed(self, me: Publisher) -> Publisher:
         """What is left of a process that died."""
@@ -264,10 +266,10 @@ def _is_behind(rows: tuple[Row, ...], event: str, other: str) -> bool:
 
 def _delivered(me: Publisher) -> Publisher:
     """What the caller waits for is delivered; what waits of other packages is next, if there may be any."""
-    return me.idle() if me.alone else me.idle()._replace(does="own")
+    return me.idle() if me.alone else me.idle()._replace(does="acquire_delivery_lock")
 
 
-def _held_up(me: Publisher, event: str) -> Publisher:
+def _blocked_by(me: Publisher, event: str) -> Publisher:
     """Nothing more of this package: the caller is told, and a sweep goes on with the others."""
     if me.target:
         return me.idle()

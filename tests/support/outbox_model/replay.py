@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import PublishError
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.outbox.entries import StoredEvent
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.outbox.envelope import Event
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.outbox.journal import OutboxJournal
@@ -33,7 +33,7 @@ class Replay:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._clerk = OutboxThread(path)
+        self._observer = OutboxThread(path)
         self._processes: list[_Process] = []
         self._stored: set[str] = set()
 
@@ -41,16 +41,16 @@ class Replay:
         """Begin a run: an empty outbox, new processes."""
         for process in self._processes:
             await process.die()
-        await self._clerk.run(_empty)
+        await self._observer.run(_empty)
         self._processes = [_Process(self._path) for _ in range(publishers)]
         self._stored = set()
 
     async def close(self) -> None:
         """Leave all."""
         await self.begin(0)
-        await self._clerk.close()
+        await self._observer.close()
 
-    async def take(self, step: Step, before: State, after: State, *, patience_seconds: float = _HANG_SECONDS) -> None:
+    async def take(self, step: Step, before: State, after: State, *, hang_seconds: float = _HANG_SECONDS) -> None:
         """Take a step; return when every publisher is where the model says that it is.
 
         Raises:
@@ -60,12 +60,12 @@ class Replay:
             assert any(step.event in process.sent for process in self._processes)
             self._stored.add(step.event)
         elif step.does == "drop":
-            assert await self._clerk.run(OutboxJournal.drop, step.event)
+            assert await self._observer.run(OutboxJournal.drop, step.event)
         else:
             assert step.who is not None
             await self._take_as(step.who, step, before.publishers[step.who])
         for process, publisher in zip(self._processes, after.publishers, strict=True):
-            await process.comes_to(_place(publisher), patience_seconds)
+            await process.comes_to(_place(publisher), hang_seconds)
 
     async def _take_as(self, who: int, step: Step, publisher: Publisher) -> None:
         process = self._processes[who]
@@ -75,13 +75,13 @@ class Replay:
                 self._processes[who] = _Process(self._path, process.sent)
             case "give up":
                 await process.give_up()
-            case "rest":
-                await process.outbox.rest_now()
+            case "release_delivery_lock":
+                await process.outbox.release_now()
             case "accept_to_deliver":
-                process.begin(process.courier.submit(_event(step.event), 3600))
+                process.begin(process.publisher.submit(_event(step.event), 3600))
                 await process.goes_on_from("accept_to_deliver")
             case "retry_failed":
-                process.begin(process.courier.flush(3600))
+                process.begin(process.publisher.flush(3600))
                 await process.goes_on_from("retry_failed")
             case "acknowledge":
                 assert publisher.event in self._stored
@@ -95,11 +95,11 @@ class Replay:
 
     async def state(self) -> tuple[object, ...]:
         """Tell what the outbox has, and per publisher whether it has the lock and what it has still to mark."""
-        rows = await self._clerk.run(_rows)
+        rows = await self._observer.run(_rows)
         names = {seq: event for seq, event, _ in rows}
         return (
             tuple((event, state) for _, event, state in rows),
-            tuple((process.owns, tuple(names[seq] for seq in process.marks)) for process in self._processes),
+            tuple((process.has_lock, tuple(names[seq] for seq in process.acknowledged)) for process in self._processes),
         )
 
 
@@ -113,23 +113,21 @@ class _Process:
     def __init__(self, path: Path, sent: set[str] | None = None) -> None:
         self.sent = sent or set()
         self.outbox = _SlowOutbox(path, self)
-        self.courier = OutboxPublisher(path, self._open)
-        self.courier._outbox = self.outbox
-        assert self.courier._deliverer is not None
-        self.courier._deliverer._outbox = self.outbox
+        # A sweep reads the outbox again when the run says so, not when some time has passed.
+        self.publisher = OutboxPublisher(self.outbox, self._open, poll_seconds=0.0, sweep_poll_seconds=3600.0)
         self._task: asyncio.Task[Any] | None = None
         self._stands: dict[str, asyncio.Future[None]] = {}
         self._moved = asyncio.Event()
 
     @property
-    def owns(self) -> bool:
+    def has_lock(self) -> bool:
         """It has the lock."""
-        return self.outbox._file._lock is not None
+        return self.outbox.journal._lock.held
 
     @property
-    def marks(self) -> list[int]:
+    def acknowledged(self) -> list[int]:
         """What it has still to mark as sent."""
-        return [stored.seq for stored, *_ in self.outbox._file._sent]
+        return [stored.seq for stored, *_ in self.outbox.journal._acknowledged]
 
     def begin(self, work: Any) -> None:
         """Begin what a caller asks for."""
@@ -154,10 +152,10 @@ class _Process:
         else:
             stands.set_exception(error)
 
-    async def comes_to(self, place: str, patience_seconds: float = _HANG_SECONDS) -> None:
+    async def comes_to(self, place: str, hang_seconds: float = _HANG_SECONDS) -> None:
         """Wait until it stands here; empty: until nothing is under way."""
         try:
-            async with asyncio.timeout(patience_seconds):
+            async with asyncio.timeout(hang_seconds):
                 while not (place in self._stands if place else self._is_idle()):
                     self._moved.clear()
                     await self._moved.wait()
@@ -166,15 +164,15 @@ class _Process:
 
     def _ended(self, _: object) -> None:
         self._moved.set()
-        if self.courier._sweeping is not None:
-            self.courier._sweeping.add_done_callback(self._ended)
+        if self.publisher._sweeping is not None:
+            self.publisher._sweeping.add_done_callback(self._ended)
 
     def _is_idle(self) -> bool:
-        return (self._task is None or self._task.done()) and self.courier._sweeping is None
+        return (self._task is None or self._task.done()) and self.publisher._sweeping is None
 
     async def give_up(self) -> None:
         """Its caller does not wait any longer."""
-        for task in (self._task, self.courier._sweeping):
+        for task in (self._task, self.publisher._sweeping):
             if task is not None and not task.done():
                 task.cancel()
                 await asyncio.wait({task})
@@ -183,7 +181,7 @@ class _Process:
         """End as if by SIGKILL: what was in its memory is gone, its descriptors are closed."""
         await self.give_up()
         await self.outbox.die()
-        await self.courier.close()
+        await self.publisher.close()
 
     async def _open(self) -> "_Publisher":
         return _Publisher(self)
@@ -201,18 +199,18 @@ class _SlowOutbox(OutboxThread):
         match about:
             case str():
                 await self._process.stop_at(f"{operation.__name__} {about}")
-            case StoredEvent() if operation.__name__ != OutboxJournal.look.__name__:  # the model knows of which
+            case StoredEvent() if operation.__name__ != OutboxJournal.event_status.__name__:  # the model knows of which
                 await self._process.stop_at(f"{operation.__name__} {about.event.event_id}")
             case _ if operation.__name__ not in _FREE:
                 await self._process.stop_at(operation.__name__)
         return await super().run(operation, *args, **kwargs)
 
-    def rest(self) -> None:
-        """Not now."""
+    def start(self, operation: Callable[[OutboxJournal], None]) -> None:
+        """The run says when the lock is released."""
 
-    async def rest_now(self) -> None:
-        """What `rest` does."""
-        await super().run(OutboxJournal.rest)
+    async def release_now(self) -> None:
+        """Release the lock."""
+        await super().run(OutboxJournal.release_delivery_lock)
 
     async def die(self) -> None:
         """Forget what is not marked yet, then close."""
@@ -244,8 +242,8 @@ def _event(word: str) -> Event:
     return Event(word, "BUILD_STARTED", "topic", word[0], word.encode())
 
 
-def _refusal(*, for_good: bool) -> DeploymentSenderError:
-    return DeploymentSenderError(ErrorCode.KAFKA_PUBLISH_FAILED, "the broker did not take it", retry=not for_good)
+def _refusal(*, for_good: bool) -> PublishError:
+    return PublishError("the broker did not accept it", retry=not for_good)
 
 
 def _empty(file: OutboxJournal) -> None:
@@ -257,4 +255,4 @@ def _rows(file: OutboxJournal) -> list[tuple[int, str, str]]:
 
 
 def _forget(file: OutboxJournal) -> None:
-    file._sent.clear()
+    file._acknowledged.clear()

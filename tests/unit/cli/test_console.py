@@ -50,7 +50,7 @@ def test_a_table_has_columns_as_wide_as_their_widest_cell() -> None:
 def test_people_get_lines_on_stdout() -> None:
     """And no document."""
     streams = Streams()
-    streams.console.answer({"a": 1}, ["one", "two"])
+    streams.console.result({"a": 1}, ["one", "two"])
 
     assert ("one\ntwo\n", "") == streams.printed
 
@@ -58,7 +58,7 @@ def test_people_get_lines_on_stdout() -> None:
 def test_programs_get_one_document_on_stdout() -> None:
     """And no lines."""
     streams = Streams(as_json=True)
-    streams.console.answer({"a": "é"}, ["one", "two"])
+    streams.console.result({"a": "é"}, ["one", "two"])
 
     assert {"a": "é"} == json.loads(streams.out.getvalue())
 
@@ -85,10 +85,10 @@ def test_a_failure_names_code_message_and_recovery() -> None:
     """Also when quiet, and on stderr."""
     streams = Streams(quiet=True)
     streams.console.failure(
-        OutputModel(success=False, error_code=ErrorCode.BUILD_FAILED, error_message="no", recovery="Mend it.")
+        OutputModel(success=False, error_code=ErrorCode.BUILD_FAILED, error_message="no", recovery="Fix it.")
     )
 
-    assert ("", "error: BUILD_FAILED: no\nwhat to do: Mend it.\n") == streams.printed
+    assert ("", "error: BUILD_FAILED: no\nwhat to do: Fix it.\n") == streams.printed
 
 
 def test_an_error_may_have_neither_code_nor_recovery() -> None:
@@ -102,7 +102,7 @@ def test_an_error_may_have_neither_code_nor_recovery() -> None:
 def test_escape_sequences_do_not_reach_the_terminal() -> None:
     """A build log or a foreign answer may hold them."""
     streams = Streams()
-    streams.console.say("a\x1b[31mb\tc\nd")
+    streams.console.print_lines("a\x1b[31mb\tc\nd")
 
     assert ("a?[31mb\tc\nd\n", "") == streams.printed
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.cli.doctor_checks import package_folder
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.cli.doctor_checks import check_package_folder
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import ErrorCode
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.settings import DeploymentSenderSettings
 from support.kafka.publisher import FakeBroker
@@ -21,7 +21,7 @@ def settings(**values: object) -> DeploymentSenderSettings:
 
 async def test_a_package_folder_need_not_be_there_yet(tmp_path: Path) -> None:
     """And the look does not make it."""
-    found = await package_folder(settings(package_dir=tmp_path / "a" / "b", max_package_size_gb=0.000001))
+    found = await check_package_folder(settings(package_dir=tmp_path / "a" / "b", max_package_size_gb=0.000001))
 
     assert ("ok", []) == (found.verdict, list(tmp_path.iterdir()))
 
@@ -29,14 +29,14 @@ async def test_a_package_folder_need_not_be_there_yet(tmp_path: Path) -> None:
 async def test_a_package_folder_that_is_a_file_fails(tmp_path: Path) -> None:
     """Nothing can be written into it."""
     (tmp_path / "file").touch()
-    found = await package_folder(settings(package_dir=tmp_path / "file"))
+    found = await check_package_folder(settings(package_dir=tmp_path / "file"))
 
     assert ("fail", True) == (found.verdict, "cannot be written" in found.message)
 
 
 async def test_a_disk_that_is_nearly_full_is_a_warning(tmp_path: Path) -> None:
     """A package may be larger than what is free."""
-    found = await package_folder(settings(package_dir=tmp_path, max_package_size_gb=1e9))
+    found = await check_package_folder(settings(package_dir=tmp_path, max_package_size_gb=1e9))
 
     assert "warn" == found.verdict
 

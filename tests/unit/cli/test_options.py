@@ -9,9 +9,9 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.cli.options import (
     BuildOptions,
     CommonOptions,
     TransferOptions,
-    pairs,
+    parse_pairs,
 )
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, InvalidInputError
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.models import (
     ModelContainerPackageInput,
     ModelPackageTransferInput,
@@ -20,34 +20,33 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.models import (
 ID = "5f0c2a52-91ab-4c3e-8a53-0d6c1f6f7a10"
 
 
-def refused(option: str, text: str, environ: dict[str, str] | None) -> DeploymentSenderError:
+def refused(option: str, text: str, environ: dict[str, str] | None) -> InvalidInputError:
     """The error that reading a text gives."""
-    with pytest.raises(DeploymentSenderError) as raised:
-        pairs(option, [text], environ)
-    assert ErrorCode.VALIDATION_ERROR == raised.value.code
+    with pytest.raises(InvalidInputError) as raised:
+        parse_pairs(option, [text], environ)
     return raised.value
 
 
 def test_a_pair_is_split_at_its_first_equals_sign() -> None:
     """Values may hold more of them, or nothing."""
-    assert {"A": "b=c", "D": ""} == pairs("--build-arg", ["A=b=c", "D="], {})
+    assert {"A": "b=c", "D": ""} == parse_pairs("--build-arg", ["A=b=c", "D="], {})
 
 
 def test_a_bare_name_takes_its_value_from_the_environment() -> None:
     """So that a secret need not be typed."""
-    assert {"TOKEN": "s3cret"} == pairs("--build-arg", ["TOKEN"], {"TOKEN": "s3cret"})
+    assert {"TOKEN": "s3cret"} == parse_pairs("--build-arg", ["TOKEN"], {"TOKEN": "s3cret"})
 
 
 def test_the_last_of_two_wins() -> None:
     """As for `docker build`."""
-    assert {"A": "2"} == pairs("--build-arg", ["A=1", "A=2"], {})
+    assert {"A": "2"} == parse_pairs("--build-arg", ["A=1", "A=2"], {})
 
 
 def test_a_bare_name_that_the_environment_does_not_have_is_refused() -> None:
     """An empty value would be a surprise later."""
     error = refused("--build-arg", "TOKEN", {})
 
-    assert "--build-arg TOKEN: there is no value, neither here nor in the environment" == error.message
+    assert "--build-arg TOKEN: no value is given, and the environment has none" == error.message
 
 
 def test_a_pair_without_a_name_is_refused_without_its_value() -> None:

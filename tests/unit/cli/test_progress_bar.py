@@ -2,7 +2,7 @@
 
 import io
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.cli.progress_bar import bar
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.cli.progress_bar import progress_bar
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import Progress
 
 
@@ -16,9 +16,9 @@ class Terminal(io.StringIO):
 def drawn(*steps: Progress) -> str:
     """What is on the terminal after these steps, with what was drawn over."""
     terminal = Terminal()
-    with bar(terminal, "packaging a:1") as tell:
+    with progress_bar(terminal, "packaging a:1") as update:
         for step in steps:
-            tell(step)
+            update(step)
     return terminal.getvalue()
 
 

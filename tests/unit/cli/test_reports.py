@@ -4,7 +4,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.cli.reports import (
     event_documents,
     event_lines,
     events_line,
-    figures_lines,
+    metrics_lines,
     package_lines,
     short_id,
     transfer_lines,
@@ -15,6 +15,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.models import (
     ModelKafkaPublishOutput,
     ModelPackageTransferOutput,
 )
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.telemetry.catalogue import SENDER
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.telemetry.metrics import Metrics
 
 PACKAGE_ID = "5f0c2a52-91ab-4c3e-8a53-0d6c1f6f7a10"
@@ -83,10 +84,22 @@ def test_what_a_receiver_does_not_tell_is_said_so() -> None:
 
     assert [
         "deployment  d-1",
-        "status      not told by this receiver",
+        "status      not reported by this receiver",
         "BLAKE3      not verified by the receiver",
         "transfer    4.0 MB in 40 ms (100.0 MB/s, 3 attempts)",
     ] == transfer_lines(foreign)
+
+
+def test_a_tiny_package_has_no_rate() -> None:
+    """Neither that of its export nor that of its transfer would mean anything."""
+    package = PACKAGE.model_copy(update={"package_size_bytes": 700, "export_duration_ms": 46})
+    transfer = TRANSFER.model_copy(update={"bytes_transferred": 734, "transfer_throughput_mbps": 0.014})
+
+    assert "export      46 ms" == package_lines(package)[-1]
+    assert "transfer    734 bytes in 40 ms" == transfer_lines(transfer)[-1]
+    assert (
+        "transfer    734 bytes in 40 ms (2 attempts)" == transfer_lines(transfer.model_copy(update={"attempts": 2}))[-1]
+    )
 
 
 def test_events_are_told_one_by_one() -> None:
@@ -117,7 +130,7 @@ def test_an_event_is_told_to_programs_with_its_type() -> None:
 
 def test_figures_are_told_in_short() -> None:
     """An average only where there is one."""
-    metrics = Metrics()
+    metrics = Metrics(SENDER)
     with metrics.span("builds", "a:1"):
         pass
 
@@ -125,7 +138,7 @@ def test_figures_are_told_in_short() -> None:
         "builds      1 of 1 successful, 0 ms on average",
         "transfers   0 of 0 successful",
         "publishes   0 of 0 successful",
-    ] == figures_lines(metrics.snapshot())
+    ] == metrics_lines(metrics.snapshot())
 
 
 def test_an_id_is_shortened_as_docker_does() -> None:

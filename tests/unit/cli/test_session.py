@@ -11,7 +11,13 @@ import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.cli.options import CommonOptions
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.cli.session import Session
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import (
+    DeploymentSenderError,
+    ErrorCode,
+    InvalidInputError,
+    PackageNotFoundError,
+    TransferError,
+)
 
 
 def failing(error: BaseException) -> Callable[[], Awaitable[bool]]:
@@ -33,10 +39,19 @@ def test_success_is_0_and_failure_1(answer: bool, code: int) -> None:
     assert code == Session(CommonOptions()).run(lambda: _answer(answer=answer))
 
 
-@pytest.mark.parametrize(("code", "expected"), [(ErrorCode.VALIDATION_ERROR, 2), (ErrorCode.DOCKER_UNAVAILABLE, 1)])
-def test_a_raised_error_has_its_exit_code(code: ErrorCode, expected: int) -> None:
-    """2 for the caller's mistake, 1 for the world's failure."""
-    assert expected == Session(CommonOptions()).run(failing(DeploymentSenderError(code, "no")))
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (DeploymentSenderError(ErrorCode.VALIDATION_ERROR, "no"), 2),
+        (DeploymentSenderError(ErrorCode.DOCKER_UNAVAILABLE, "no"), 1),
+        (InvalidInputError("no"), 2),
+        (PackageNotFoundError("no"), 2),
+        (TransferError("no"), 1),
+    ],
+)
+def test_a_raised_error_has_its_exit_code(error: Exception, expected: int) -> None:
+    """2 for the caller's mistake, 1 for every other error, whether the node or the command raises it."""
+    assert expected == Session(CommonOptions()).run(failing(error))
 
 
 def test_a_raised_error_is_told_with_its_recovery(capsys: pytest.CaptureFixture[str]) -> None:
@@ -49,12 +64,12 @@ def test_a_raised_error_is_told_with_its_recovery(capsys: pytest.CaptureFixture[
 
 def test_a_raised_error_is_a_document_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
     """With the fields that every output has."""
-    error = DeploymentSenderError(ErrorCode.VALIDATION_ERROR, "wrong", recovery="Mend it.")
+    error = DeploymentSenderError(ErrorCode.VALIDATION_ERROR, "wrong", recovery="Fix it.")
     Session(CommonOptions(json=True)).run(failing(error))
 
     assert (
         '{\n  "success": false,\n  "error_code": "VALIDATION_ERROR",\n  "error_message": "wrong",\n'
-        '  "recovery": "Mend it.",\n  "correlation_id": null\n}\n'
+        '  "recovery": "Fix it.",\n  "correlation_id": null\n}\n'
     ) == capsys.readouterr().out
 
 
@@ -64,7 +79,7 @@ def test_what_nobody_expected_is_one_sentence(capsys: pytest.CaptureFixture[str]
 
     assert 1 == code
     out, err = capsys.readouterr()
-    assert ("", True, False) == (out, err.startswith("error: something unexpected happened: KeyError"), "s3cret" in err)
+    assert ("", True, False) == (out, err.startswith("error: unexpected error: KeyError"), "s3cret" in err)
     assert "--verbose" in err
 
 
@@ -117,16 +132,15 @@ def test_the_receiver_is_the_one_given_or_the_setting(monkeypatch: pytest.Monkey
     session = Session(CommonOptions())
 
     assert ("http://given:8001", "http://default:8001") == (
-        session.receiver("http://given:8001"),
-        session.receiver(None),
+        session.receiver_url("http://given:8001"),
+        session.receiver_url(None),
     )
 
 
 def test_no_receiver_at_all_is_a_mistake() -> None:
     """It shows before anything is built."""
-    with pytest.raises(DeploymentSenderError, match="no receiver") as raised:
-        Session(CommonOptions()).receiver(None)
-    assert ErrorCode.VALIDATION_ERROR == raised.value.code
+    with pytest.raises(InvalidInputError, match="no receiver is given"):
+        Session(CommonOptions()).receiver_url(None)
 
 
 def test_verbose_lets_our_own_log_lines_through() -> None:

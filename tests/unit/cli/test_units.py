@@ -32,14 +32,25 @@ def test_a_duration_is_told_in_the_unit_that_fits(duration_ms: float, told: str)
     assert told == duration(duration_ms)
 
 
-def test_a_rate_is_told_in_mb_per_second() -> None:
-    """Ten MB in half a second are 20 MB/s."""
-    assert "20.0 MB/s" == rate(10_000_000, 500)
+@pytest.mark.parametrize(
+    ("size_bytes", "duration_ms", "formatted"),
+    [
+        (10_000_000, 500, "20.0 MB/s"),
+        (1_000_000, 1, "1.00 GB/s"),
+        (999_999, 100, "10.0 MB/s"),
+        (12_300, 200, "61.5 KB/s"),
+        (0, 100, "0 bytes/s"),
+    ],
+)
+def test_a_rate_has_the_unit_that_fits(size_bytes: int, duration_ms: float, formatted: str) -> None:
+    """Never `0.0 MB/s` for something that has a rate."""
+    assert formatted == rate(size_bytes, duration_ms)
 
 
-def test_no_time_has_no_rate() -> None:
-    """A clock that has not moved divides nothing by zero."""
-    assert "" == rate(10, 0)
+@pytest.mark.parametrize(("size_bytes", "duration_ms"), [(10, 0), (734, 51), (999_999, 99.9)])
+def test_few_bytes_in_a_moment_have_no_rate(size_bytes: int, duration_ms: float) -> None:
+    """It would be that of the connection's start; and a clock that has not moved divides nothing by zero."""
+    assert "" == rate(size_bytes, duration_ms)
 
 
 def test_a_time_is_told_to_the_second() -> None:

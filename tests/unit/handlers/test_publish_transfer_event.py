@@ -118,7 +118,7 @@ async def test_a_broker_that_does_not_respond_is_a_failure_and_the_event_waits(h
     output = await house.publish(correlation_id="deploy-001")
 
     assert (False, False, True) == (output.success, output.event_published, output.queued)
-    assert (ErrorCode.KAFKA_PUBLISH_FAILED, "the broker does not answer") == (output.error_code, output.error_message)
+    assert (ErrorCode.KAFKA_PUBLISH_FAILED, "the broker does not respond") == (output.error_code, output.error_message)
     assert ERRORS[ErrorCode.KAFKA_PUBLISH_FAILED].recovery == output.recovery
     assert (None, None, "deploy-001") == (output.partition, output.offset, output.correlation_id)
     assert output.publish_duration_ms is not None

@@ -10,9 +10,9 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.outbox.entries import
     OutboxDamagedError,
     OutboxEntry,
     StoredEvent,
-    entry_of,
-    stored_of,
-    text_of,
+    decode_text,
+    read_entry,
+    read_stored,
 )
 from support.kafka.events import an_event
 
@@ -34,14 +34,14 @@ STORED = (7, "waiting", None, "id", "BUILD_STARTED", "topic", "key", b"{}")
 
 def test_a_whole_row_is_an_entry() -> None:
     """Field by field."""
-    assert OutboxEntry(*ENTRY[:5], EventState.SENT, *ENTRY[6:]) == entry_of(ENTRY)
+    assert OutboxEntry(*ENTRY[:5], EventState.SENT, *ENTRY[6:]) == read_entry(ENTRY)
 
 
 def test_a_whole_row_is_a_stored_event() -> None:
     """With the event as it was accepted."""
     event = an_event()
 
-    assert StoredEvent(7, event, EventState.FAILED, "why") == stored_of((7, "failed", "why", *astuple(event)))
+    assert StoredEvent(7, event, EventState.FAILED, "why") == read_stored((7, "failed", "why", *astuple(event)))
 
 
 @pytest.mark.parametrize(
@@ -52,8 +52,8 @@ def test_a_damaged_row_is_no_entry(place: int, value: Any) -> None:
     """Whatever is wrong in it."""
     row = [*ENTRY[:place], value, *ENTRY[place + 1 :]]
 
-    with pytest.raises(OutboxDamagedError, match="it holds an event"):
-        entry_of(row)
+    with pytest.raises(OutboxDamagedError, match="it contains an event"):
+        read_entry(row)
 
 
 @pytest.mark.parametrize(("place", "value"), [(1, ""), (2, b"x"), (3, None), (6, 1), (7, None), (7, "{}")])
@@ -61,12 +61,12 @@ def test_a_damaged_row_is_no_stored_event(place: int, value: Any) -> None:
     """Whatever is wrong in it."""
     row = [*STORED[:place], value, *STORED[place + 1 :]]
 
-    with pytest.raises(OutboxDamagedError, match="it holds an event"):
-        stored_of(row)
+    with pytest.raises(OutboxDamagedError, match="it contains an event"):
+        read_stored(row)
 
 
 def test_what_is_no_text_is_damage() -> None:
     """SQLite keeps whatever bytes it is given."""
-    assert "\u00e9" == text_of("\u00e9".encode())
-    with pytest.raises(OutboxDamagedError, match="it holds an event that cannot be read"):
-        text_of(b"\xff")
+    assert "\u00e9" == decode_text("\u00e9".encode())
+    with pytest.raises(OutboxDamagedError, match="it contains an event that cannot be read"):
+        decode_text(b"\xff")

@@ -11,6 +11,7 @@ import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.outbox.entries import EventState, OutboxDamagedError
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.outbox.journal import KEPT_EVENTS, OutboxJournal
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.outbox.schema import OutboxTooNewError
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import Delivery
 from support.kafka.events import an_event
 
@@ -51,7 +52,7 @@ def test_making_it_touches_nothing(path: Path, outbox: OutboxJournal) -> None:
 
 def test_all_of_it_is_for_this_user_only(path: Path, outbox: OutboxJournal) -> None:
     """Also the lock, which is made first."""
-    outbox.own()
+    outbox.acquire_delivery_lock()
     outbox.accept(an_event())
 
     assert {"0o700"} == {oct(stat.S_IMODE(path.parent.stat().st_mode))}
@@ -66,18 +67,18 @@ def test_an_accepted_event_is_there_for_every_other_process(outbox: OutboxJourna
 
     stored = outbox.accept(event)
 
-    assert stored == other.head(event.key)
+    assert stored == other.next_unsent(event.key)
     assert (event, EventState.WAITING) == (stored.event, stored.state)
 
 
 def test_the_first_event_of_a_key_is_the_oldest_unsent(outbox: OutboxJournal) -> None:
     """Whatever the other keys have."""
     one, _, two = outbox.accept(an_event("a")), outbox.accept(an_event("b")), outbox.accept(an_event("a"))
-    heads = [outbox.head("a")]
+    heads = [outbox.next_unsent("a")]
 
     for stored in (one, two):
-        outbox.note_sent(stored, Delivery(0, 0))
-        heads.append(outbox.head("a"))
+        outbox.queue_acknowledged(stored, Delivery(0, 0))
+        heads.append(outbox.next_unsent("a"))
 
     assert [one, two, None] == heads
 
@@ -85,7 +86,7 @@ def test_the_first_event_of_a_key_is_the_oldest_unsent(outbox: OutboxJournal) ->
 def test_a_sent_event_is_listed_with_what_the_broker_said(outbox: OutboxJournal) -> None:
     """And nothing else."""
     event = an_event()
-    outbox.note_sent(outbox.accept(event), Delivery(2, 17))
+    outbox.queue_acknowledged(outbox.accept(event), Delivery(2, 17))
 
     (entry,) = outbox.entries(10)
 
@@ -111,8 +112,8 @@ def test_a_waiting_event_has_no_place_at_the_broker(outbox: OutboxJournal) -> No
 
 def test_the_value_of_a_sent_event_does_not_stay(path: Path, outbox: OutboxJournal) -> None:
     """The broker has it."""
-    outbox.note_sent(outbox.accept(an_event(value=b"large")), Delivery(0, 0))
-    outbox.settle()
+    outbox.queue_acknowledged(outbox.accept(an_event(value=b"large")), Delivery(0, 0))
+    outbox.commit_acknowledged()
 
     db = sqlite3.connect(path)
     try:
@@ -123,7 +124,7 @@ def test_the_value_of_a_sent_event_does_not_stay(path: Path, outbox: OutboxJourn
 
 def test_what_was_sent_is_marked_by_the_next_event(outbox: OutboxJournal, other: OutboxJournal) -> None:
     """In one commit."""
-    outbox.note_sent(outbox.accept(an_event()), Delivery(0, 0))
+    outbox.queue_acknowledged(outbox.accept(an_event()), Delivery(0, 0))
 
     outbox.accept(an_event())
 
@@ -132,14 +133,14 @@ def test_what_was_sent_is_marked_by_the_next_event(outbox: OutboxJournal, other:
 
 def test_a_mark_that_could_not_be_written_is_written_later(outbox: OutboxJournal, other: OutboxJournal) -> None:
     """What the disk refuses now it may take afterwards."""
-    outbox.note_sent(outbox.accept(an_event()), Delivery(0, 0))
+    outbox.queue_acknowledged(outbox.accept(an_event()), Delivery(0, 0))
     outbox._db.execute("PRAGMA max_page_count = 1")
     with pytest.raises(sqlite3.OperationalError, match="full"):
         outbox.accept(an_event(value=b"x" * 100_000))
     assert ["waiting"] == states(other)
 
     outbox._db.execute("PRAGMA max_page_count = 100000")
-    outbox.settle()
+    outbox.commit_acknowledged()
 
     assert ["sent"] == states(other)
 
@@ -147,7 +148,7 @@ def test_a_mark_that_could_not_be_written_is_written_later(outbox: OutboxJournal
 @pytest.mark.parametrize("for_good", [True, False])
 def test_a_failed_attempt_is_noted(outbox: OutboxJournal, for_good: bool) -> None:
     """With its reason."""
-    outbox.note_failure(outbox.accept(an_event()), "no broker", for_good=for_good)
+    outbox.record_failure(outbox.accept(an_event()), "no broker", for_good=for_good)
 
     (entry,) = outbox.entries(10)
 
@@ -161,9 +162,9 @@ def test_a_failed_attempt_is_noted(outbox: OutboxJournal, for_good: bool) -> Non
 def test_a_late_failure_does_not_undo_what_was_sent(outbox: OutboxJournal) -> None:
     """Another attempt may have got through."""
     stored = outbox.accept(an_event())
-    outbox.note_sent(stored, Delivery(0, 0))
+    outbox.queue_acknowledged(stored, Delivery(0, 0))
 
-    outbox.note_failure(stored, "no answer", for_good=True)
+    outbox.record_failure(stored, "no answer", for_good=True)
 
     assert ["sent"] == states(outbox)
 
@@ -171,9 +172,9 @@ def test_a_late_failure_does_not_undo_what_was_sent(outbox: OutboxJournal) -> No
 def test_the_disk_is_waited_for_whatever_was_done_before(outbox: OutboxJournal) -> None:
     """Marks do not wait for it; the next event does."""
     stored = outbox.accept(an_event())
-    outbox.note_failure(stored, "no broker", for_good=False)
-    outbox.note_sent(stored, Delivery(0, 0))
-    outbox.settle()
+    outbox.record_failure(stored, "no broker", for_good=False)
+    outbox.queue_acknowledged(stored, Delivery(0, 0))
+    outbox.commit_acknowledged()
 
     assert (FULL,) == outbox._db.execute("PRAGMA synchronous").fetchone()
 
@@ -188,7 +189,7 @@ def test_keys_that_wait_come_oldest_first(outbox: OutboxJournal) -> None:
 
 def test_a_key_whose_first_event_was_set_aside_does_not_wait(outbox: OutboxJournal) -> None:
     """Nothing overtakes it."""
-    outbox.note_failure(outbox.accept(an_event("a")), "too large", for_good=True)
+    outbox.record_failure(outbox.accept(an_event("a")), "too large", for_good=True)
     outbox.accept(an_event("a"))
     outbox.accept(an_event("b"))
 
@@ -197,7 +198,7 @@ def test_a_key_whose_first_event_was_set_aside_does_not_wait(outbox: OutboxJourn
 
 def test_what_was_set_aside_can_be_tried_again(outbox: OutboxJournal) -> None:
     """It waits where it was."""
-    outbox.note_failure(outbox.accept(an_event("a")), "too large", for_good=True)
+    outbox.record_failure(outbox.accept(an_event("a")), "too large", for_good=True)
     outbox.accept(an_event("b"))
 
     outbox.retry_failed()
@@ -208,11 +209,11 @@ def test_what_was_set_aside_can_be_tried_again(outbox: OutboxJournal) -> None:
 def test_what_was_set_aside_can_be_dropped(outbox: OutboxJournal) -> None:
     """What comes after it of its key goes on."""
     event = an_event("a")
-    outbox.note_failure(outbox.accept(event), "too large", for_good=True)
+    outbox.record_failure(outbox.accept(event), "too large", for_good=True)
     behind = outbox.accept(an_event("a"))
 
     assert outbox.drop(event.event_id)
-    assert behind == outbox.head("a")
+    assert behind == outbox.next_unsent("a")
 
 
 def test_what_waits_cannot_be_dropped(outbox: OutboxJournal) -> None:
@@ -236,7 +237,7 @@ def test_the_newest_events_are_listed_first(outbox: OutboxJournal) -> None:
 def test_events_are_counted_by_state(outbox: OutboxJournal) -> None:
     """All three, also where there is none."""
     outbox.accept(an_event())
-    outbox.note_sent(outbox.accept(an_event()), Delivery(0, 0))
+    outbox.queue_acknowledged(outbox.accept(an_event()), Delivery(0, 0))
 
     assert {EventState.WAITING: 1, EventState.SENT: 1, EventState.FAILED: 0} == outbox.counts()
 
@@ -252,7 +253,7 @@ def test_sent_events_go_when_they_are_old(outbox: OutboxJournal) -> None:
     outbox._db.execute("COMMIT")
     stored = outbox.accept(an_event("sent"))
 
-    outbox.note_sent(stored, Delivery(0, 0))
+    outbox.queue_acknowledged(stored, Delivery(0, 0))
 
     assert {EventState.WAITING: 1, EventState.SENT: KEPT_EVENTS, EventState.FAILED: 0} == outbox.counts()
     assert 10_240 == stored.seq
@@ -260,23 +261,23 @@ def test_sent_events_go_when_they_are_old(outbox: OutboxJournal) -> None:
 
 def test_only_one_process_delivers(outbox: OutboxJournal, other: OutboxJournal) -> None:
     """Until it rests."""
-    found = [outbox.own(), outbox.own(), other.own()]
-    outbox.rest()
+    found = [outbox.acquire_delivery_lock(), outbox.acquire_delivery_lock(), other.acquire_delivery_lock()]
+    outbox.release_delivery_lock()
 
-    assert [True, True, False, True] == [*found, other.own()]
+    assert [True, True, False, True] == [*found, other.acquire_delivery_lock()]
 
 
 def test_closing_lets_another_process_deliver(outbox: OutboxJournal, other: OutboxJournal) -> None:
     """As resting does."""
-    outbox.own()
+    outbox.acquire_delivery_lock()
     outbox.close()
 
-    assert other.own()
+    assert other.acquire_delivery_lock()
 
 
 def test_accepting_to_deliver_tells_whether_this_process_may(outbox: OutboxJournal, other: OutboxJournal) -> None:
     """The event is accepted in both cases."""
-    owned = [outbox.accept_to_deliver(an_event()).owned, other.accept_to_deliver(an_event()).owned]
+    owned = [outbox.accept_to_deliver(an_event()).has_lock, other.accept_to_deliver(an_event()).has_lock]
 
     assert [True, False] == owned
     assert 2 == outbox.counts()[EventState.WAITING]
@@ -285,7 +286,7 @@ def test_accepting_to_deliver_tells_whether_this_process_may(outbox: OutboxJourn
 def test_accepting_to_deliver_tells_whether_anything_else_waits(outbox: OutboxJournal) -> None:
     """What was sent just before does not."""
     first = outbox.accept_to_deliver(an_event("a"))
-    outbox.note_sent(first.stored, Delivery(0, 0))
+    outbox.queue_acknowledged(first.stored, Delivery(0, 0))
     second = outbox.accept_to_deliver(an_event("b"))
     third = outbox.accept_to_deliver(an_event("c"))
 
@@ -294,18 +295,18 @@ def test_accepting_to_deliver_tells_whether_anything_else_waits(outbox: OutboxJo
 
 def test_a_look_tells_what_became_of_an_event(outbox: OutboxJournal, other: OutboxJournal) -> None:
     """And whether this process may deliver now."""
-    outbox.own()
+    outbox.acquire_delivery_lock()
     stored = outbox.accept(an_event())
-    before = other.look(stored)
-    outbox.note_sent(stored, Delivery(1, 2))
-    outbox.rest()
-    after = other.look(stored)
+    before = other.event_status(stored)
+    outbox.queue_acknowledged(stored, Delivery(1, 2))
+    outbox.release_delivery_lock()
+    after = other.event_status(stored)
 
     assert before.entry is not None
     assert after.entry is not None
     assert [(False, None), (True, Delivery(1, 2))] == [
-        (before.owned, before.entry.delivery),
-        (after.owned, after.entry.delivery),
+        (before.has_lock, before.entry.delivery),
+        (after.has_lock, after.entry.delivery),
     ]
 
 
@@ -313,7 +314,7 @@ def test_a_look_finds_nothing_where_there_is_nothing(outbox: OutboxJournal) -> N
     """It may have been dropped, or be in a damaged file with its number given anew."""
     stored = outbox.accept(an_event())
 
-    assert outbox.look(replace(stored, event=an_event())).entry is None
+    assert outbox.event_status(replace(stored, event=an_event())).entry is None
 
 
 def test_what_is_noted_of_an_event_is_noted_of_no_other(outbox: OutboxJournal) -> None:
@@ -321,10 +322,10 @@ def test_what_is_noted_of_an_event_is_noted_of_no_other(outbox: OutboxJournal) -
     stored = outbox.accept(an_event())
     another = replace(stored, event=an_event())
 
-    outbox.note_sent(another, Delivery(0, 0))
-    outbox.note_failure(another, "no broker", for_good=True)
+    outbox.queue_acknowledged(another, Delivery(0, 0))
+    outbox.record_failure(another, "no broker", for_good=True)
 
-    assert stored == outbox.head("package")
+    assert stored == outbox.next_unsent("package")
 
 
 def test_it_is_still_there_after_closing(outbox: OutboxJournal) -> None:
@@ -333,15 +334,15 @@ def test_it_is_still_there_after_closing(outbox: OutboxJournal) -> None:
     outbox.close()
     outbox.close()
 
-    assert stored == outbox.head("package")
+    assert stored == outbox.next_unsent("package")
 
 
 def test_resting_is_safe_when_the_file_cannot_be_written(outbox: OutboxJournal) -> None:
     """The mark is made later."""
-    outbox.note_sent(outbox.accept(an_event(value=b"x" * 100_000)), Delivery(0, 0))
+    outbox.queue_acknowledged(outbox.accept(an_event(value=b"x" * 100_000)), Delivery(0, 0))
     outbox._db.execute("PRAGMA query_only = 1")
 
-    outbox.rest()
+    outbox.release_delivery_lock()
     outbox._db.execute("PRAGMA query_only = 0")
 
     assert ["sent"] == states(outbox)
@@ -352,7 +353,7 @@ def test_a_file_of_a_later_version_is_left_alone(path: Path, outbox: OutboxJourn
     outbox.accept(an_event())
     outbox._db.execute("PRAGMA user_version = 2")
 
-    with pytest.raises(sqlite3.DatabaseError, match="version 2"):
+    with pytest.raises(OutboxTooNewError, match="its schema has version 2, and this program supports version 1"):
         other.accept(an_event())
 
 
@@ -378,7 +379,7 @@ def test_every_query_on_the_way_of_an_event_uses_the_index(outbox: OutboxJournal
     queries: list[str] = []
     outbox._db.set_trace_callback(queries.append)
     outbox.accept_to_deliver(an_event())
-    outbox.head("package")
+    outbox.next_unsent("package")
     outbox.waiting_keys()
     outbox._db.set_trace_callback(None)
 
@@ -391,13 +392,13 @@ def test_every_query_on_the_way_of_an_event_uses_the_index(outbox: OutboxJournal
 def test_an_outbox_that_another_process_kept_aside_is_left(outbox: OutboxJournal, other: OutboxJournal) -> None:
     """What comes next is in the new one, with what could be read of the old one."""
     first = outbox.accept(an_event("a"))
-    assert first == other.head("a")
+    assert first == other.next_unsent("a")
 
     rescue = other.keep_aside()
     second = outbox.accept(an_event("b"))
 
     assert 1 == rescue.events
-    assert [first, second] == [other.head("a"), other.head("b")]
+    assert [first, second] == [other.next_unsent("a"), other.next_unsent("b")]
 
 
 def test_an_event_that_was_written_into_a_file_kept_aside_is_not_accepted(
@@ -412,6 +413,6 @@ def test_an_event_that_was_written_into_a_file_kept_aside_is_not_accepted(
             outbox._insert(an_event())
             assert other.keep_aside().aside is not None
 
-    with pytest.raises(OutboxDamagedError, match="another process has found it damaged"):
+    with pytest.raises(OutboxDamagedError, match="another process found it damaged"):
         write()
     assert 1 == outbox.counts()[EventState.WAITING]

@@ -8,10 +8,11 @@ from typing import Any, TypeVar
 
 import pytest
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import PublishError
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.outbox.entries import EventState
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.outbox.journal import OutboxJournal
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.outbox.publisher import OutboxPublisher, Outcome
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.outbox.thread import OutboxThread
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import Delivery
 from support.kafka.events import an_event
 from support.kafka.publisher import FakeBroker, Fault
@@ -33,45 +34,45 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def courier(path: Path, broker: FakeBroker) -> AsyncIterator[OutboxPublisher]:
-    """The courier of this process."""
-    courier = OutboxPublisher(path, broker.open)
-    yield courier
-    await courier.close()
+async def publisher(path: Path, broker: FakeBroker) -> AsyncIterator[OutboxPublisher]:
+    """The publisher of this process."""
+    publisher = OutboxPublisher(OutboxThread(path), broker.open)
+    yield publisher
+    await publisher.close()
 
 
 @pytest.fixture
 async def other(path: Path, broker: FakeBroker) -> AsyncIterator[OutboxPublisher]:
-    """The courier of another process: locks are per open file, so it is as good as one."""
-    other = OutboxPublisher(path, broker.open)
+    """The publisher of another process: locks are per open file, so it is as good as one."""
+    other = OutboxPublisher(OutboxThread(path), broker.open)
     yield other
     await other.close()
 
 
 @pytest.fixture
 async def alone(path: Path) -> AsyncIterator[OutboxPublisher]:
-    """A courier without a broker."""
-    alone = OutboxPublisher(path, None)
+    """A publisher without a broker."""
+    alone = OutboxPublisher(OutboxThread(path), None)
     yield alone
     await alone.close()
 
 
 async def submit(
-    courier: OutboxPublisher, key: str = "a", value: bytes = b"{}", timeout_seconds: float = 60
+    publisher: OutboxPublisher, key: str = "a", value: bytes = b"{}", timeout_seconds: float = 60
 ) -> Outcome:
     """Submit an event."""
-    return await courier.submit(an_event(key, value), timeout_seconds)
+    return await publisher.submit(an_event(key, value), timeout_seconds)
 
 
-async def counts(courier: OutboxPublisher) -> tuple[int, int, int]:
+async def counts(publisher: OutboxPublisher) -> tuple[int, int, int]:
     """How many wait, are sent, are set aside."""
-    found = await courier.counts()
+    found = await publisher._outbox.run(OutboxJournal.counts)
     return found[EventState.WAITING], found[EventState.SENT], found[EventState.FAILED]
 
 
-async def accepted(courier: OutboxPublisher, count: int = 1) -> None:
+async def accepted(publisher: OutboxPublisher, count: int = 1) -> None:
     """Wait until so many events wait."""
-    while (await counts(courier))[0] < count:  # noqa: ASYNC110 - there is no event to wait for
+    while (await counts(publisher))[0] < count:  # noqa: ASYNC110 - there is no event to wait for
         await asyncio.sleep(0.01)
 
 
@@ -89,15 +90,15 @@ async def later(work: Coroutine[Any, Any, T], seconds: float) -> T:
     return await task
 
 
-async def test_an_acknowledged_event_tells_where_it_is(courier: OutboxPublisher) -> None:
+async def test_an_acknowledged_event_tells_where_it_is(publisher: OutboxPublisher) -> None:
     """As the broker said."""
-    outcomes = [await submit(courier), await submit(courier)]
+    outcomes = [await submit(publisher), await submit(publisher)]
 
     assert [
         Outcome(Delivery(0, 0), queued=False, error=None, newly_sent=1),
         Outcome(Delivery(0, 1), queued=False, error=None, newly_sent=1),
     ] == outcomes
-    assert (0, 2, 0) == await counts(courier)
+    assert (0, 2, 0) == await counts(publisher)
 
 
 async def test_without_a_broker_an_event_waits(alone: OutboxPublisher) -> None:
@@ -106,34 +107,33 @@ async def test_without_a_broker_an_event_waits(alone: OutboxPublisher) -> None:
     assert (1, 0, 0) == await counts(alone)
 
 
-async def test_making_one_touches_nothing(path: Path, courier: OutboxPublisher, broker: FakeBroker) -> None:
+async def test_making_one_touches_nothing(path: Path, publisher: OutboxPublisher, broker: FakeBroker) -> None:
     """Nor does closing it."""
-    await courier.close()
+    await publisher.close()
 
     assert not path.exists()
     assert 0 == broker.opened
 
 
-async def test_without_an_answer_an_event_waits(courier: OutboxPublisher, broker: FakeBroker) -> None:
+async def test_without_an_answer_an_event_waits(publisher: OutboxPublisher, broker: FakeBroker) -> None:
     """That is a failure."""
     broker.down = True
 
-    outcome = await submit(courier)
+    outcome = await submit(publisher)
 
     assert (None, True, 0) == (outcome.delivery, outcome.queued, outcome.newly_sent)
     assert outcome.error is not None
-    assert ErrorCode.KAFKA_PUBLISH_FAILED == outcome.error.code
-    assert (1, 0, 0) == await counts(courier)
+    assert (1, 0, 0) == await counts(publisher)
 
 
 @pytest.mark.parametrize("stuck", [True, False], ids=["connecting", "publishing"])
 async def test_a_broker_that_hangs_is_waited_for_until_the_deadline(
-    courier: OutboxPublisher, broker: FakeBroker, stuck: bool
+    publisher: OutboxPublisher, broker: FakeBroker, stuck: bool
 ) -> None:
     """And not longer."""
     broker.stuck = stuck
     broker.script("a", Fault.HANGS)
-    submitting = asyncio.ensure_future(submit(courier, timeout_seconds=60))
+    submitting = asyncio.ensure_future(submit(publisher, timeout_seconds=60))
     await (broker.connecting() if stuck else broker.busy())
 
     put_forward(60)
@@ -143,80 +143,80 @@ async def test_a_broker_that_hangs_is_waited_for_until_the_deadline(
     assert (True, "the broker did not acknowledge the event within 60 s") == (outcome.queued, outcome.error.message)
 
 
-async def test_an_event_that_is_set_aside_does_not_wait(courier: OutboxPublisher, broker: FakeBroker) -> None:
+async def test_an_event_that_is_set_aside_does_not_wait(publisher: OutboxPublisher, broker: FakeBroker) -> None:
     """Somebody has to do something."""
     broker.script("a", Fault.NEVER)
 
-    outcome = await submit(courier)
+    outcome = await submit(publisher)
 
     assert outcome.error is not None
     assert (False, False) == (outcome.queued, outcome.error.retry)
-    assert (0, 0, 1) == await counts(courier)
+    assert (0, 0, 1) == await counts(publisher)
 
 
-async def test_what_comes_behind_it_waits(courier: OutboxPublisher, broker: FakeBroker) -> None:
+async def test_what_comes_behind_it_waits(publisher: OutboxPublisher, broker: FakeBroker) -> None:
     """Other keys do not care."""
     broker.script("a", Fault.NEVER)
-    await submit(courier, "a")
+    await submit(publisher, "a")
 
-    behind, beside = await submit(courier, "a"), await submit(courier, "b")
+    behind, beside = await submit(publisher, "a"), await submit(publisher, "b")
 
     assert (True, False) == (behind.queued, beside.queued)
     assert Delivery(0, 0) == beside.delivery
-    assert (1, 1, 1) == await counts(courier)
+    assert (1, 1, 1) == await counts(publisher)
 
 
 async def test_the_next_event_that_gets_through_takes_the_others_along(
-    courier: OutboxPublisher, broker: FakeBroker
+    publisher: OutboxPublisher, broker: FakeBroker
 ) -> None:
     """Those of its key before it, those of other keys behind it."""
     broker.down = True
     for key, value in (("a", b"1"), ("b", b"2"), ("a", b"3")):
-        await submit(courier, key, value)
+        await submit(publisher, key, value)
     broker.down = False
 
-    outcome = await submit(courier, "a", b"4")
-    await courier.close()
+    outcome = await submit(publisher, "a", b"4")
+    await publisher.close()
 
     assert Delivery(0, 2) == outcome.delivery
     assert [b"1", b"3", b"4", b"2"] == broker.values
-    assert (0, 4, 0) == await counts(courier)
+    assert (0, 4, 0) == await counts(publisher)
 
 
-async def test_what_it_took_along_is_counted_once(courier: OutboxPublisher, broker: FakeBroker) -> None:
+async def test_what_it_took_along_is_counted_once(publisher: OutboxPublisher, broker: FakeBroker) -> None:
     """By the next one that tells a number."""
     broker.down = True
     for key in "abc":
-        await submit(courier, key)
+        await submit(publisher, key)
     broker.down = False
 
-    first = await submit(courier, "a")
+    first = await submit(publisher, "a")
     await eventually(lambda: 4 == len(broker.records))
-    second = await submit(courier, "a")
+    second = await submit(publisher, "a")
 
     assert (2, 3) == (first.newly_sent, second.newly_sent)
 
 
-async def test_a_key_that_hangs_does_not_slow_the_others(courier: OutboxPublisher, broker: FakeBroker) -> None:
+async def test_a_key_that_hangs_does_not_slow_the_others(publisher: OutboxPublisher, broker: FakeBroker) -> None:
     """It is waited for in the background only."""
     broker.script("a", Fault.REFUSED, Fault.HANGS)
-    await submit(courier, "a")
-    first = await submit(courier, "b")
+    await submit(publisher, "a")
+    first = await submit(publisher, "b")
     await broker.busy()
 
-    outcomes = [first, *[await submit(courier, "b") for _ in range(4)]]
+    outcomes = [first, *[await submit(publisher, "b") for _ in range(4)]]
 
     assert 1 == broker.under_way
     assert [None] * 5 == [outcome.error for outcome in outcomes]
     put_forward(60)
-    await courier.close()
-    assert (1, 5, 0) == await counts(courier)
+    await publisher.close()
+    assert (1, 5, 0) == await counts(publisher)
 
 
-async def test_events_submitted_at_once_stay_in_order_per_key(courier: OutboxPublisher, broker: FakeBroker) -> None:
+async def test_events_submitted_at_once_stay_in_order_per_key(publisher: OutboxPublisher, broker: FakeBroker) -> None:
     """Keys go side by side."""
     broker.pause = 0.001
-    outcomes = await asyncio.gather(*(submit(courier, "abcde"[n % 5], b"%d" % n) for n in range(50)))
+    outcomes = await asyncio.gather(*(submit(publisher, "abcde"[n % 5], b"%d" % n) for n in range(50)))
 
     assert [None] * 50 == [outcome.error for outcome in outcomes]
     assert 5 == broker.busiest
@@ -225,69 +225,68 @@ async def test_events_submitted_at_once_stay_in_order_per_key(courier: OutboxPub
         assert sorted(values) == values
 
 
-async def test_an_outbox_that_takes_nothing_accepts_nothing(path: Path, courier: OutboxPublisher) -> None:
+async def test_an_outbox_that_takes_nothing_accepts_nothing(path: Path, publisher: OutboxPublisher) -> None:
     """The event is nowhere, and that is what is told."""
     await asyncio.to_thread(path.mkdir)
 
-    with pytest.raises(DeploymentSenderError) as caught:
-        await submit(courier)
+    with pytest.raises(PublishError, match="cannot use the outbox"):
+        await submit(publisher)
 
-    assert ErrorCode.KAFKA_PUBLISH_FAILED == caught.value.code
-    await courier.close()
+    await publisher.close()
 
 
-async def test_an_outbox_that_hangs_is_waited_for_until_the_deadline(courier: OutboxPublisher) -> None:
+async def test_an_outbox_that_hangs_is_waited_for_until_the_deadline(publisher: OutboxPublisher) -> None:
     """Whether it has the event is not known, and that is what is told."""
     release = threading.Event()
 
     def hang(_: OutboxJournal) -> None:
         release.wait()
 
-    hanging = asyncio.ensure_future(courier._outbox.run(hang))
+    hanging = asyncio.ensure_future(publisher._outbox.run(hang))
     await asyncio.sleep(0)
     try:
-        with pytest.raises(DeploymentSenderError, match="it may have the event or not"):
-            await later(submit(courier, timeout_seconds=60), 60)
+        with pytest.raises(PublishError, match="the event may be in it or not"):
+            await later(submit(publisher, timeout_seconds=60), 60)
     finally:
         release.set()
         await hanging
 
 
-async def test_a_cancelled_caller_leaves_its_event_waiting(courier: OutboxPublisher, broker: FakeBroker) -> None:
+async def test_a_cancelled_caller_leaves_its_event_waiting(publisher: OutboxPublisher, broker: FakeBroker) -> None:
     """What was under way is called back."""
     broker.script("a", Fault.HANGS)
-    submitting = asyncio.ensure_future(submit(courier))
+    submitting = asyncio.ensure_future(submit(publisher))
     await broker.busy()
     submitting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await submitting
 
-    assert (1, 0, 0) == await counts(courier)
-    assert Delivery(0, 1) == (await submit(courier)).delivery
+    assert (1, 0, 0) == await counts(publisher)
+    assert Delivery(0, 1) == (await submit(publisher)).delivery
 
 
-async def test_a_cancelled_caller_does_not_disturb_others(courier: OutboxPublisher, broker: FakeBroker) -> None:
+async def test_a_cancelled_caller_does_not_disturb_others(publisher: OutboxPublisher, broker: FakeBroker) -> None:
     """Also those who wait for the same key."""
     broker.gate.clear()
-    first, second = asyncio.ensure_future(submit(courier)), asyncio.ensure_future(submit(courier))
+    first, second = asyncio.ensure_future(submit(publisher)), asyncio.ensure_future(submit(publisher))
     await broker.busy()
-    await accepted(courier, 2)
+    await accepted(publisher, 2)
     first.cancel()
     broker.gate.set()
 
     assert Delivery(0, 1) == (await second).delivery
 
 
-async def test_closing_lets_what_was_taken_along_arrive(courier: OutboxPublisher, broker: FakeBroker) -> None:
+async def test_closing_lets_what_was_taken_along_arrive(publisher: OutboxPublisher, broker: FakeBroker) -> None:
     """It leaves no task, no thread and no connection."""
     broker.down = True
     for number in range(30):
-        await submit(courier, str(number))
+        await submit(publisher, str(number))
     broker.down, broker.pause = False, 0.005
-    await submit(courier, "last")
+    await submit(publisher, "last")
 
-    await courier.close()
-    await courier.close()
+    await publisher.close()
+    await publisher.close()
 
     assert 31 == len(broker.records)
     assert {asyncio.current_task()} == asyncio.all_tasks()
@@ -295,12 +294,12 @@ async def test_closing_lets_what_was_taken_along_arrive(courier: OutboxPublisher
     assert all(publisher.closed for publisher in broker.publishers)
 
 
-async def test_closing_lets_what_is_under_way_end(courier: OutboxPublisher, broker: FakeBroker) -> None:
+async def test_closing_lets_what_is_under_way_end(publisher: OutboxPublisher, broker: FakeBroker) -> None:
     """Whoever waits for it gets an answer, and nothing is opened again."""
     broker.gate.clear()
-    submitting = [asyncio.ensure_future(submit(courier, key)) for key in "aab"]
+    submitting = [asyncio.ensure_future(submit(publisher, key)) for key in "aab"]
     await broker.busy(2)
-    closing = asyncio.ensure_future(courier.close())
+    closing = asyncio.ensure_future(publisher.close())
     await asyncio.sleep(0)
     broker.gate.set()
 
@@ -311,25 +310,25 @@ async def test_closing_lets_what_is_under_way_end(courier: OutboxPublisher, brok
     assert [] == [thread for thread in threading.enumerate() if thread.name == "outbox"]
 
 
-async def test_closing_waits_no_longer_than_the_deadline(courier: OutboxPublisher, broker: FakeBroker) -> None:
+async def test_closing_waits_no_longer_than_the_deadline(publisher: OutboxPublisher, broker: FakeBroker) -> None:
     """Of the event that took the others along."""
     broker.script("a", Fault.REFUSED, Fault.HANGS)
-    await submit(courier, "a")
-    await submit(courier, "b", timeout_seconds=60)
+    await submit(publisher, "a")
+    await submit(publisher, "b", timeout_seconds=60)
     await broker.busy()
 
-    await later(courier.close(), 60)
+    await later(publisher.close(), 60)
 
-    assert (1, 1, 0) == await counts(courier)
+    assert (1, 1, 0) == await counts(publisher)
 
 
-async def test_a_cancelled_close_closes(courier: OutboxPublisher, broker: FakeBroker) -> None:
+async def test_a_cancelled_close_closes(publisher: OutboxPublisher, broker: FakeBroker) -> None:
     """At once."""
     broker.script("a", Fault.REFUSED, Fault.HANGS)
-    await submit(courier, "a")
-    await submit(courier, "b")
+    await submit(publisher, "a")
+    await submit(publisher, "b")
     await broker.busy()
-    closing = asyncio.ensure_future(courier.close())
+    closing = asyncio.ensure_future(publisher.close())
     await asyncio.sleep(0)
     closing.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -339,55 +338,55 @@ async def test_a_cancelled_close_closes(courier: OutboxPublisher, broker: FakeBr
     assert all(publisher.closed for publisher in broker.publishers)
 
 
-async def test_after_closing_it_opens_anew(courier: OutboxPublisher, broker: FakeBroker) -> None:
+async def test_after_closing_it_opens_anew(publisher: OutboxPublisher, broker: FakeBroker) -> None:
     """The node stays usable."""
-    await submit(courier)
-    await courier.close()
+    await submit(publisher)
+    await publisher.close()
 
-    assert Delivery(0, 1) == (await submit(courier)).delivery
+    assert Delivery(0, 1) == (await submit(publisher)).delivery
     assert 2 == broker.opened
 
 
 async def test_a_flush_delivers_all_that_waits(
-    courier: OutboxPublisher, alone: OutboxPublisher, broker: FakeBroker
+    publisher: OutboxPublisher, alone: OutboxPublisher, broker: FakeBroker
 ) -> None:
     """And says so."""
     for key in "abc":
         await submit(alone, key)
 
-    report = await courier.flush(60)
+    report = await publisher.flush(60)
 
     assert (3, 0, 0, None) == (report.sent, report.waiting, report.failed, report.error)
     assert 3 == len(broker.records)
 
 
-async def test_a_flush_of_nothing_is_content(courier: OutboxPublisher, broker: FakeBroker) -> None:
+async def test_a_flush_of_nothing_is_content(publisher: OutboxPublisher, broker: FakeBroker) -> None:
     """It needs no broker for that."""
-    report = await courier.flush(60)
+    report = await publisher.flush(60)
 
     assert (0, 0, 0, None) == (report.sent, report.waiting, report.failed, report.error)
     assert 0 == broker.opened
 
 
-async def test_a_flush_tries_again_what_was_set_aside(courier: OutboxPublisher, broker: FakeBroker) -> None:
+async def test_a_flush_tries_again_what_was_set_aside(publisher: OutboxPublisher, broker: FakeBroker) -> None:
     """Somebody may have mended the broker."""
     broker.script("a", Fault.NEVER)
-    await submit(courier, "a", b"1")
-    await submit(courier, "a", b"2")
+    await submit(publisher, "a", b"1")
+    await submit(publisher, "a", b"2")
 
-    report = await courier.flush(60)
+    report = await publisher.flush(60)
 
     assert (2, 0, 0, None) == (report.sent, report.waiting, report.failed, report.error)
     assert [b"1", b"2"] == broker.values
 
 
-async def test_a_flush_tells_what_is_left_and_why(courier: OutboxPublisher, broker: FakeBroker) -> None:
+async def test_a_flush_tells_what_is_left_and_why(publisher: OutboxPublisher, broker: FakeBroker) -> None:
     """Set aside, and held up by that."""
     broker.script("a", Fault.NEVER, Fault.NEVER)
-    await submit(courier, "a")
-    await submit(courier, "a")
+    await submit(publisher, "a")
+    await submit(publisher, "a")
 
-    report = await courier.flush(60)
+    report = await publisher.flush(60)
 
     assert (0, 1, 1) == (report.sent, report.waiting, report.failed)
     assert report.error is not None
@@ -407,50 +406,50 @@ async def test_a_flush_without_a_broker_says_so(alone: OutboxPublisher) -> None:
 
 
 async def test_a_flush_ends_at_its_deadline(
-    courier: OutboxPublisher, alone: OutboxPublisher, broker: FakeBroker
+    publisher: OutboxPublisher, alone: OutboxPublisher, broker: FakeBroker
 ) -> None:
     """What it did until then counts."""
     broker.script("a", Fault.HANGS)
     await submit(alone, "a")
     await submit(alone, "b")
 
-    flushing = asyncio.ensure_future(courier.flush(60))
+    flushing = asyncio.ensure_future(publisher.flush(60))
     await eventually(lambda: (1, 1) == (broker.under_way, len(broker.records)))
     put_forward(60)
     report = await flushing
 
     assert (1, 1, 0) == (report.sent, report.waiting, report.failed)
     assert report.error is not None
-    assert "the broker did not take all events within 60 s" == report.error.message
+    assert "the broker did not acknowledge all events within 60 s" == report.error.message
 
 
-async def test_what_is_dropped_holds_up_nothing(courier: OutboxPublisher, broker: FakeBroker) -> None:
+async def test_what_is_dropped_holds_up_nothing(publisher: OutboxPublisher, broker: FakeBroker) -> None:
     """What was behind it goes."""
     broker.script("a", Fault.NEVER)
     hopeless = an_event("a")
-    await courier.submit(hopeless, 60)
+    await publisher.submit(hopeless, 60)
 
-    assert await courier.drop(hopeless.event_id)
-    assert Delivery(0, 0) == (await submit(courier, "a")).delivery
+    assert await publisher._outbox.run(OutboxJournal.drop, hopeless.event_id)
+    assert Delivery(0, 0) == (await submit(publisher, "a")).delivery
 
 
-async def test_events_are_listed_newest_first(courier: OutboxPublisher, broker: FakeBroker) -> None:
+async def test_events_are_listed_newest_first(publisher: OutboxPublisher, broker: FakeBroker) -> None:
     """With what became of them."""
     events = [an_event("a"), an_event("b")]
     for event in events:
-        await courier.submit(event, 60)
+        await publisher.submit(event, 60)
 
-    listed = await courier.listing(1)
+    listed = await publisher._outbox.run(OutboxJournal.entries, 1)
 
     assert [(events[1].event_id, EventState.SENT)] == [(entry.event_id, entry.state) for entry in listed]
 
 
 async def test_while_another_process_delivers_this_one_waits(
-    courier: OutboxPublisher, other: OutboxPublisher, broker: FakeBroker
+    publisher: OutboxPublisher, other: OutboxPublisher, broker: FakeBroker
 ) -> None:
     """Until its turn has come."""
     broker.gate.clear()
-    first = asyncio.ensure_future(submit(courier, "a"))
+    first = asyncio.ensure_future(submit(publisher, "a"))
     await broker.busy()
     second = asyncio.ensure_future(submit(other, "b"))
     await accepted(other, 2)
@@ -462,13 +461,13 @@ async def test_while_another_process_delivers_this_one_waits(
 
 
 async def test_another_process_may_deliver_this_ones_event(
-    courier: OutboxPublisher, other: OutboxPublisher, broker: FakeBroker
+    publisher: OutboxPublisher, other: OutboxPublisher, broker: FakeBroker
 ) -> None:
     """Once is enough, and where it is comes from the outbox."""
     broker.script("a", Fault.REFUSED)
-    await submit(courier, "a")
+    await submit(publisher, "a")
     broker.gate.clear()
-    taking_along = asyncio.ensure_future(submit(courier, "b"))
+    taking_along = asyncio.ensure_future(submit(publisher, "b"))
     await broker.busy()
     submitting = asyncio.ensure_future(submit(other, "c"))
     await accepted(other, 3)
@@ -476,7 +475,7 @@ async def test_another_process_may_deliver_this_ones_event(
 
     outcome = await submitting
     await taking_along
-    await courier.close()
+    await publisher.close()
 
     assert outcome.error is None
     assert {"a": 1, "b": 1, "c": 1} == {key: [r.key for r in broker.records].count(key) for key in "abc"}
@@ -485,51 +484,51 @@ async def test_another_process_may_deliver_this_ones_event(
 
 
 async def test_another_process_may_set_this_ones_event_aside(
-    courier: OutboxPublisher, other: OutboxPublisher, broker: FakeBroker
+    publisher: OutboxPublisher, other: OutboxPublisher, broker: FakeBroker
 ) -> None:
     """Then there is nothing left to wait for."""
-    assert await courier._outbox.run(OutboxJournal.own)
+    assert await publisher._outbox.run(OutboxJournal.acquire_delivery_lock)
     submitting = asyncio.ensure_future(submit(other, "a"))
-    await accepted(courier)
-    head = await courier._outbox.run(OutboxJournal.head, "a")
+    await accepted(publisher)
+    head = await publisher._outbox.run(OutboxJournal.next_unsent, "a")
     assert head is not None
-    await courier._outbox.run(OutboxJournal.note_failure, head, "too large", for_good=True)
+    await publisher._outbox.run(OutboxJournal.record_failure, head, "too large", for_good=True)
 
     outcome = await submitting
 
     assert outcome.error is not None
-    assert (False, "the event was set aside: too large") == (outcome.queued, outcome.error.message)
+    assert (False, "the broker refused the event for good: too large") == (outcome.queued, outcome.error.message)
 
 
 async def test_another_process_may_drop_this_ones_event(
-    courier: OutboxPublisher, other: OutboxPublisher, broker: FakeBroker
+    publisher: OutboxPublisher, other: OutboxPublisher, broker: FakeBroker
 ) -> None:
     """Then there is nothing left to wait for."""
-    assert await courier._outbox.run(OutboxJournal.own)
+    assert await publisher._outbox.run(OutboxJournal.acquire_delivery_lock)
     event = an_event()
     submitting = asyncio.ensure_future(other.submit(event, 60))
-    await accepted(courier)
+    await accepted(publisher)
 
     def set_aside_and_drop(file: OutboxJournal) -> None:
-        head = file.head(event.key)
+        head = file.next_unsent(event.key)
         assert head is not None
-        file.note_failure(head, "too large", for_good=True)
+        file.record_failure(head, "too large", for_good=True)
         file.drop(event.event_id)
 
-    await courier._outbox.run(set_aside_and_drop)
+    await publisher._outbox.run(set_aside_and_drop)
     outcome = await submitting
 
     assert outcome.error is not None
     # The two steps are two transactions: whoever waits may look in between.
-    assert outcome.error.message in {"the event was dropped", "the event was set aside: too large"}
+    assert outcome.error.message in {"the event was dropped", "the broker refused the event for good: too large"}
 
 
 async def test_a_flush_waits_for_the_process_that_delivers(
-    courier: OutboxPublisher, other: OutboxPublisher, broker: FakeBroker
+    publisher: OutboxPublisher, other: OutboxPublisher, broker: FakeBroker
 ) -> None:
     """And then looks for itself."""
     broker.gate.clear()
-    submitting = asyncio.ensure_future(submit(courier, "a"))
+    submitting = asyncio.ensure_future(submit(publisher, "a"))
     await broker.busy()
     flushing = asyncio.ensure_future(other.flush(60))
     await asyncio.sleep(0)
@@ -542,23 +541,23 @@ async def test_a_flush_waits_for_the_process_that_delivers(
 
 
 async def test_when_it_is_idle_another_process_may_deliver_soon(
-    courier: OutboxPublisher, other: OutboxPublisher
+    publisher: OutboxPublisher, other: OutboxPublisher
 ) -> None:
     """What was sent is marked by then."""
-    await submit(courier)
+    await submit(publisher)
 
-    while not await other._outbox.run(OutboxJournal.own):  # noqa: ASYNC110 - another process has no event to set
+    while not await other._outbox.run(OutboxJournal.acquire_delivery_lock):  # noqa: ASYNC110 - another process has no event to set
         await asyncio.sleep(0.001)
 
     assert (0, 1, 0) == await counts(other)
 
 
 async def test_many_in_two_processes_send_each_event_once(
-    courier: OutboxPublisher, other: OutboxPublisher, broker: FakeBroker
+    publisher: OutboxPublisher, other: OutboxPublisher, broker: FakeBroker
 ) -> None:
     """While all goes well."""
     outcomes = await asyncio.gather(
-        *(submit((courier, other)[n % 2], str(n % 7), b"%d" % n, timeout_seconds=60) for n in range(100))
+        *(submit((publisher, other)[n % 2], str(n % 7), b"%d" % n, timeout_seconds=60) for n in range(100))
     )
 
     assert [None] * 100 == [outcome.error for outcome in outcomes]
@@ -566,16 +565,16 @@ async def test_many_in_two_processes_send_each_event_once(
 
 
 async def test_a_delivery_that_is_cancelled_before_it_begins_holds_no_close(
-    courier: OutboxPublisher, broker: FakeBroker
+    publisher: OutboxPublisher, broker: FakeBroker
 ) -> None:
     """As the end of an event loop does to all of its tasks; such a task never runs a line of its own."""
-    await submit(courier)
-    assert courier._deliverer is not None
+    await submit(publisher)
+    assert publisher._sender is not None
     others = asyncio.all_tasks()
-    courier._start_sweep(asyncio.get_running_loop().time() + 3600, courier._deliverer)
+    publisher._start_sweep(asyncio.get_running_loop().time() + 3600, publisher._sender)
     (sweep,) = asyncio.all_tasks() - others
     sweep.cancel()
-    await courier.close()
+    await publisher.close()
 
     assert sweep.cancelled()
     assert all(publisher.closed for publisher in broker.publishers)

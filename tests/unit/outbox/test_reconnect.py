@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import PublishError
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.outbox.reconnect import ReconnectingPublisher
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import Delivery
 from support.kafka.events import an_event
@@ -42,7 +42,7 @@ async def test_the_event_goes_out_as_it_is(broker: FakeBroker, connection: Recon
 async def test_a_failed_connect_keeps_nothing(broker: FakeBroker, connection: ReconnectingPublisher) -> None:
     """The next event tries again."""
     broker.down = True
-    with pytest.raises(DeploymentSenderError):
+    with pytest.raises(PublishError):
         await connection.publish(an_event())
     told = connection.failure
     broker.down = False
@@ -71,7 +71,7 @@ async def test_after_a_failure_that_another_try_may_mend_it_connects_anew(
 ) -> None:
     """The old connection is closed."""
     broker.script("a", Fault.REFUSED)
-    with pytest.raises(DeploymentSenderError):
+    with pytest.raises(PublishError):
         await connection.publish(an_event("a"))
 
     await connection.publish(an_event("a"))
@@ -86,7 +86,7 @@ async def test_an_event_that_is_hopeless_says_nothing_about_the_connection(
 ) -> None:
     """It stays."""
     broker.script("a", Fault.NEVER)
-    with pytest.raises(DeploymentSenderError):
+    with pytest.raises(PublishError):
         await connection.publish(an_event("a"))
 
     await connection.publish(an_event("b"))
@@ -129,7 +129,7 @@ async def test_closing_waits_for_every_connection_that_is_left(
 ) -> None:
     """Twice is safe, and afterwards it connects anew."""
     broker.script("a", Fault.REFUSED)
-    with pytest.raises(DeploymentSenderError):
+    with pytest.raises(PublishError):
         await connection.publish(an_event("a"))
     await connection.publish(an_event("a"))
 

@@ -74,7 +74,7 @@ def use(outbox: OutboxJournal) -> None:
     outbox.counts()
     outbox.entries(KEYS)
     for key in outbox.waiting_keys():
-        outbox.head(key)
+        outbox.next_unsent(key)
 
 
 def first_failure(path: Path) -> Exception:
@@ -90,7 +90,7 @@ def readable(path: Path) -> list[Event]:
     """What an outbox has to deliver."""
     outbox = OutboxJournal(path)
     try:
-        heads = [outbox.head(key) for key in outbox.waiting_keys()]
+        heads = [outbox.next_unsent(key) for key in outbox.waiting_keys()]
         return [stored.event for stored in heads if stored is not None]
     finally:
         outbox.close()
@@ -137,14 +137,18 @@ def test_all_that_is_known_of_an_event_is_kept(path: Path) -> None:
     """Its number, its state, and what the broker said."""
     outbox = OutboxJournal(path)
     sent, failed, waiting = (outbox.accept(an_event(key)) for key in "abc")
-    outbox.note_sent(sent, Delivery(2, 17))
-    outbox.note_failure(failed, "too large", for_good=True)
+    outbox.queue_acknowledged(sent, Delivery(2, 17))
+    outbox.record_failure(failed, "too large", for_good=True)
     before = outbox.entries(10)
 
     assert 3 == outbox.keep_aside().events
 
     assert before == outbox.entries(10)
-    assert [None, failed.seq, waiting] == [outbox.head("a"), getattr(outbox.head("b"), "seq", None), outbox.head("c")]
+    assert [None, failed.seq, waiting] == [
+        outbox.next_unsent("a"),
+        getattr(outbox.next_unsent("b"), "seq", None),
+        outbox.next_unsent("c"),
+    ]
     outbox.close()
 
 

@@ -13,8 +13,17 @@ from pathlib import Path
 
 import pytest
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.outbox.entries import OutboxDamagedError
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.outbox.schema import identity, make_outbox, open_outbox
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.outbox.entries import EventState, OutboxDamagedError
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.outbox.envelope import Event
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.outbox.journal import OutboxJournal
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.outbox.schema import (
+    OutboxTooNewError,
+    identity,
+    make_outbox,
+    open_outbox,
+)
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import Delivery
+from support.kafka.events import an_event
 
 _LAST_USER = """
 import sqlite3, sys
@@ -22,6 +31,68 @@ db = sqlite3.connect(sys.argv[1])
 db.execute("SELECT count(*) FROM events").fetchone()
 db.close()
 """
+
+# The schema of release 1.0.0, as its program wrote it.
+_VERSION_1 = """
+CREATE TABLE events (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    event_id TEXT NOT NULL,
+    event_type TEXT NOT NULL,
+    topic TEXT NOT NULL,
+    key TEXT NOT NULL,
+    value BLOB,
+    accepted_at TEXT NOT NULL,
+    state TEXT NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'sent', 'failed')),
+    attempts INTEGER NOT NULL DEFAULT 0,
+    last_error TEXT,
+    partition INTEGER,
+    "offset" INTEGER,
+    sent_at TEXT
+);
+CREATE INDEX events_unsent ON events (key, seq, state) WHERE state <> 'sent';
+INSERT INTO events VALUES
+    (1, 'id-1', 'BUILD_STARTED', 'topic', 'a', NULL, '2026-01-01T00:00:00+00:00', 'sent', 1, NULL, 2, 17,
+     '2026-01-01T00:00:01+00:00'),
+    (2, 'id-2', 'BUILD_COMPLETED', 'topic', 'a', CAST('{}' AS BLOB), '2026-01-01T00:00:02+00:00', 'failed', 1,
+     'too large', NULL, NULL, NULL),
+    (3, 'id-3', 'BUILD_STARTED', 'topic', 'b', CAST('{}' AS BLOB), '2026-01-01T00:00:03+00:00', 'waiting', 0, NULL,
+     NULL, NULL, NULL);
+PRAGMA user_version = 1;
+"""
+
+
+def write_database(path: Path, script: str) -> None:
+    """Make a database in WAL mode by a script."""
+    db = sqlite3.connect(path, isolation_level=None)
+    db.execute("PRAGMA journal_mode = WAL")
+    db.executescript(script)
+    db.close()
+
+
+def test_an_outbox_of_release_1_0_0_is_used_as_it_is(tmp_path: Path) -> None:
+    """Its events are listed, counted and delivered, and new ones follow."""
+    path = tmp_path / "outbox.sqlite3"
+    write_database(path, _VERSION_1)
+    journal = OutboxJournal(path)
+
+    assert {EventState.WAITING: 1, EventState.SENT: 1, EventState.FAILED: 1} == journal.counts()
+    assert Event("id-3", "BUILD_STARTED", "topic", "b", b"{}") == getattr(journal.next_unsent("b"), "event", None)
+    assert [None, None, Delivery(2, 17)] == [entry.delivery for entry in journal.entries(10)]
+    assert 4 == journal.accept(an_event("b")).seq
+    journal.close()
+
+
+def test_an_outbox_of_a_newer_version_is_refused_and_not_changed(tmp_path: Path) -> None:
+    """This program cannot know what its columns mean."""
+    path = tmp_path / "outbox.sqlite3"
+    write_database(path, "CREATE TABLE events (id INTEGER PRIMARY KEY, lane TEXT); PRAGMA user_version = 2;")
+    before = path.read_bytes()
+
+    with pytest.raises(OutboxTooNewError, match="its schema has version 2, and this program supports version 1"):
+        open_outbox(path)
+
+    assert before == path.read_bytes()
+    assert ["outbox.sqlite3"] == [one.name for one in tmp_path.iterdir()]
 
 
 @contextmanager
@@ -143,7 +214,7 @@ def test_another_programs_database_is_no_outbox(tmp_path: Path) -> None:
     db.execute("CREATE TABLE theirs (value TEXT)")
     db.close()
 
-    with pytest.raises(OutboxDamagedError, match="it is no outbox"):
+    with pytest.raises(OutboxDamagedError, match="it is not an outbox"):
         open_outbox(path)
 
 
@@ -157,4 +228,4 @@ def test_a_log_whose_file_is_gone_is_kept_aside(tmp_path: Path, caplog: pytest.L
 
     (aside,) = tmp_path.glob("outbox.damaged-*.sqlite3-wal")
     assert b"of another file" == aside.read_bytes()
-    assert "was left of an outbox that is gone" in caplog.text
+    assert "belonged to an outbox that is gone" in caplog.text

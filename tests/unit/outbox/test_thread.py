@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import PublishError
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.outbox.entries import EventState
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.outbox.journal import OutboxJournal
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.outbox.thread import OutboxThread
@@ -54,7 +54,7 @@ async def test_an_operation_answers_what_it_found(outbox: OutboxThread) -> None:
     """As the file does."""
     stored = await outbox.run(OutboxJournal.accept, an_event("a"))
 
-    assert stored == await outbox.run(OutboxJournal.head, "a")
+    assert stored == await outbox.run(OutboxJournal.next_unsent, "a")
 
 
 async def test_closing_ends_the_thread_and_twice_is_safe(outbox: OutboxThread) -> None:
@@ -79,27 +79,27 @@ async def test_closing_what_was_never_used_touches_nothing(path: Path, outbox: O
 async def test_closing_marks_what_was_sent(path: Path, outbox: OutboxThread) -> None:
     """And lets another process deliver."""
     stored = await outbox.run(OutboxJournal.accept, an_event())
-    await outbox.run(OutboxJournal.own)
-    outbox.note_sent(stored, Delivery(0, 0))
+    await outbox.run(OutboxJournal.acquire_delivery_lock)
+    outbox.journal.queue_acknowledged(stored, Delivery(0, 0))
 
     await outbox.close()
 
     other = OutboxThread(path)
-    assert await other.run(OutboxJournal.own)
+    assert await other.run(OutboxJournal.acquire_delivery_lock)
     assert 1 == (await other.run(OutboxJournal.counts))[EventState.SENT]
     await other.close()
 
 
 async def test_resting_comes_after_what_was_begun_before(path: Path, outbox: OutboxThread) -> None:
     """An operation that is still queued keeps what it needs."""
-    owning = asyncio.ensure_future(outbox.run(OutboxJournal.own))
+    owning = asyncio.ensure_future(outbox.run(OutboxJournal.acquire_delivery_lock))
     await asyncio.sleep(0)
-    outbox.rest()
+    outbox.start(OutboxJournal.release_delivery_lock)
     await owning
 
     other = OutboxThread(path)
     await outbox.run(OutboxJournal.counts)
-    assert await other.run(OutboxJournal.own)
+    assert await other.run(OutboxJournal.acquire_delivery_lock)
     await other.close()
 
 
@@ -148,9 +148,9 @@ async def test_an_unexpected_exception_is_raised_where_the_caller_waits(outbox: 
     assert 0 == (await outbox.run(OutboxJournal.counts))[EventState.WAITING]
 
 
-async def failure(outbox: OutboxThread) -> DeploymentSenderError:
+async def failure(outbox: OutboxThread) -> PublishError:
     """How it fails to accept an event."""
-    with pytest.raises(DeploymentSenderError) as caught:
+    with pytest.raises(PublishError) as caught:
         await outbox.run(OutboxJournal.accept, an_event(value=b"x" * 100_000))
     return caught.value
 
@@ -164,9 +164,8 @@ async def test_a_full_disk_is_told_as_one(path: Path, outbox: OutboxThread) -> N
     await outbox.run(fill)
     error = await failure(outbox)
 
-    assert ErrorCode.KAFKA_PUBLISH_FAILED == error.code
-    assert f"the outbox {path} did not do its part: its disk is full (database or disk is full)" == error.message
-    assert f"Make room on the disk of {path.parent}, then publish again." == error.recovery
+    assert f"cannot use the outbox {path}: its disk is full (database or disk is full)" == error.message
+    assert f"Free some space on the disk of {path.parent}, then publish again." == error.recovery
     assert isinstance(error.__cause__, sqlite3.OperationalError)
 
 
@@ -199,7 +198,7 @@ def locked(path: Path) -> None:
     ("spoil", "told"),
     [
         (a_folder, "it cannot be opened"),
-        (locked, "it cannot be used"),
+        (locked, "an operation failed"),
     ],
 )
 async def test_what_is_wrong_with_the_file_is_told(tmp_path: Path, spoil: Callable[[Path], None], told: str) -> None:
@@ -244,8 +243,7 @@ async def test_a_damaged_file_is_kept_aside_and_the_next_operation_works(
 
     (aside,) = path.parent.glob("outbox.damaged-*")
     assert b"no database at all" * 1000 == aside.read_bytes()
-    assert ErrorCode.KAFKA_PUBLISH_FAILED == error.code
-    assert f"the file was damaged and is kept as {aside.name}; a new one has the 0 events of it" in error.message
+    assert f"the file was damaged and is renamed to {aside.name}; a new one has the 0 events" in error.message
     assert f"`sqlite3 {aside} .recover`" in error.recovery
     assert "file is not a database" in caplog.text
 
@@ -259,10 +257,10 @@ async def test_a_row_that_is_damaged_while_it_is_open_is_damage_too(path: Path, 
         db.execute("UPDATE events SET state = '' WHERE key = 'b'")
         db.commit()
 
-    with pytest.raises(DeploymentSenderError, match="a new one has the 1 events of it that could be read"):
+    with pytest.raises(PublishError, match="a new one has the 1 events that could be read"):
         await outbox.run(OutboxJournal.entries, 10)
 
-    assert stored == await outbox.run(OutboxJournal.head, "a")
+    assert stored == await outbox.run(OutboxJournal.next_unsent, "a")
 
 
 async def test_a_damaged_file_stays_where_no_new_one_can_be_made(path: Path) -> None:
@@ -277,5 +275,37 @@ async def test_a_damaged_file_stays_where_no_new_one_can_be_made(path: Path) -> 
         os.close(descriptor)
         await outbox.close()
 
-    assert "the file is damaged, and cannot be kept aside as another process keeps it locked" in error.message
+    assert "the file is damaged, and cannot be renamed: another process keeps it locked" in error.message
     assert [path] == list(path.parent.iterdir())
+
+
+async def test_an_outbox_of_a_newer_version_is_refused_with_what_to_do(path: Path, outbox: OutboxThread) -> None:
+    """It is not renamed, as a damaged one would be."""
+    await outbox.run(OutboxJournal.accept, an_event())
+    await outbox.close()
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA user_version = 2")
+
+    error = await failure(outbox)
+
+    assert f"cannot use the outbox {path}: a newer version of this program made it" in error.message
+    assert "its schema has version 2, and this program supports version 1" in error.message
+    assert error.recovery.startswith("Update omninode-deployment-sender on this machine, or set PACKAGE_DIR")
+    assert [] == list(path.parent.glob("outbox.damaged-*"))
+
+
+async def test_releasing_the_lock_of_a_file_that_was_replaced_ends_no_thread(path: Path, outbox: OutboxThread) -> None:
+    """What was acknowledged cannot be marked any more; the next operation raises that, and the one after it works."""
+    stored = await outbox.run(OutboxJournal.accept, an_event())
+    outbox.journal.queue_acknowledged(stored, Delivery(0, 0))
+
+    def replace_in_transaction(journal: OutboxJournal) -> None:
+        with journal._transaction():
+            path.rename(path.with_name("gone"))
+
+    with pytest.raises(PublishError, match="another process has renamed it"):
+        await outbox.run(replace_in_transaction)
+    outbox.start(OutboxJournal.release_delivery_lock)
+
+    assert await outbox.run(OutboxJournal.acquire_delivery_lock)
+    assert 0 == (await outbox.run(OutboxJournal.counts))[EventState.WAITING]

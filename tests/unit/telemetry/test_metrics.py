@@ -5,35 +5,44 @@ import logging
 
 import pytest
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.telemetry.metrics import Metrics
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.telemetry.catalogue import SENDER
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.telemetry.metrics import Distribution, MetricNames, Metrics
 
 
-def test_a_fresh_snapshot_has_every_figure_and_invents_none() -> None:
-    """Counters start at 0; durations are None before there is one."""
-    figures = Metrics().snapshot()
+def test_a_distribution_before_its_first_value_invents_none() -> None:
+    """No average, no last value."""
+    empty = Distribution((1.0,))
 
-    expected = {
-        f"{outcome}_{kind}": 0
-        for kind in ("builds", "transfers", "publishes")
-        for outcome in ("total", "successful", "failed", "cancelled")
-    }
-    expected |= dict.fromkeys(("total_events_published", "total_bytes_packaged", "total_bytes_transferred"), 0)
-    durations = {
-        f"{word}_{kind}_{what}_ms": None
-        for kind, stages in (
-            ("builds", ("build", "export_wait", "stream", "compress", "hash", "write", "commit")),
-            ("transfers", ("check", "connect", "send", "verify", "load")),
-            ("publishes", ()),
-        )
-        for what in ("duration", *stages)
-        for word in ("average", "last")
-    }
-    assert expected | durations == figures
+    assert (0, None, None, [0, 0]) == (empty.count, empty.average, empty.last, empty.buckets)
+
+
+def test_a_distribution_counts_each_value_once() -> None:
+    """A value that is equal to a bound is in the bucket of that bound."""
+    values = Distribution((1.0, 10.0))
+    for value in (0.5, 1.0, 1.5, 10.0, 11.0):
+        values.observe(value)
+
+    assert (5, 24.0, 4.8, 11.0, [2, 2, 1]) == (
+        values.count,
+        values.total,
+        values.average,
+        values.last,
+        values.buckets,
+    )
+
+
+def test_a_histogram_has_the_bounds_of_its_name() -> None:
+    """And nothing in it before the first value."""
+    metrics = Metrics(MetricNames(counters={}, histograms={"load_seconds": ("Seconds of each load.", (1.0,))}))
+    metrics.observe("load_seconds", 2)
+
+    assert Distribution((1.0,)).bounds == metrics.histograms["load_seconds"].bounds
+    assert [0, 1] == metrics.histograms["load_seconds"].buckets
 
 
 def test_a_span_that_ends_well_counts_and_times(caplog: pytest.LogCaptureFixture) -> None:
     """One success: one total, one successful, a duration, one log line."""
-    metrics = Metrics()
+    metrics = Metrics(SENDER)
     with caplog.at_level(logging.INFO), metrics.span("builds", "hello:1.0"):
         pass
 
@@ -45,7 +54,7 @@ def test_a_span_that_ends_well_counts_and_times(caplog: pytest.LogCaptureFixture
 
 def test_a_span_that_fails_counts_and_lets_the_error_through(caplog: pytest.LogCaptureFixture) -> None:
     """The error is told once, and not swallowed."""
-    metrics = Metrics()
+    metrics = Metrics(SENDER)
     with caplog.at_level(logging.INFO), pytest.raises(ValueError, match="no"), metrics.span("transfers", "x"):
         raise ValueError("no")
 
@@ -61,7 +70,7 @@ def test_a_span_that_fails_counts_and_lets_the_error_through(caplog: pytest.LogC
 
 def test_a_cancelled_span_is_neither_success_nor_failure() -> None:
     """Cancellation is the caller's wish."""
-    metrics = Metrics()
+    metrics = Metrics(SENDER)
     with pytest.raises(asyncio.CancelledError), metrics.span("publishes", "x"):
         raise asyncio.CancelledError
 
@@ -73,7 +82,7 @@ def test_a_cancelled_span_is_neither_success_nor_failure() -> None:
 
 def test_a_snapshot_does_not_change_when_work_goes_on() -> None:
     """Callers get a copy."""
-    metrics = Metrics()
+    metrics = Metrics(SENDER)
     before = metrics.snapshot()
     metrics.add("total_bytes_packaged", 5)
 

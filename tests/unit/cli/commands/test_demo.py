@@ -95,16 +95,15 @@ def test_an_image_that_is_not_there_afterwards_is_a_failure(cli: "CommandLine") 
     printed = cli.run("demo", "--no-run")
 
     assert 1 == printed.code
-    assert "is not in the engine, though the receiver said so" in printed.err
+    assert "is not in the engine, though the receiver reported it as loaded" in printed.err
 
 
 def test_without_the_extra_receiver_one_sentence_says_so(cli: "CommandLine", monkeypatch: pytest.MonkeyPatch) -> None:
     """And nothing is begun."""
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    monkeypatch.delitem(
-        sys.modules, "omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.server", raising=False
-    )
+    for module in ("receiver.server", "cli.demo_steps"):
+        monkeypatch.delitem(sys.modules, f"{PACKAGE}.{module}", raising=False)
     printed = cli.run("demo")
 
     assert (1, []) == (printed.code, cli.engine.calls)
-    assert "error: the demo brings a receiver: pip install 'omninode-deployment-sender[cli,receiver]'\n" == printed.err
+    assert "error: the demo needs a receiver: pip install 'omninode-deployment-sender[cli,receiver]'\n" == printed.err

@@ -52,8 +52,8 @@ def test_events_are_documents_for_programs(cli: "CommandLine") -> None:
     ("arguments", "words"),
     [
         (("TEA_STARTED",), "event_type"),
-        (("BUILD_STARTED", "--payload", "{"), "--payload is no JSON:"),
-        (("BUILD_STARTED", "--payload", "[]"), "--payload is no JSON object"),
+        (("BUILD_STARTED", "--payload", "{"), "--payload is not JSON:"),
+        (("BUILD_STARTED", "--payload", "[]"), "--payload is not a JSON object"),
         (("BUILD_STARTED", "--package-id", "1"), "package_id"),
     ],
 )
@@ -70,7 +70,7 @@ def test_nothing_to_flush_is_a_success(cli: "CommandLine") -> None:
     """Also without a broker."""
     printed = cli.run("events", "flush")
 
-    assert (0, "0 sent, 0 waiting, 0 set aside\n") == (printed.code, printed.out)
+    assert (0, "0 sent, 0 waiting, 0 failed\n") == (printed.code, printed.out)
 
 
 def test_a_flush_without_a_broker_says_so(cli: "CommandLine") -> None:
@@ -78,7 +78,7 @@ def test_a_flush_without_a_broker_says_so(cli: "CommandLine") -> None:
     cli.run("publish", "BUILD_STARTED")
     printed = cli.run("events", "flush")
 
-    assert (1, "0 sent, 1 waiting, 0 set aside\n") == (printed.code, printed.out)
+    assert (1, "0 sent, 1 waiting, 0 failed\n") == (printed.code, printed.out)
     assert "error: KAFKA_PUBLISH_FAILED: no broker is set\nwhat to do: Set KAFKA_BOOTSTRAP_SERVERS" in printed.err
 
 
@@ -102,7 +102,7 @@ def test_only_an_event_that_is_set_aside_can_be_dropped(cli: "CommandLine") -> N
     printed = cli.run("events", "drop", event_id)
 
     assert 2 == printed.code
-    assert f"no event '{event_id}' is set aside" in printed.err
+    assert f"there is no failed event '{event_id}'" in printed.err
 
 
 def test_an_event_is_published(cli: "CommandLine", broker: FakeBroker) -> None:
@@ -120,8 +120,8 @@ def test_an_event_that_is_not_acknowledged_is_an_error(cli: "CommandLine", broke
     printed = cli.run("publish", "BUILD_STARTED")
 
     assert 1 == printed.code
-    assert "error: KAFKA_PUBLISH_FAILED: the broker does not answer" in printed.err
-    assert "the broker does not answer" in cli.run("events").out
+    assert "error: KAFKA_PUBLISH_FAILED: the broker does not respond" in printed.err
+    assert "the broker does not respond" in cli.run("events").out
 
 
 def test_a_flush_publishes_what_waits(cli: "CommandLine", broker: FakeBroker) -> None:
@@ -132,7 +132,7 @@ def test_a_flush_publishes_what_waits(cli: "CommandLine", broker: FakeBroker) ->
     broker.down = False
     printed = cli.run("events", "flush")
 
-    assert (0, "2 sent, 0 waiting, 0 set aside\n") == (printed.code, printed.out)
+    assert (0, "2 sent, 0 waiting, 0 failed\n") == (printed.code, printed.out)
     assert 2 == len(broker.records)
 
 

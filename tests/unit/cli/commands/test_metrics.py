@@ -8,7 +8,7 @@ import pytest
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.cli.commands.metrics import metrics
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.cli.options import CommonOptions
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.cli.session import Session
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import TransferError
 from support.receiver.scripted import Reply, ScriptedReceiver
 
 if TYPE_CHECKING:
@@ -57,7 +57,12 @@ async def test_those_of_a_receiver_are_numbers_for_programs(capsys: pytest.Captu
 async def test_a_receiver_without_figures_is_an_error() -> None:
     """It may be one of another make."""
     async with ScriptedReceiver(Reply(404)) as scripted:
-        with pytest.raises(DeploymentSenderError, match="HTTP 404") as raised:
+        with pytest.raises(TransferError, match="HTTP 404"):
             await metrics(Session(CommonOptions()), scripted.url)
 
-    assert ErrorCode.TRANSFER_FAILED == raised.value.code
+
+async def test_a_response_in_another_format_is_an_error() -> None:
+    """Something else than a receiver may listen there."""
+    async with ScriptedReceiver(Reply(body="<html>hello</html>")) as scripted:
+        with pytest.raises(TransferError, match="Prometheus"):
+            await metrics(Session(CommonOptions()), scripted.url)

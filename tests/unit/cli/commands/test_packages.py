@@ -159,7 +159,7 @@ def test_what_is_in_use_stays(cli: "CommandLine") -> None:
         printed = cli.run("packages", "prune", "--keep", "0", "--dry-run")
         document = cli.document("packages", "prune", "--keep", "0")
 
-    assert f"in use, so it stays: {first}" in printed.out
+    assert f"in use, kept: {first}" in printed.out
     assert {
         "success": True,
         "dry_run": False,

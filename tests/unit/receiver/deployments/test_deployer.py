@@ -103,7 +103,7 @@ async def test_an_image_is_loaded_and_checked(make: Make) -> None:
     assert facts is not None
     assert (state.status, state.image_id, state.container_id) == ("loaded", facts.image_id, None)
     assert {"hello:1.0"} == loading.engine.images.keys()
-    assert "deployment_receiver_loads_succeeded_total 1" in loading.shared.counters.text(0, {})
+    assert 1 == loading.shared.metrics.counters["loads_succeeded_total"]
 
 
 async def test_a_container_is_started_where_that_is_wanted(make: Make) -> None:

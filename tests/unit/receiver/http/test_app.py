@@ -8,9 +8,11 @@ import httpx
 import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.signature import SignedRequest, new_nonce, sign
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.counters import Counters
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.http.app import make_app
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.settings import ReceiverSettings
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.telemetry.catalogue import RECEIVER
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.telemetry.metrics import Metrics
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.telemetry.prometheus import read_samples
 from support.archives.archives import image_archive
 from support.receiver.in_process import Running, Start
 
@@ -30,9 +32,17 @@ async def test_metrics_are_told_to_everybody_without_names(start: Start, package
         await receiver.finished((await receiver.upload(package)).json()["deployment_id"])
         response = await receiver.client.get("/metrics")
     assert response.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
-    assert "deployment_receiver_uploads_stored_total 1\n" in response.text
-    assert f"deployment_receiver_upload_bytes_total {len(package)}\n" in response.text
-    assert 'deployment_receiver_deployments{status="loaded"} 1\n' in response.text
+    samples = read_samples(response.text)
+    assert {
+        "uploads_stored_total": 1,
+        'uploads_total{outcome="stored"}': 1,
+        "upload_bytes_total": len(package),
+        "upload_size_bytes_sum": len(package),
+        "upload_duration_seconds_count": 1,
+        "load_duration_seconds_count": 1,
+        'deployments{status="loaded"}': 1,
+        "uploads_active": 0,
+    }.items() <= {name.removeprefix("deployment_receiver_"): value for name, value in samples.items()}.items()
     assert "hello" not in response.text
 
 
@@ -93,7 +103,7 @@ async def test_the_unexpected_is_told_without_its_reason(caplog: pytest.LogCaptu
     """That is in the log."""
 
     class Broken:
-        counters = Counters()
+        metrics = Metrics(RECEIVER)
         settings = ReceiverSettings.load(environ={})
 
         @property

@@ -12,6 +12,7 @@ from .errors import InvalidInputError
 from .lazy_import import lazy_module, load
 from .ports import EventPublisher, ImageEngine, PackageUploader
 from .settings import DeploymentSenderSettings
+from .telemetry.catalogue import SENDER
 from .telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from .clients.http import target as http_target
     from .clients.kafka import publisher as kafka_publisher
     from .outbox import publisher as outbox_publisher
+    from .outbox import thread as outbox_thread
     from .store import packages
 else:
     contract = lazy_module(".contract", __package__)
@@ -27,6 +29,7 @@ else:
     http_target = lazy_module(".clients.http.target", __package__)
     kafka_publisher = lazy_module(".clients.kafka.publisher", __package__)
     outbox_publisher = lazy_module(".outbox.publisher", __package__)
+    outbox_thread = lazy_module(".outbox.thread", __package__)
     packages = lazy_module(".store.packages", __package__)
 
 __all__ = ["Openers", "Resources"]
@@ -122,7 +125,7 @@ class Resources:
     def __init__(self, settings: DeploymentSenderSettings, openers: Openers | None = None) -> None:
         openers = openers or Openers()
         self.settings = settings
-        self.metrics = Metrics()
+        self.metrics = Metrics(SENDER)
         self._contract: contract.NodeContract | None = None
         self._store: packages.PackageStore | None = None
         self._closers = AsyncExitStack()
@@ -177,9 +180,12 @@ class Resources:
 
     async def _open_outbox(self, openers: Openers) -> "outbox_publisher.OutboxPublisher":
         await load(outbox_publisher)
+        await load(outbox_thread)
         settings = self.settings
         open_publisher = (lambda: openers.publisher(settings)) if settings.kafka_bootstrap_servers else None
-        return outbox_publisher.OutboxPublisher(settings.package_folder / "outbox.sqlite3", open_publisher)
+        return outbox_publisher.OutboxPublisher(
+            outbox_thread.OutboxThread(settings.package_folder / "outbox.sqlite3"), open_publisher
+        )
 
     async def close(self) -> None:
         """Close what is open, newest first; a second call does nothing, and the next use opens again."""

@@ -1,16 +1,16 @@
-"""The command `deployment-sender`: one file per command."""
+"""The command `deployment-sender`: one file per command, in `commands/`."""
 
 import sys
 
 __all__ = ["main"]
 
-INTERRUPTED = 130  # what a shell answers for a command that Ctrl-C ended: 128 + SIGINT
+_FAILED, _INTERRUPTED = 1, 130  # as in failures.py, which may not be imported yet
 
 
 def main() -> None:
-    """Run the command line and leave with its exit code.
+    """Run the command line and exit.
 
-    The codes: 0 success, 1 the operation failed, 2 the command line or its values are wrong, 130 interrupted.
+    The exit codes: 0 success, 1 the operation failed, 2 the command line or its values are wrong, 130 interrupted.
     """
     try:
         from .app import run  # noqa: PLC0415 - typer and rich come with the extra `cli`, which may be missing
@@ -18,7 +18,7 @@ def main() -> None:
         if exc.name not in {"rich", "typer"}:
             raise
         sys.stderr.write("deployment-sender needs its extra: pip install 'omninode-deployment-sender[cli]'\n")
-        sys.exit(1)
+        sys.exit(_FAILED)
     except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+        sys.exit(_INTERRUPTED)
     sys.exit(run(sys.argv[1:]))

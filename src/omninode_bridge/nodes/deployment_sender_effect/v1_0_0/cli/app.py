@@ -1,6 +1,7 @@
-"""Puts the commands together."""
+"""Registers the commands with typer."""
 
 from collections.abc import Sequence
+from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -41,7 +42,7 @@ def run(arguments: Sequence[str], openers: Openers | None = None) -> int:
 
     Args:
         arguments: Without the program's name.
-        openers: How the node opens its clients; tests bring fakes.
+        openers: How the node opens its clients; tests pass fakes.
 
     Returns:
         The exit code.
@@ -58,25 +59,25 @@ def _app() -> typer.Typer:
     app.callback(no_args_is_help=True)(expand_option_groups(_common))
     for name, function in _COMMANDS.items():
         app.command(name, cls=OnceCommand)(command(function))
-    packages = _listing(list_packages, remove=remove_package, check=check_packages, prune=prune_packages)
+    packages = _listing_group(list_packages, remove=remove_package, check=check_packages, prune=prune_packages)
     app.add_typer(packages, name="packages", help="The packages of the store.")
-    events = _listing(list_events, flush=flush_events, drop=drop_event)
+    events = _listing_group(list_events, flush=flush_events, drop=drop_event)
     app.add_typer(events, name="events", help="The events of the outbox.")
     return app
 
 
-def _listing(lists: AsyncCommand, **others: AsyncCommand) -> typer.Typer:
-    """Group commands; without the name of one, the group lists."""
+def _listing_group(list_all: AsyncCommand, **others: AsyncCommand) -> typer.Typer:
+    """Make a group of commands, which lists if none of them is named."""
     group = _group()
-    group.callback(invoke_without_command=True)(command(lists, of_group=True))
-    group.command("list", cls=OnceCommand)(command(lists))
+    group.callback(invoke_without_command=True)(command(list_all, of_group=True))
+    group.command("list", cls=OnceCommand)(command(list_all))
     for name, function in others.items():
         group.command(name, cls=OnceCommand)(command(function))
     return group
 
 
 def _group() -> typer.Typer:
-    # Plain help, which documents can quote, and no shell completion to install.
+    # Plain help, which the documentation can quote, and no options to install shell completion.
     return typer.Typer(
         cls=OnceGroup,
         rich_markup_mode=None,
@@ -88,8 +89,6 @@ def _group() -> typer.Typer:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version  # noqa: PLC0415 - slow to load, and rarely asked for
-
         typer.echo(f"deployment-sender {version('omninode-deployment-sender')}")
         raise typer.Exit
 
@@ -99,8 +98,8 @@ def _common(
     common: CommonOptions,
     _: Annotated[
         bool,
-        typer.Option("--version", help="Print the version and leave.", is_eager=True, callback=_print_version),
+        typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version),
     ] = False,
 ) -> None:
-    """Build container images, ship them to machines that have no registry, and tell every step as an event."""
+    """Build container images, ship them to machines that have no registry, and publish an event at each step."""
     ctx.obj = Session(common, ctx.obj)

@@ -1,7 +1,6 @@
-"""Turns async functions into commands of typer's.
+"""Makes typer commands from async functions.
 
-A parameter that is annotated with a dataclass becomes one option for each of its fields, so that commands can share
-groups of options.
+A parameter annotated with a dataclass becomes one option for each field, so that commands can share groups of options.
 """
 
 import inspect
@@ -27,16 +26,15 @@ def command(function: AsyncCommand, *, of_group: bool = False) -> Callable[..., 
     """Make a command that takes the common options besides its own.
 
     Args:
-        function: Takes a `Session` and its own options; answers whether it did what it was asked for. Its docstring
-            is the help.
-        of_group: What a group does when none of its commands is named.
+        function: Takes a `Session` and its own options; returns whether it succeeded. Its docstring is the help.
+        of_group: This is the default command of a group, run if none of its commands is named.
 
     Returns:
-        What typer registers; it leaves with the exit code.
+        The function to register with typer; it exits with the command's exit code.
     """
 
     def run(ctx: typer.Context, common: CommonOptions, **own: Any) -> None:
-        session: Session = ctx.obj.narrowed(common)
+        session: Session = ctx.obj.with_options(common)
         ctx.obj = session
         if not (of_group and ctx.invoked_subcommand):
             raise typer.Exit(session.run(lambda: function(session, **own)))
@@ -49,7 +47,7 @@ def command(function: AsyncCommand, *, of_group: bool = False) -> Callable[..., 
 
 
 def expand_option_groups(function: Callable[..., None]) -> Callable[..., None]:
-    """Replace each parameter that is a dataclass by its fields."""
+    """Replace each parameter annotated with a dataclass by one parameter for each of its fields."""
     groups: dict[str, Any] = {}
     parameters: list[Parameter] = []
     for parameter in inspect.signature(function).parameters.values():
@@ -80,4 +78,4 @@ def _parameter(field: Field[Any]) -> Parameter:
 
 def _set_signature(function: Callable[..., Any], parameters: list[Parameter]) -> None:
     keywords = [parameter.replace(kind=Parameter.KEYWORD_ONLY) for parameter in parameters]
-    function.__signature__ = Signature(keywords)  # type: ignore[attr-defined] # inspect.signature reads it
+    vars(function)["__signature__"] = Signature(keywords)  # inspect.signature reads it

@@ -1,73 +1,70 @@
-"""What the demo does to the engine beside the journey: take the image away, listen to the container, clean up."""
+"""What the demo asks of the engine beside the operations of the node: remove an image, read a container's output."""
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable
+from typing import TypeVar
 
+from ..clients.docker.call import Call
+from ..clients.docker.connection import EngineClient, connected
+from ..clients.docker.endpoint import Endpoint
+from ..clients.docker.errors import translated
+from ..receiver.deployments.services import LABEL_PREFIX
 from ..settings import DeploymentSenderSettings
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from ..clients.docker.connection import EngineClient
 
 __all__ = ["DemoEngine"]
 
 T = TypeVar("T")
 
-_SILENCE_SECONDS = 60.0
-_WORDS_WITHIN_SECONDS = 2.0
+_RESPONSE_TIMEOUT_SECONDS = 60.0  # removing a large image from a slow disk takes some seconds
+_FIRST_LINE_TIMEOUT_SECONDS = 2.0  # a container that prints at its start has done so by then
+_POLL_SECONDS = 0.1
 
 
 class DemoEngine:
-    """The engine, for what no operation of the node does. DOCKER_UNAVAILABLE, BUILD_FAILED.
+    """The engine of the demo.
+
+    Its methods raise `EngineUnavailableError` and `EngineRefusedError`.
 
     Args:
-        settings: Where it is.
+        settings: Its address and certificates.
     """
 
     def __init__(self, settings: DeploymentSenderSettings) -> None:
         self._settings = settings
 
     async def remove_image(self, reference: str) -> bool:
-        """Take away a tag; answer whether the image went with it, as it does if it has no other."""
-        gone = await self._call(f"{reference} could not be removed", lambda client: client.remove_image(reference))
-        return any("Deleted" in step for step in gone)
+        """Remove a tag; return whether the image is gone too, as it is if it has no other tag."""
+        steps = await self._call(f"{reference} could not be removed", lambda client: client.remove_image(reference))
+        return any("Deleted" in step for step in steps)
 
     async def container_of(self, package_id: str) -> str | None:
-        """Answer the id of the container that a receiver has started from a package."""
-        from ..receiver.deployments.services import LABEL_PREFIX  # noqa: PLC0415 - comes with the extra `receiver`
-
+        """Return the id of the container that a receiver started from a package."""
         wanted = {"label": f"{LABEL_PREFIX}.package={package_id}"}
         found = await self._call(
             "the containers could not be listed", lambda client: client.containers(all=True, filters=wanted)
         )
         return next((str(container["Id"]) for container in found), None)
 
-    async def first_words(self, container_id: str) -> str:
-        """Answer the first line that a container has said, after a moment's patience."""
+    async def first_line(self, container_id: str) -> str:
+        """Return the first line that a container has printed; empty if it prints none within 2 s."""
 
-        def read(client: "EngineClient") -> str:
-            deadline = time.monotonic() + _WORDS_WITHIN_SECONDS
-            while not (said := client.logs(container_id).decode(errors="replace")) and time.monotonic() < deadline:
-                time.sleep(0.1)
-            return said.partition("\n")[0]
+        def read(client: EngineClient) -> str:
+            deadline = time.monotonic() + _FIRST_LINE_TIMEOUT_SECONDS
+            while not (output := client.logs(container_id).decode(errors="replace")) and time.monotonic() < deadline:
+                time.sleep(_POLL_SECONDS)
+            return output.partition("\n")[0]
 
         return await self._call("the container's output could not be read", read)
 
     async def remove_container(self, container_id: str) -> None:
-        """Stop a container and take it away."""
+        """Stop and remove a container."""
         await self._call(
             f"the container {container_id} could not be removed",
             lambda client: client.remove_container(container_id, force=True),
         )
 
-    async def _call(self, task: str, work: "Callable[[EngineClient], T]") -> T:
-        from ..clients.docker.call import Call  # noqa: PLC0415 - docker loads where it is needed
-        from ..clients.docker.connection import connected  # noqa: PLC0415
-        from ..clients.docker.endpoint import Endpoint  # noqa: PLC0415
-        from ..clients.docker.errors import translated  # noqa: PLC0415
-
+    async def _call(self, task: str, work: Callable[[EngineClient], T]) -> T:
         settings = self._settings
         endpoint = Endpoint(
             settings.docker_host,
@@ -78,7 +75,10 @@ class DemoEngine:
         )
 
         def run() -> T:
-            with connected(endpoint, Call(), _SILENCE_SECONDS) as client, translated(endpoint.engine, task):
+            with (
+                connected(endpoint, Call(), _RESPONSE_TIMEOUT_SECONDS) as client,
+                translated(endpoint.engine, task),
+            ):
                 return work(client)
 
         return await asyncio.to_thread(run)

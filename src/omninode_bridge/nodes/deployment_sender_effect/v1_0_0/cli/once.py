@@ -1,47 +1,48 @@
-"""Commands whose options say so when they are given twice: otherwise the last one counts, and the others in silence."""
+"""Commands that refuse an option which is given twice: typer would silently use the last value."""
 
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from typer import Context
 from typer.core import TyperCommand, TyperGroup
 
 __all__ = ["OnceCommand", "OnceGroup"]
 
 
-class _Once:
-    """Reads a command line as the class beside it does, and refuses what is there twice."""
-
-    def make_parser(
-        self, ctx: Context
-    ) -> Any:  # the parser's class is click's, which typer has brought itself since 0.26
-        parser = super().make_parser(ctx)  # type: ignore[misc] # mixed in with a Command
-        parse = parser.parse_args
-
-        def parse_once(args: list[str]) -> Any:
-            found = parse(args=args)
-            _insist_on_once(ctx, found[2])
-            return found
-
-        parser.parse_args = parse_once
-        return parser
-
-
-class OnceCommand(_Once, TyperCommand):  # type: ignore[misc] # as make_parser
+class OnceCommand(TyperCommand):
     """A command."""
 
+    def make_parser(self, ctx: Any) -> Any:  # both types are click's, which is a private part of typer since 0.26
+        """Return a parser that refuses repeated options."""
+        return _refusing_repeats(super().make_parser(ctx), ctx)
 
-class OnceGroup(_Once, TyperGroup):  # type: ignore[misc] # as make_parser
+
+class OnceGroup(TyperGroup):
     """A group of commands."""
 
+    def make_parser(self, ctx: Any) -> Any:  # as above
+        """Return a parser that refuses repeated options."""
+        return _refusing_repeats(super().make_parser(ctx), ctx)
 
-def _insist_on_once(ctx: Context, given: Sequence[Any]) -> None:
-    """Refuse options that are given twice and hold one value.
+
+def _refusing_repeats(parser: Any, ctx: Any) -> Any:
+    parse = parser.parse_args
+
+    def parse_args(args: list[str]) -> Any:
+        parsed = parse(args=args)
+        _refuse_repeats(ctx, parsed[2])
+        return parsed
+
+    parser.parse_args = parse_args
+    return parser
+
+
+def _refuse_repeats(ctx: Any, given: Sequence[Any]) -> None:
+    """Fail if an option that has one value is given twice.
 
     Args:
         ctx: The command's.
-        given: The parameters in the order of the command line, each as often as it is there.
+        given: The parameters in the order of the command line, repeated ones repeatedly.
     """
     for parameter, times in Counter(given).items():
         is_switch = getattr(parameter, "is_flag", False) and not parameter.secondary_opts

@@ -1,4 +1,4 @@
-"""The options that several commands share; each dataclass is a group of them (see command.py)."""
+"""Options that several commands share; each dataclass is a group of them (see command.py)."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ..errors import DeploymentSenderError, ErrorCode
+from ..errors import InvalidInputError
 from ..models import ModelContainerPackageInput, ModelPackageTransferInput
 
 __all__ = [
@@ -19,14 +19,17 @@ __all__ = [
     "PackageId",
     "ReceiverUrl",
     "TransferOptions",
-    "pairs",
+    "parse_pairs",
 ]
 
 ContextFolder = Annotated[
-    str, typer.Argument(metavar="CONTEXT", show_default=False, help="Folder with the Dockerfile and what it copies.")
+    str,
+    typer.Argument(
+        metavar="CONTEXT", show_default=False, help="Folder with the Dockerfile and the files that it copies."
+    ),
 ]
 CorrelationId = Annotated[
-    str | None, typer.Option("--correlation-id", metavar="ID", help="Your own id; it comes back in results and events.")
+    str | None, typer.Option("--correlation-id", metavar="ID", help="Your own id, repeated in results and events.")
 ]
 PackageId = Annotated[
     str, typer.Argument(metavar="PACKAGE_ID", show_default=False, help="As `deployment-sender packages` lists it.")
@@ -39,7 +42,7 @@ ReceiverUrl = Annotated[
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CommonOptions:
-    """What every command takes, before its name or after it."""
+    """Options of every command, given before its name or after it."""
 
     package_dir: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder of the packages and the outbox. [env: PACKAGE_DIR]")
@@ -49,10 +52,10 @@ class CommonOptions:
     verbose: Annotated[bool, typer.Option("--verbose", help="Build log, log lines and tracebacks on stderr.")] = False
 
     def over(self, outer: "CommonOptions") -> "CommonOptions":
-        """Join these, given after the command's name, with those given before it.
+        """Return these, given after the command's name, together with those given before it.
 
         Raises:
-            typer.BadParameter: An option that holds one value was given in both places.
+            typer.BadParameter: An option with one value was given in both places.
         """
         if self.package_dir is not None and outer.package_dir is not None:
             raise typer.BadParameter("--package-dir is given before the command and after it; give it once.")
@@ -66,7 +69,7 @@ class CommonOptions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BuildOptions:
-    """What to build and how to keep it."""
+    """How to build an image and store it as a package."""
 
     name: Annotated[str, typer.Option(metavar="NAME", show_default=False, help="Name of the image, without the tag.")]
     tag: Annotated[str, typer.Option(metavar="TAG", show_default=False, help="Tag of the image.")]
@@ -74,7 +77,7 @@ class BuildOptions:
     build_arg: Annotated[
         list[str],
         typer.Option(
-            metavar="NAME[=VALUE]", help="Build argument; with NAME alone its value is taken from the environment."
+            metavar="NAME[=VALUE]", help="Build argument; with NAME alone, its value is read from the environment."
         ),
     ] = field(default_factory=list)
     target: Annotated[str | None, typer.Option(metavar="STAGE", help="Stage to build instead of the last one.")] = None
@@ -82,10 +85,10 @@ class BuildOptions:
     label: Annotated[list[str], typer.Option(metavar="NAME=VALUE", help="Label to add to the image.")] = field(
         default_factory=list
     )
-    no_cache: Annotated[bool, typer.Option("--no-cache", help="Build every step anew.")] = False
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Run every step again, without the build cache.")] = False
     compression: Annotated[
         str | None,
-        typer.Option(metavar="gzip|zstd|none", help="Of the package. [env: DEPLOYMENT_SENDER_COMPRESSION]"),
+        typer.Option(metavar="gzip|zstd|none", help="Compression of the package. [env: DEPLOYMENT_SENDER_COMPRESSION]"),
     ] = None
     verify: Annotated[
         bool | None,
@@ -96,10 +99,10 @@ class BuildOptions:
     ] = None
 
     def request(self, context: str, correlation_id: str | None = None) -> ModelContainerPackageInput:
-        """Read the options into the operation's input.
+        """Make the operation's input from the options.
 
         Raises:
-            DeploymentSenderError: VALIDATION_ERROR, never with a build argument's value.
+            InvalidInputError: An option is wrong; the message never has a build argument's value.
         """
         return ModelContainerPackageInput.read(
             {
@@ -107,10 +110,10 @@ class BuildOptions:
                 "image_tag": self.tag,
                 "build_context": context,
                 "dockerfile_path": self.dockerfile,
-                "build_args": pairs("--build-arg", self.build_arg, os.environ),
+                "build_args": parse_pairs("--build-arg", self.build_arg, os.environ),
                 "target": self.target,
                 "platform": self.platform,
-                "labels": pairs("--label", self.label),
+                "labels": parse_pairs("--label", self.label),
                 "no_cache": self.no_cache,
                 "compression": self.compression,
                 "verify_checksum": self.verify,
@@ -121,31 +124,35 @@ class BuildOptions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TransferOptions:
-    """Where to send a package and what to wait for there."""
+    """Where to send a package and what to wait for."""
 
     to: ReceiverUrl = None
     wait_for: Annotated[
         str | None,
         typer.Option(
             metavar="received|loaded|running",
-            help="How far the receiver must have come; running if not given, or loaded where it starts no containers.",
+            help="The status to wait for; if not given, running, or loaded if the receiver starts no containers.",
         ),
     ] = None
     any_platform: Annotated[
-        bool, typer.Option("--any-platform", help="Send it though the receiver's engine cannot run its platform.")
+        bool, typer.Option("--any-platform", help="Send it even if the receiver's engine cannot run its platform.")
     ] = False
     transfer_timeout: Annotated[
         float | None,
         typer.Option(
             metavar="SECONDS",
-            help="How long to try, all attempts together. [env: DEPLOYMENT_SENDER_TRANSFER_TIMEOUT_SECONDS]",
+            help="Time limit of all attempts together. [env: DEPLOYMENT_SENDER_TRANSFER_TIMEOUT_SECONDS]",
         ),
     ] = None
 
     def request(
         self, package_id: str, url: str, *, verify: bool | None = None, correlation_id: str | None = None
     ) -> ModelPackageTransferInput:
-        """Read the options into the operation's input; `url` is the receiver. VALIDATION_ERROR."""
+        """Make the operation's input from the options; `url` is the receiver's.
+
+        Raises:
+            InvalidInputError: An option is wrong.
+        """
         return ModelPackageTransferInput.read(
             {
                 "package_id": package_id,
@@ -159,29 +166,25 @@ class TransferOptions:
         )
 
 
-def pairs(option: str, texts: Iterable[str], environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Read `NAME=VALUE` texts.
+def parse_pairs(option: str, texts: Iterable[str], environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Parse texts such as `NAME=VALUE`.
 
     Args:
-        option: What to call them in an error.
-        texts: As they were typed.
-        environ: Where the value of a bare `NAME` is; without it there must be a value.
+        option: Their option, for error messages.
+        texts: As given on the command line.
+        environ: Has the value of a `NAME` without one; if it is None, each must have a value.
 
     Raises:
-        DeploymentSenderError: VALIDATION_ERROR, never with a value.
+        InvalidInputError: One has no name or no value; the message never has a value.
     """
     found = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals and environ is not None:
             if name not in environ:
-                raise _invalid(f"{option} {name}: there is no value, neither here nor in the environment")
+                raise InvalidInputError(f"{option} {name}: no value is given, and the environment has none")
             value = environ[name]
         elif not name or not equals:
-            raise _invalid(f"{option} needs {'NAME=VALUE' if environ is None else 'NAME=VALUE or NAME'}")
+            raise InvalidInputError(f"{option} needs {'NAME=VALUE' if environ is None else 'NAME=VALUE or NAME'}")
         found[name] = value
     return found
-
-
-def _invalid(message: str) -> DeploymentSenderError:
-    return DeploymentSenderError(ErrorCode.VALIDATION_ERROR, message)

@@ -9,32 +9,35 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..errors import DeploymentSenderError, ErrorCode
-from ..handlers.outcome import failure
-from ..models import OutputModel
+from ..errors import InvalidInputError
 from ..node import NodeDeploymentSenderEffect
 from ..ports import ImageEngine
 from ..resources import Openers
 from ..settings import DeploymentSenderSettings
 from .console import Console
+from .failures import (
+    FAILED,
+    INTERRUPTED,
+    SHOWN_ERRORS,
+    SUCCESS,
+    ShownError,
+    exit_code,
+    failed_output,
+    public_code,
+)
 from .options import CommonOptions
 
-__all__ = ["FAILED", "INTERRUPTED", "SUCCESS", "USAGE", "Session"]
-
-SUCCESS = 0
-FAILED = 1
-USAGE = 2
-INTERRUPTED = 130  # what a shell answers for a command that Ctrl-C ended: 128 + SIGINT
+__all__ = ["Session"]
 
 _PACKAGE = __name__.partition(".")[0]
 _SETTINGS = DeploymentSenderSettings.__module__.rpartition(".")[0]
 
 
 class Session:
-    """What a command works with.
+    """The context of one command.
 
     Args:
-        options: As given so far.
+        options: Those given so far.
         openers: How the node opens its clients.
 
     Attributes:
@@ -47,43 +50,61 @@ class Session:
         self.openers = openers or Openers()
         self.console = Console(as_json=options.json, quiet=options.quiet, verbose=options.verbose)
 
-    def narrowed(self, options: CommonOptions) -> "Session":
-        """Add the options that were given after the command's name."""
+    def with_options(self, options: CommonOptions) -> "Session":
+        """Return a session that also has the options given after the command's name."""
         return Session(options.over(self._options), self.openers)
 
     @property
     def package_dir(self) -> Path | None:
-        """The folder that was given as an option."""
+        """The folder given as an option."""
         return self._options.package_dir
 
     def settings(self) -> DeploymentSenderSettings:
-        """Read the settings that `node` has, too. VALIDATION_ERROR."""
+        """Read the settings, the same as `node` has.
+
+        Raises:
+            InvalidInputError: A setting is wrong.
+        """
         return DeploymentSenderSettings.load({"package_dir": self.package_dir})
 
     def node(self, **settings: object) -> NodeDeploymentSenderEffect:
-        """Make a node; `settings` win over options and environment. VALIDATION_ERROR."""
+        """Make a node.
+
+        Args:
+            settings: Override options and environment.
+
+        Raises:
+            DeploymentSenderError: VALIDATION_ERROR: a setting is wrong.
+        """
         return NodeDeploymentSenderEffect({"package_dir": self.package_dir} | settings, openers=self.openers)
 
     async def open_engine(self) -> ImageEngine:
-        """Open the engine that the node would use; close it yourself. DOCKER_UNAVAILABLE."""
+        """Open the engine that the node would use; the caller closes it.
+
+        Raises:
+            EngineUnavailableError: It does not respond.
+        """
         return await self.openers.engine(self.settings())
 
-    def receiver(self, to: str | None) -> str:
-        """Tell where packages go: `to`, or the setting. VALIDATION_ERROR where there is neither."""
+    def receiver_url(self, to: str | None) -> str:
+        """Return the URL of the receiver: `to`, or the setting.
+
+        Raises:
+            InvalidInputError: There is neither.
+        """
         url = to or self.settings().default_receiver_url
         if url is None:
-            raise DeploymentSenderError(
-                ErrorCode.VALIDATION_ERROR,
-                "there is no receiver to send to",
+            raise InvalidInputError(
+                "no receiver is given",
                 recovery="Give its address with --to http://HOST:8001, or set DEFAULT_RECEIVER_URL.",
             )
         return url
 
     def run(self, work: Callable[[], Awaitable[bool]]) -> int:
-        """Do the command's work.
+        """Run the command's work, and print the error that it raises.
 
         Args:
-            work: Answers whether it succeeded.
+            work: Returns whether it succeeded.
 
         Returns:
             The exit code.
@@ -92,27 +113,27 @@ class Session:
         try:
             with _settings_warnings(self.console):
                 return SUCCESS if asyncio.run(_interruptible(work)) else FAILED
-        except DeploymentSenderError as error:
-            return self._failed(error)
+        except SHOWN_ERRORS as error:
+            return self._show(error)
         except (asyncio.CancelledError, KeyboardInterrupt):
             self.console.error("interrupted")
             return INTERRUPTED
-        except BrokenPipeError:  # the reader of stdout has gone; typer knows how to leave then
+        except BrokenPipeError:  # the reader of stdout has closed it: typer then exits without a message
             raise
-        except Exception as exc:  # noqa: BLE001 - the last catch: a person gets a sentence, not a traceback
-            return self._unexpected(exc)
+        except Exception as exc:  # noqa: BLE001 - the last handler: a person gets a sentence, not a traceback
+            return self._show_unexpected(exc)
 
-    def _failed(self, error: DeploymentSenderError) -> int:
-        self.console.error(error.message, error.recovery, error.code)
-        self.console.document(OutputModel(**failure(error)).model_dump(mode="json"))
-        return USAGE if error.code is ErrorCode.VALIDATION_ERROR else FAILED
+    def _show(self, error: ShownError) -> int:
+        self.console.error(error.message, error.recovery, public_code(error))
+        self.console.document(failed_output(error).model_dump(mode="json"))
+        return exit_code(error)
 
-    def _unexpected(self, exc: Exception) -> int:
-        # The exception's own text may hold anything, a build argument's value for one.
+    def _show_unexpected(self, exc: Exception) -> int:
+        # The exception's own text may contain anything, such as a build argument's value.
         where = traceback.extract_tb(exc.__traceback__)[-1]
         self.console.error(
-            f"something unexpected happened: {type(exc).__name__} in {Path(where.filename).name}, line {where.lineno}",
-            None if self.console.verbose else "Run again with --verbose and report the traceback that it shows.",
+            f"unexpected error: {type(exc).__name__} in {Path(where.filename).name}, line {where.lineno}",
+            None if self.console.verbose else "Run it again with --verbose and report the traceback that it prints.",
         )
         if self.console.verbose:
             traceback.print_exception(exc, file=sys.stderr)
@@ -128,8 +149,8 @@ class Session:
 
 @contextmanager
 def _settings_warnings(console: Console) -> Iterator[None]:
-    """Print what the settings warn of, once, though a command may read them several times."""
-    logger, handler = logging.getLogger(_SETTINGS), _Once(console)
+    """Print each warning about the settings once, though a command may read them several times."""
+    logger, handler = logging.getLogger(_SETTINGS), _OncePerMessage(console)
     logger.addHandler(handler)
     logger.propagate = False
     try:
@@ -139,7 +160,7 @@ def _settings_warnings(console: Console) -> Iterator[None]:
         logger.removeHandler(handler)
 
 
-class _Once(logging.Handler):
+class _OncePerMessage(logging.Handler):
     def __init__(self, console: Console) -> None:
         super().__init__(logging.WARNING)
         self._console = console

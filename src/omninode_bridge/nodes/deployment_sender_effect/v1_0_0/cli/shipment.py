@@ -49,7 +49,7 @@ async def transfer_with_progress(
         return await _transferred(node, console, request, watch)
     except asyncio.CancelledError:
         console.document(watch.document(request))
-        console.tell(*watch.lines(request))
+        console.print_to_stderr(*watch.lines(request))
         raise
 
 

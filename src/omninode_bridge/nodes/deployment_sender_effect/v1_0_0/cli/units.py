@@ -1,4 +1,4 @@
-"""Figures as people read them: 1 MB is 1,000,000 bytes."""
+"""Formats sizes, durations, rates and times for people: 1 MB is 1,000,000 bytes."""
 
 from datetime import datetime
 
@@ -6,10 +6,11 @@ __all__ = ["duration", "rate", "size", "when"]
 
 _KB, _MB, _GB = 1_000, 1_000_000, 1_000_000_000
 _SECOND_MS, _MINUTE_MS = 1_000, 60_000
+_RATE_MIN_MS = 100  # the rate of few bytes in less time than this is that of the connection's start, not of its bytes
 
 
 def size(size_bytes: int) -> str:
-    """Tell bytes: `734 bytes`, `12.3 KB`, `734.0 MB`, `1.50 GB`."""
+    """Format a number of bytes: `734 bytes`, `12.3 KB`, `734.0 MB`, `1.50 GB`."""
     if size_bytes < _KB:
         return f"{size_bytes} bytes"
     if size_bytes < _MB:
@@ -20,7 +21,7 @@ def size(size_bytes: int) -> str:
 
 
 def duration(duration_ms: float) -> str:
-    """Tell milliseconds: `7 ms`, `3.2 s`, `2 min 5 s`."""
+    """Format milliseconds: `7 ms`, `3.2 s`, `2 min 5 s`."""
     if duration_ms < _SECOND_MS:
         return f"{duration_ms:.0f} ms"
     if duration_ms < _MINUTE_MS:
@@ -30,12 +31,12 @@ def duration(duration_ms: float) -> str:
 
 
 def rate(size_bytes: int, duration_ms: float) -> str:
-    """Tell a throughput: `512.0 MB/s`; nothing if no time has passed."""
-    if duration_ms <= 0:
+    """Format a throughput: `512.0 MB/s`; empty for less than 1 MB in less than 0.1 s, where it means nothing."""
+    if duration_ms <= 0 or (size_bytes < _MB and duration_ms < _RATE_MIN_MS):
         return ""
-    return f"{size_bytes / _MB / (duration_ms / _SECOND_MS):.1f} MB/s"
+    return f"{size(round(size_bytes / (duration_ms / _SECOND_MS)))}/s"
 
 
 def when(time: datetime) -> str:
-    """Tell a time in UTC to the second: `2025-11-23 21:04:59`."""
+    """Format a time to the second, in its own zone: `2025-11-23 21:04:59`."""
     return f"{time:%Y-%m-%d %H:%M:%S}"

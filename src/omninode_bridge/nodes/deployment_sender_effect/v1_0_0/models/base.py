@@ -5,7 +5,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
 
-from ..errors import ErrorCode, InvalidInputError
+from ..errors import DeploymentSenderError, ErrorCode, InvalidInputError
 
 __all__ = ["CheckedModel", "InputModel", "OutputModel", "validation_error"]
 

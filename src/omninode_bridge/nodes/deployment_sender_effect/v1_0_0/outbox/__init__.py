@@ -1,1 +1,1 @@
-"""Events on their way: the envelope, the outbox on disk, and what sends them to the broker in order."""
+"""Events: their envelope, the outbox that stores them on disk, and their delivery to the broker in order."""

@@ -1,4 +1,4 @@
-"""What the outbox tells of its events, and how that is read out of its rows: whole, or not at all."""
+"""Records of the outbox, and how they are read from its rows: completely, or not at all."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,22 +12,22 @@ from .envelope import Event
 __all__ = [
     "Accepted",
     "EventState",
-    "Look",
+    "EventStatus",
     "OutboxDamagedError",
     "OutboxEntry",
     "StoredEvent",
-    "entry_of",
-    "stored_of",
-    "text_of",
+    "decode_text",
+    "read_entry",
+    "read_stored",
 ]
 
 
 class OutboxDamagedError(Exception):
-    """The file holds what no outbox does; the text says what is wrong with it."""
+    """The file contains something that no outbox contains; the message says what."""
 
 
 class EventState(StrEnum):
-    """Where an event is: to be delivered, acknowledged by the broker, or set aside as undeliverable."""
+    """The state of an event: to be delivered, acknowledged by the broker, or refused by it for good."""
 
     WAITING = "waiting"
     SENT = "sent"
@@ -40,6 +40,8 @@ class StoredEvent:
 
     Attributes:
         seq: Its place in the order of acceptance.
+        event: What to send.
+        state: Waiting or failed.
         last_error: Why the last attempt failed.
     """
 
@@ -51,28 +53,29 @@ class StoredEvent:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """An event was written.
+    """The result of writing an event.
 
     Attributes:
-        owned: This process may deliver.
+        stored: The event.
+        has_lock: This process has the delivery lock.
         alone: Every other event is sent.
     """
 
     stored: StoredEvent
-    owned: bool
+    has_lock: bool
     alone: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """What has become of an event.
+class EventStatus:
+    """The present state of an event.
 
     Attributes:
-        owned: This process may deliver.
-        entry: None if there is no such event any more.
+        has_lock: This process has the delivery lock.
+        entry: None if the event was dropped.
     """
 
-    owned: bool
+    has_lock: bool
     entry: "OutboxEntry | None"
 
 
@@ -98,64 +101,64 @@ class OutboxEntry:
         return None if self.partition is None or self.offset is None else Delivery(self.partition, self.offset)
 
 
-def entry_of(row: Sequence[Any]) -> OutboxEntry:
-    """Read a row: the fields of `OutboxEntry` in order.
+def read_entry(row: Sequence[Any]) -> OutboxEntry:
+    """Read a row that has the fields of `OutboxEntry` in order.
 
     Raises:
-        OutboxDamagedError: It is not whole.
+        OutboxDamagedError: A value is missing or of another type.
     """
     event_id, event_type, topic, key, accepted_at, state, attempts, last_error, partition, offset, sent_at = row
-    _must_be(str, event_id, event_type, topic, key)
-    _must_be(int, attempts)
-    _must_be(str | None, last_error)
-    _must_be(int | None, partition, offset)
+    _check_type(str, event_id, event_type, topic, key)
+    _check_type(int, attempts)
+    _check_type(str | None, last_error)
+    _check_type(int | None, partition, offset)
     for time in (accepted_at, *(() if sent_at is None else (sent_at,))):
-        _must_be_time(time)
-    state = _state(state)
+        _check_time(time)
+    state = _read_state(state)
     return OutboxEntry(
         *(event_id, event_type, topic, key, accepted_at, state, attempts, last_error, partition, offset, sent_at)
     )
 
 
-def stored_of(row: Sequence[Any]) -> StoredEvent:
-    """Read a row: the sequence number, the state, the last error, and the fields of `Event`.
+def read_stored(row: Sequence[Any]) -> StoredEvent:
+    """Read a row that has the sequence number, the state, the last error, and the fields of `Event`.
 
     Raises:
-        OutboxDamagedError: It is not whole.
+        OutboxDamagedError: A value is missing or of another type.
     """
     seq, state, last_error, event_id, event_type, topic, key, value = row
-    _must_be(str, event_id, event_type, topic, key)
-    _must_be(bytes, value)
-    _must_be(str | None, last_error)
-    return StoredEvent(seq, Event(event_id, event_type, topic, key, value), _state(state), last_error)
+    _check_type(str, event_id, event_type, topic, key)
+    _check_type(bytes, value)
+    _check_type(str | None, last_error)
+    return StoredEvent(seq, Event(event_id, event_type, topic, key, value), _read_state(state), last_error)
 
 
-def text_of(raw: bytes) -> str:
-    """Decode a text, as SQLite keeps it.
+def decode_text(raw: bytes) -> str:
+    """Decode a text as SQLite stores it.
 
     Raises:
-        OutboxDamagedError: It is none.
+        OutboxDamagedError: It is not UTF-8.
     """
     try:
         return raw.decode()
     except (AttributeError, UnicodeDecodeError) as exc:
-        raise OutboxDamagedError("it holds an event that cannot be read") from exc
+        raise OutboxDamagedError("it contains an event that cannot be read") from exc
 
 
-def _must_be(kind: Any, *values: object) -> None:
+def _check_type(kind: Any, *values: object) -> None:
     if not all(isinstance(value, kind) for value in values):
-        raise OutboxDamagedError("it holds an event that cannot be read")
+        raise OutboxDamagedError("it contains an event that cannot be read")
 
 
-def _must_be_time(text: object) -> None:
+def _check_time(text: object) -> None:
     try:
         datetime.fromisoformat(str(text))
     except ValueError as exc:
-        raise OutboxDamagedError("it holds an event that cannot be read") from exc
+        raise OutboxDamagedError("it contains an event that cannot be read") from exc
 
 
-def _state(text: object) -> EventState:
+def _read_state(text: object) -> EventState:
     try:
         return EventState(str(text))
     except ValueError as exc:
-        raise OutboxDamagedError("it holds an event in a state that there is not") from exc
+        raise OutboxDamagedError("it contains an event in an unknown state") from exc

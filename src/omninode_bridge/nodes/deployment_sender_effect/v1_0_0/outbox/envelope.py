@@ -1,8 +1,8 @@
-"""Turns a request into the event that goes to the broker: a topic, a key and the ONEX envelope as compact UTF-8 JSON.
+"""Builds the event of a request: a topic, a key and the ONEX envelope as compact UTF-8 JSON.
 
-The envelope is `ModelEventEnvelope` of omnibase_core 0.47.57 (models/events/model_event_envelope.py), written by hand,
-as that package is not needed to run; tests/onex holds it against the real class. `producer` and `parent_envelope_id`
-are left out: that class forbids keys it does not know, and releases before 0.47 do not know these two.
+The envelope is `ModelEventEnvelope` of omnibase_core 0.47.57 (models/events/model_event_envelope.py). It is written by
+hand, as that package is not a dependency; tests/onex compares it with the real class. `producer` and
+`parent_envelope_id` are left out: that class forbids unknown keys, and releases before 0.47 do not have these two.
 """
 
 import json
@@ -12,12 +12,12 @@ from typing import Any
 from uuid import UUID, uuid4, uuid5
 
 from ..contract import TopicSpec
-from ..errors import DeploymentSenderError, ErrorCode
+from ..errors import InvalidInputError
 from ..models import ModelKafkaPublishInput
 
 __all__ = ["CORRELATION_NAMESPACE", "MAX_EVENT_BYTES", "Event", "build_event"]
 
-MAX_EVENT_BYTES = 1_048_576 - 1_024
+MAX_EVENT_BYTES = (1 << 20) - 1_024  # 1 MiB without 1 KiB
 """Key and value together, in bytes.
 
 A broker's default `message.max.bytes` is 1,048,588 for a record batch (kafka.apache.org/documentation, broker
@@ -26,7 +26,7 @@ configs), aiokafka's default `max_request_size` 1,048,576 for a record. A batch 
 """
 
 CORRELATION_NAMESPACE = UUID("7892e3f4-9e3e-5537-b2bb-215ba82fb9d5")
-"""Namespace of correlation ids that are no UUIDs: `uuid5(NAMESPACE_DNS, "correlation.deployment-sender")`."""
+"""Namespace of correlation ids that are not UUIDs: `uuid5(NAMESPACE_DNS, "correlation.deployment-sender")`."""
 
 _JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 _SOURCE_TOOL = "deployment-sender"
@@ -34,11 +34,12 @@ _SOURCE_TOOL = "deployment-sender"
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What goes to the broker.
+    """One event for the broker.
 
     Attributes:
         event_id: The envelope's `envelope_id`; consumers dedupe on it.
-        event_type: As the caller named it.
+        event_type: As in the request.
+        topic: Where it goes.
         key: The Kafka key: events of one key are delivered in order.
         value: The envelope, UTF-8 JSON.
     """
@@ -51,22 +52,22 @@ class Event:
 
 
 def build_event(request: ModelKafkaPublishInput, topic: TopicSpec, environment: str) -> Event:
-    """Put a request into its envelope.
+    """Build the event of a request.
 
     The payload is `event_payload` and these keys: `event_type`, `package_id`, `container_name`, `image_tag`,
-    `correlation_id` (as it was given), `environment` and `occurred_at` (ISO 8601, UTC). All are always there. Where
-    `event_payload` has one of them too, it stands only where the request itself has no value for it.
+    `correlation_id` (as given), `environment` and `occurred_at` (ISO 8601, UTC). All are always present. If
+    `event_payload` has one of them too, its value is used only if the request itself has none.
 
     Args:
-        request: What happened.
+        request: The event's type, payload and package.
         topic: Where events of its type go.
         environment: The setting of that name.
 
     Raises:
-        DeploymentSenderError: VALIDATION_ERROR when JSON cannot hold the payload, or no broker would take its size.
+        InvalidInputError: The payload cannot be written as JSON, or is larger than brokers accept.
     """
     event_id, now = uuid4(), datetime.now(UTC).isoformat()
-    own = {
+    fields = {
         "event_type": request.event_type.value,
         "package_id": request.package_id,
         "container_name": request.container_name,
@@ -75,14 +76,13 @@ def build_event(request: ModelKafkaPublishInput, topic: TopicSpec, environment: 
         "environment": environment,
         "occurred_at": now,
     }
-    payload = own | request.event_payload | {key: value for key, value in own.items() if value is not None}
+    payload = fields | request.event_payload | {key: value for key, value in fields.items() if value is not None}
     key = request.package_id or request.correlation_id or str(event_id)
     value = _encode(_envelope(event_id, now, request.correlation_id, topic, payload))
     if (size := len(key) + len(value)) > MAX_EVENT_BYTES:
-        raise DeploymentSenderError(
-            ErrorCode.VALIDATION_ERROR,
-            f"the event has {size:,} bytes, and a broker takes {MAX_EVENT_BYTES:,}",
-            recovery="Put what is large elsewhere, and its address into event_payload.",
+        raise InvalidInputError(
+            f"the event has {size:,} bytes; the limit is {MAX_EVENT_BYTES:,}",
+            recovery="Store large values elsewhere, and put their address into event_payload.",
         )
     return Event(event_id=str(event_id), event_type=request.event_type.value, topic=topic.name, key=key, value=value)
 
@@ -90,7 +90,7 @@ def build_event(request: ModelKafkaPublishInput, topic: TopicSpec, environment: 
 def _envelope(
     event_id: UUID, now: str, correlation_id: str | None, topic: TopicSpec, payload: dict[str, Any]
 ) -> dict[str, Any]:
-    """Every field of the model that its oldest reader knows, with the model's own defaults."""
+    """Return every field that all supported versions of the model have, with the model's own defaults."""
     return {
         "payload": payload,
         "envelope_id": str(event_id),
@@ -123,7 +123,7 @@ def _envelope(
 
 
 def _as_uuid(correlation_id: str | None) -> str | None:
-    """The envelope takes UUIDs only; any other id becomes one, always the same."""
+    """Return an id as a UUID, which the envelope requires; the same id always becomes the same UUID."""
     if correlation_id is None:
         return None
     try:
@@ -136,8 +136,7 @@ def _encode(envelope: dict[str, Any]) -> bytes:
     try:
         return _JSON.encode(envelope).encode()
     except (TypeError, ValueError, RecursionError) as exc:
-        raise DeploymentSenderError(
-            ErrorCode.VALIDATION_ERROR,
-            f"event_payload holds what JSON cannot: {exc}",
-            recovery="Put times in as ISO 8601 text, bytes as base64 text, sets as lists; leave NaN and infinity out.",
+        raise InvalidInputError(
+            f"event_payload has a value that JSON cannot represent: {exc}",
+            recovery="Use ISO 8601 text for times, base64 text for bytes, lists for sets; leave out NaN and infinity.",
         ) from exc

@@ -1,20 +1,17 @@
-"""The outbox on disk: an event is written here, durably, before anything else happens to it.
+"""The outbox on disk: an event is written here, durably, before it is sent.
 
 One SQLite file in WAL mode, used by any number of processes on one machine. An event is accepted by a commit that is
-on the disk when it returns (`synchronous=FULL`, one fsync: sqlite.org/pragma.html#pragma_synchronous). What is noted
-about it later is committed without waiting for the disk: if a power cut takes that back, the event is delivered again,
-and consumers dedupe.
+on the disk when it returns (`synchronous=FULL`, one fsync: sqlite.org/pragma.html#pragma_synchronous). Later changes of
+its state are committed without waiting for the disk: if a power cut takes one back, the event is delivered again, and
+consumers dedupe.
 
-Beside it lies a lock file. The process that has its `flock` delivers; the kernel takes the lock from a process that
-dies, which a lease in the database would keep until it runs out. The order within a package does not hang on the lock:
-each deliverer sends an event only after it has seen every earlier one of its key acknowledged. The lock only keeps two
-processes from sending the same events side by side.
+The process that has the delivery lock delivers. The order within a key does not depend on the lock: each process sends
+an event only after every earlier one of its key was acknowledged. The lock only keeps two processes from sending the
+same events side by side.
 
-Nothing here knows asyncio; `outbox.py` runs it in a thread of its own.
+Nothing here uses asyncio; `thread.py` runs it in a thread.
 """
 
-import fcntl
-import os
 import sqlite3
 from collections import deque
 from collections.abc import Iterator
@@ -22,35 +19,40 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ..folders import grant, make_folder
 from ..ports import Delivery
+from .delivery_lock import DeliveryLock
 from .entries import (
     Accepted,
     EventState,
-    Look,
+    EventStatus,
     OutboxDamagedError,
     OutboxEntry,
     StoredEvent,
-    entry_of,
-    stored_of,
-    text_of,
+    decode_text,
+    read_entry,
+    read_stored,
 )
 from .envelope import Event
 from .rescue import Rescue, keep_aside
-from .schema import BUSY_SECONDS, FILE_MODE, identity, open_outbox
+from .schema import BUSY_SECONDS, OUTBOX_ERRORS, identity, open_outbox
 
 __all__ = ["KEPT_EVENTS", "OutboxJournal"]
 
 KEPT_EVENTS = 10_000
-"""Sent events stay listed while they are among the newest 10,000; their value goes when they are sent."""
+"""Sent events stay listed while they are among the newest 10,000; their value is deleted when they are sent."""
 
-_PRUNE_EVERY_EVENTS = 256
-_KEYS_AT_ONCE = 1_000
-_ENTRY = 'event_id, event_type, topic, key, accepted_at, state, attempts, last_error, partition, "offset", sent_at'
+_PRUNE_EVERY_EVENTS = 256  # so that a commit rarely has rows to delete
+_KEYS_AT_ONCE = 1_000  # a list of this length takes 1 ms to read, and is read again when it is finished
+_SELECT_ENTRIES = (
+    'SELECT event_id, event_type, topic, key, accepted_at, state, attempts, last_error, partition, "offset", sent_at'
+    " FROM events"
+)
 
 
 class OutboxJournal:
-    """The outbox, made when first used; every method may raise `sqlite3.Error`, `OSError` or `OutboxDamagedError`.
+    """The outbox's file, made when first used.
+
+    Every method may raise the `OUTBOX_ERRORS`.
 
     Args:
         path: The SQLite file; the lock file has the same name with `.lock`.
@@ -62,18 +64,24 @@ class OutboxJournal:
         self._busy_seconds = busy_seconds
         self._opened: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
-        self._lock: int | None = None
-        self._sent: deque[tuple[StoredEvent, Delivery, str]] = deque()
+        self._lock = DeliveryLock(path.with_suffix(".lock"))
+        self._acknowledged: deque[tuple[StoredEvent, Delivery, str]] = deque()
 
-    def note_sent(self, stored: StoredEvent, delivery: Delivery) -> None:
-        """Have the next operation mark an event as the broker acknowledged it; any thread may call this."""
-        self._sent.append((stored, delivery, _now()))
+    # The delivery lock.
 
-    def settle(self) -> None:
-        """Mark what was sent."""
-        if self._sent:
-            with self._without_fsync(), self._transaction():
-                pass
+    def acquire_delivery_lock(self) -> bool:
+        """Acquire the right to deliver; return False if another process has it."""
+        return self._lock.acquire()
+
+    def release_delivery_lock(self) -> None:
+        """Commit what was acknowledged, and let other processes deliver."""
+        try:
+            with suppress(*OUTBOX_ERRORS):  # the next operation tries again, and raises
+                self.commit_acknowledged()
+        finally:
+            self._lock.release()
+
+    # Events.
 
     def accept(self, event: Event) -> StoredEvent:
         """Write an event; when this returns, it is on the disk."""
@@ -81,40 +89,36 @@ class OutboxJournal:
             return self._insert(event)
 
     def accept_to_deliver(self, event: Event) -> Accepted:
-        """Write an event and take the right to deliver, in one go, as a caller waits for both."""
-        owned = self.own()
+        """Write an event and acquire the delivery lock in one operation, as a caller waits for both."""
+        has_lock = self.acquire_delivery_lock()
         with self._transaction():
             (others,) = self._db.execute("SELECT EXISTS (SELECT 1 FROM events WHERE state <> 'sent')").fetchone()
             stored = self._insert(event)
-        return Accepted(stored, owned, alone=not others)
+        return Accepted(stored, has_lock, alone=not others)
 
-    def own(self) -> bool:
-        """Take the right to deliver; False if another process has it."""
-        if self._lock is None:
-            make_folder(self._path.parent)
-            lock = os.open(self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
-            try:
-                grant(lock, FILE_MODE)
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(lock)
-                return False
-            self._lock = lock
-        return True
+    def queue_acknowledged(self, stored: StoredEvent, delivery: Delivery) -> None:
+        """Have the next operation mark an event as sent, as the broker acknowledged it; any thread may call this."""
+        self._acknowledged.append((stored, delivery, _now()))
 
-    def look(self, stored: StoredEvent) -> Look:
-        """Tell what has become of an event, and take the right to deliver if no other process has it."""
-        self.settle()
-        owned = self.own()  # first: what another process sent before it gave up the right is seen then
+    def commit_acknowledged(self) -> None:
+        """Mark the events that were acknowledged as sent."""
+        if self._acknowledged:
+            with self._without_fsync(), self._transaction():
+                pass
+
+    def event_status(self, stored: StoredEvent) -> EventStatus:
+        """Return the present state of an event, and acquire the delivery lock if no other process has it."""
+        self.commit_acknowledged()
+        # The lock comes first: then the row shows what another process sent before it released the lock.
+        has_lock = self.acquire_delivery_lock()
         row = self._db.execute(
-            f"SELECT {_ENTRY} FROM events WHERE seq = ? AND event_id = ?",  # noqa: S608
-            (stored.seq, stored.event.event_id),
+            _SELECT_ENTRIES + " WHERE seq = ? AND event_id = ?", (stored.seq, stored.event.event_id)
         ).fetchone()
-        return Look(owned, None if row is None else entry_of(row))
+        return EventStatus(has_lock, None if row is None else read_entry(row))
 
     def waiting_keys(self) -> list[str]:
-        """Keys whose first unsent event waits, longest waiting first; at most 1,000 of them."""
-        self.settle()
+        """Return the keys whose first unsent event waits, longest waiting first; at most 1,000 of them."""
+        self.commit_acknowledged()
         # SQLite takes a bare column from the row that min() found: sqlite.org/lang_select.html#bareagg
         rows = self._db.execute(
             "SELECT key FROM (SELECT key, min(seq) AS first, state FROM events WHERE state <> 'sent' GROUP BY key)"
@@ -123,18 +127,18 @@ class OutboxJournal:
         )
         return [key for (key,) in rows]
 
-    def head(self, key: str) -> StoredEvent | None:
-        """The first event of a key that is not sent."""
-        self.settle()
+    def next_unsent(self, key: str) -> StoredEvent | None:
+        """Return the first event of a key that is not sent."""
+        self.commit_acknowledged()
         row = self._db.execute(
             "SELECT seq, state, last_error, event_id, event_type, topic, key, value FROM events"
             " WHERE state <> 'sent' AND key = ? ORDER BY seq LIMIT 1",
             (key,),
         ).fetchone()
-        return None if row is None else stored_of(row)
+        return None if row is None else read_stored(row)
 
-    def note_failure(self, stored: StoredEvent, reason: str, *, for_good: bool) -> None:
-        """Mark a failed attempt; `for_good` sets the event aside, and with it what comes after it of its key."""
+    def record_failure(self, stored: StoredEvent, reason: str, *, for_good: bool) -> None:
+        """Record a failed attempt; `for_good` also stops the later events of its key."""
         state = EventState.FAILED if for_good else EventState.WAITING
         with self._without_fsync(), self._transaction():
             self._db.execute(
@@ -144,12 +148,12 @@ class OutboxJournal:
             )
 
     def retry_failed(self) -> None:
-        """Let every event that was set aside wait again."""
+        """Let every failed event wait again."""
         with self._transaction():
             self._db.execute("UPDATE events SET state = 'waiting' WHERE state <> 'sent' AND state = 'failed'")
 
     def drop(self, event_id: str) -> bool:
-        """Forget an event that was set aside; False if there is none of that id."""
+        """Delete a failed event; return False if there is none with that id."""
         with self._transaction():
             cursor = self._db.execute(
                 "DELETE FROM events WHERE state <> 'sent' AND state = 'failed' AND event_id = ?", (event_id,)
@@ -158,34 +162,24 @@ class OutboxJournal:
 
     def entries(self, limit: int) -> list[OutboxEntry]:
         """List the newest events first."""
-        self.settle()
-        return [
-            entry_of(row)
-            for row in self._db.execute(f"SELECT {_ENTRY} FROM events ORDER BY seq DESC LIMIT ?", (limit,))  # noqa: S608
-        ]
+        self.commit_acknowledged()
+        rows = self._db.execute(_SELECT_ENTRIES + " ORDER BY seq DESC LIMIT ?", (limit,))
+        return [read_entry(row) for row in rows]
 
     def counts(self) -> dict[EventState, int]:
         """Count the events of each state."""
-        self.settle()
+        self.commit_acknowledged()
         found = dict(self._db.execute("SELECT state, count(*) FROM events GROUP BY state").fetchall())
         counts = {state: found.pop(state, 0) for state in EventState}
         if found:
-            raise OutboxDamagedError("it holds events in a state that there is not")
+            raise OutboxDamagedError("it contains events in an unknown state")
         return counts
 
-    def rest(self) -> None:
-        """Mark what was sent, and leave the delivering to other processes."""
-        try:
-            with suppress(sqlite3.Error, OSError):  # the next operation tries again, and tells
-                self.settle()
-        finally:
-            lock, self._lock = self._lock, None
-            if lock is not None:
-                os.close(lock)
+    # The file.
 
     def close(self) -> None:
-        """Rest, and close the file."""
-        self.rest()
+        """Release the delivery lock and close the file."""
+        self.release_delivery_lock()
         self.reopen_next()
 
     def reopen_next(self) -> None:
@@ -195,7 +189,7 @@ class OutboxJournal:
             opened.close()
 
     def keep_aside(self) -> Rescue:
-        """Keep the file aside as damaged; the next operation opens the new one."""
+        """Rename the damaged file; the next operation opens the new one."""
         self.reopen_next()
         return keep_aside(self._path, self._identity, self._busy_seconds)
 
@@ -212,32 +206,32 @@ class OutboxJournal:
             self._identity = identity(self._path)
             opened = open_outbox(self._path, self._busy_seconds)
             if not self._was_replaced():
-                opened.text_factory = text_of
+                opened.text_factory = decode_text
                 return opened
             opened.close()  # it was made just now, or another process has replaced it meanwhile
 
     def _was_replaced(self) -> bool:
-        """Tell whether another process has kept the file aside."""
+        """Whether another process has put a new file in the place of a damaged one."""
         return self._identity != identity(self._path)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        """Commit what was sent, and what the body writes; what is taken back is noted again by the next."""
-        sent = tuple(self._sent)
+        """Commit what was acknowledged and what the body writes; what is rolled back stays queued for the next."""
+        acknowledged = tuple(self._acknowledged)
         self._db.execute("BEGIN IMMEDIATE")
         try:
-            for stored, delivery, sent_at in sent:
+            for stored, delivery, sent_at in acknowledged:
                 self._mark_sent(stored, delivery, sent_at)
             yield
             self._db.execute("COMMIT")
         except BaseException:
-            with suppress(sqlite3.Error):  # after some errors SQLite has done it by itself
+            with suppress(sqlite3.Error):  # after some errors SQLite has rolled back by itself
                 self._db.execute("ROLLBACK")
             raise
         if self._was_replaced():
-            raise OutboxDamagedError("another process has found it damaged")
-        for _ in sent:
-            self._sent.popleft()
+            raise OutboxDamagedError("another process found it damaged")
+        for _ in acknowledged:
+            self._acknowledged.popleft()
 
     def _insert(self, event: Event) -> StoredEvent:
         seq = self._db.execute(
@@ -258,7 +252,7 @@ class OutboxJournal:
 
     @contextmanager
     def _without_fsync(self) -> Iterator[None]:
-        """Commit to the file, not to the disk; only a power cut can take that back."""
+        """Commit to the file without waiting for the disk; only a power cut can take that back."""
         self._db.execute("PRAGMA synchronous = NORMAL")
         try:
             yield

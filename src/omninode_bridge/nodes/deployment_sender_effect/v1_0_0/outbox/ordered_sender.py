@@ -1,9 +1,9 @@
-"""Delivers events that wait in an outbox, in order per key.
+"""Delivers the waiting events of an outbox, in order per key.
 
-Whoever delivers events of a key takes the key's turn, and sends the first that waits until the broker has acknowledged
-it, then the next. What fails stays first, so that nothing overtakes it. An event whose error says that it can never
-succeed is set aside: it blocks its own key until somebody has it tried again or dropped. Every event is delivered at
-least once: one whose acknowledgement did not come may have been stored all the same, and is sent again.
+A task that delivers events of a key holds the key's turn. It sends the first waiting event until the broker has
+acknowledged it, then the next. An event whose attempt failed stays first, so that no later one overtakes it. An event
+that the broker refuses for good gets the state `failed`: it blocks its own key until it is tried again or dropped.
+Every event is delivered at least once: one whose acknowledgement did not arrive may be stored, and is sent again.
 """
 
 import asyncio
@@ -12,81 +12,86 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
-from ..errors import DeploymentSenderError, ErrorCode
+from ..errors import PublishError
 from ..ports import Delivery
 from .entries import EventState, StoredEvent
 from .journal import OutboxJournal
 from .reconnect import ReconnectingPublisher
 from .thread import OutboxThread
 
-__all__ = ["LOOK_AGAIN_SECONDS", "OrderedSender", "publish_failure"]
+__all__ = ["POLL_SECONDS", "OrderedSender"]
 
-LOOK_AGAIN_SECONDS = 0.01
-"""How soon is seen what other processes accepted or delivered."""
+POLL_SECONDS = 0.01
+"""How often the outbox is read for what other processes accepted or delivered: less than a publish takes."""
 
-_KEYS_AT_ONCE = 16  # of a sweep
-
-
-def publish_failure(message: str, *, recovery: str | None = None, retry: bool = True) -> DeploymentSenderError:
-    """Make a KAFKA_PUBLISH_FAILED."""
-    return DeploymentSenderError(ErrorCode.KAFKA_PUBLISH_FAILED, message, recovery=recovery, retry=retry)
+_KEYS_AT_ONCE = 16  # of a sweep: the broker acknowledges that many side by side about as fast as one
 
 
 @dataclass(slots=True)
 class _Turn:
-    """The right to deliver events of one key, and what those who wait for it are told when its holder failed."""
+    """The right to deliver events of one key.
+
+    Attributes:
+        lock: Held by the task that delivers.
+        users: Tasks that hold the turn or wait for it.
+        failure: The error of the last holder that failed, for those that wait.
+    """
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    takers: int = 0
-    failure: DeploymentSenderError | None = None
+    users: int = 0
+    failure: PublishError | None = None
 
 
 class OrderedSender:
-    """Delivers for one process; which process may is the caller's business.
+    """Delivers for one process; the caller checks that this process has the delivery lock.
 
     Args:
-        outbox: What to deliver.
+        outbox: The events to deliver.
         connection: To the broker.
+        poll_seconds: How often a sweep looks for events that other processes accepted.
     """
 
-    def __init__(self, outbox: OutboxThread, connection: ReconnectingPublisher) -> None:
+    def __init__(
+        self, outbox: OutboxThread, connection: ReconnectingPublisher, poll_seconds: float = POLL_SECONDS
+    ) -> None:
         self._outbox = outbox
         self._connection = connection
+        self._poll_seconds = poll_seconds
         self._turns: dict[str, _Turn] = {}
         self._sent = 0
 
     async def deliver(self, stored: StoredEvent, *, alone: bool) -> Delivery | None:
-        """Deliver an event, behind what waits of its key before it.
+        """Deliver an event, after the earlier ones of its key.
 
         Args:
             stored: The event.
-            alone: Nothing else waited when it was accepted.
+            alone: No other event waited when it was accepted.
 
         Returns:
-            Where the broker stored it; None where somebody else has delivered it meanwhile.
+            Where the broker stored it; None if another task or process has delivered it meanwhile.
 
         Raises:
-            DeploymentSenderError: KAFKA_PUBLISH_FAILED; without `retry` where the event was set aside.
+            PublishError: It is not delivered; without `retry` if the broker refuses it for good.
         """
         key = stored.event.key
-        async with self._turn(key) as (turn, at_once):
-            head = stored if alone and at_once else await self._outbox.run(OutboxJournal.head, key)
+        async with self._turn(key) as (turn, was_free):
+            head = stored if alone and was_free else await self._outbox.run(OutboxJournal.next_unsent, key)
             while head is not None and head.seq < stored.seq:
                 try:
                     await self._send(turn, head)
-                except DeploymentSenderError as error:
-                    raise _held_up(head, error) from error
-                head = await self._outbox.run(OutboxJournal.head, key)
+                except PublishError as error:
+                    raise _blocked_by(head, error) from error
+                head = await self._outbox.run(OutboxJournal.next_unsent, key)
             return await self._send(turn, head) if head is not None and head.seq == stored.seq else None
 
-    async def sweep(self) -> DeploymentSenderError | None:
-        """Deliver what waits of every key, a few keys at once; a key that fails is left.
+    async def sweep(self) -> PublishError | None:
+        """Deliver the waiting events of every key, a few keys at once; a key that fails is skipped.
 
         Returns:
-            Why the last one that failed did.
+            The error of the key that failed last; None if none did.
         """
         self._connection.failure = None
-        error: DeploymentSenderError | None = None
+        error: PublishError | None = None
         keys, failed, workers = deque[str](), set[str](), dict[asyncio.Task[None], str]()
         try:
             while True:
@@ -98,14 +103,14 @@ class OrderedSender:
                     workers[asyncio.get_running_loop().create_task(self._deliver_key(key))] = key
                 if not workers:
                     return error
-                ended, _ = await asyncio.wait(workers, timeout=LOOK_AGAIN_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                ended, _ = await asyncio.wait(workers, timeout=self._poll_seconds, return_when=asyncio.FIRST_COMPLETED)
                 if not ended:
                     keys.clear()
                 for worker in ended:
                     key = workers.pop(worker)
                     try:
                         worker.result()
-                    except DeploymentSenderError as exc:
+                    except PublishError as exc:
                         error = exc
                         failed.add(key)
         finally:
@@ -114,53 +119,56 @@ class OrderedSender:
             if workers:
                 await asyncio.wait(workers)
 
-    def take_sent(self) -> int:
-        """Tell how many events were acknowledged since this was last asked."""
+    def take_sent_count(self) -> int:
+        """Return how many events were acknowledged since the last call."""
         sent, self._sent = self._sent, 0
         return sent
 
     async def _deliver_key(self, key: str) -> None:
         async with self._turn(key) as (turn, _):
-            while (head := await self._outbox.run(OutboxJournal.head, key)) is not None:
+            while (head := await self._outbox.run(OutboxJournal.next_unsent, key)) is not None:
                 if self._connection.failure is not None:
-                    raise self._connection.failure  # one try to connect is enough for all keys
+                    raise self._connection.failure  # one attempt to connect is enough for all keys
                 await self._send(turn, head)
 
     @asynccontextmanager
     async def _turn(self, key: str) -> AsyncIterator[tuple[_Turn, bool]]:
-        """Take the turn of a key; tell whether nobody had it. Fails where its holder does meanwhile."""
+        """Hold the turn of a key; also yield whether it was free. Fail if its holder fails while this waits for it."""
         turn = self._turns.setdefault(key, _Turn())
-        turn.takers += 1
-        at_once, failure_before = not turn.lock.locked(), turn.failure
+        turn.users += 1
+        was_free, failure_before = not turn.lock.locked(), turn.failure
         try:
             async with turn.lock:
                 if turn.failure is not None and turn.failure is not failure_before:
                     raise turn.failure
-                yield turn, at_once
+                yield turn, was_free
         finally:
-            turn.takers -= 1
-            if not turn.takers:
+            turn.users -= 1
+            if not turn.users:
                 del self._turns[key]
 
     async def _send(self, turn: _Turn, head: StoredEvent) -> Delivery:
         """Send the first event of a key."""
         try:
-            if head.state is EventState.FAILED:
-                raise publish_failure(f"it was set aside: {head.last_error}", recovery=_recovery(head))
-            delivery = await self._connection.publish(head.event)
-        except DeploymentSenderError as error:
-            turn.failure = _held_up(head, error)
+            delivery = await self._publish(head)
+        except PublishError as error:
+            turn.failure = _blocked_by(head, error)
             if head.state is EventState.WAITING:
-                with suppress(DeploymentSenderError):  # what the broker said matters more than that it is not noted
-                    await self._outbox.run(OutboxJournal.note_failure, head, error.message, for_good=not error.retry)
+                with suppress(PublishError):  # the broker's error matters more than that it cannot be recorded
+                    await self._outbox.run(OutboxJournal.record_failure, head, error.message, for_good=not error.retry)
             raise
-        self._outbox.note_sent(head, delivery)
+        self._outbox.journal.queue_acknowledged(head, delivery)
         self._sent += 1
         return delivery
 
+    async def _publish(self, head: StoredEvent) -> Delivery:
+        if head.state is EventState.FAILED:
+            raise PublishError(f"the broker refused it for good: {head.last_error}", recovery=_recovery(head))
+        return await self._connection.publish(head.event)
 
-def _held_up(head: StoredEvent, error: DeploymentSenderError) -> DeploymentSenderError:
-    return publish_failure(
+
+def _blocked_by(head: StoredEvent, error: PublishError) -> PublishError:
+    return PublishError(
         f"event {head.event.event_id}, which goes before it, is not delivered: {error.message}",
         recovery=error.recovery,
     )
@@ -168,6 +176,6 @@ def _held_up(head: StoredEvent, error: DeploymentSenderError) -> DeploymentSende
 
 def _recovery(head: StoredEvent) -> str:
     return (
-        "Mend the cause and run `deployment-sender events flush`, or forget the event with"
+        "Fix the cause and run `deployment-sender events flush`, or delete the event with"
         f" `deployment-sender events drop {head.event.event_id}`."
     )

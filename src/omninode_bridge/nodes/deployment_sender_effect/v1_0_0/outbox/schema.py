@@ -1,7 +1,8 @@
-"""Opens the outbox's SQLite file, and makes it where there is none, for this user only: events may hold secrets.
+"""Opens the outbox's SQLite file, and makes it if there is none, for this user only: events may contain secrets.
 
-A new one is made under another name and comes to its own when it is finished, so that an empty file in its place is
-none of ours, but a damaged one.
+A new file is made under another name and renamed when it is complete. So an empty file in its place is damaged.
+
+`PRAGMA user_version` is the version of the schema (sqlite.org/pragma.html#pragma_user_version): 1 in every release.
 """
 
 import fcntl
@@ -19,8 +20,11 @@ from .entries import OutboxDamagedError
 
 __all__ = [
     "BUSY_SECONDS",
-    "COLUMNS",
     "FILE_MODE",
+    "INSERT_ROW",
+    "OUTBOX_ERRORS",
+    "SELECT_ROWS",
+    "OutboxTooNewError",
     "beside",
     "identity",
     "locked_folder",
@@ -32,22 +36,26 @@ __all__ = [
 _log = logging.getLogger(__name__)
 
 FILE_MODE = 0o600
-"""Of the outbox; SQLite makes the files beside it alike."""
+"""Of the outbox; SQLite gives the files beside it the same mode."""
 
 BUSY_SECONDS = 3.0
 """How long another process may hold the file's write lock, which it needs for a few ms."""
 
-COLUMNS = (
-    'seq, event_id, event_type, topic, key, value, accepted_at, state, attempts, last_error, partition, "offset",'
-    " sent_at"
+SELECT_ROWS = (
+    "SELECT seq, event_id, event_type, topic, key, value, accepted_at, state, attempts, last_error, partition,"
+    ' "offset", sent_at FROM events'
 )
-"""All columns of the one table, in order."""
+"""Reads all columns of the only table, in the order of `INSERT_ROW`."""
 
-# While the write-ahead log grows, a commit takes 0.25 ms, as its size must be durable, too; once it writes over an
-# older one, 0.15. With three pages for an event that is from the 32nd on, with SQLite's own 1,000 pages from the 320th.
-# Every 32nd takes 0.5 ms, for the copying.
+INSERT_ROW = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+"""Writes all columns."""
+
+# While the write-ahead log grows, a commit takes 0.25 ms, as its size must be durable too; once it overwrites an older
+# log, 0.15 ms. An event takes three pages: so that is from the 32nd event on, and with SQLite's default of 1,000 pages
+# from the 320th. Every 32nd commit takes 0.5 ms, to copy the log into the file.
 _CHECKPOINT_PAGES = 100
-_ENDS = ("", "-wal", "-shm")  # of the names of an outbox's files
+_ENDS = ("", "-wal", "-shm")  # of the names of the files of an outbox: sqlite.org/tempfiles.html
+_LOCK_POLL_SECONDS = 0.01  # another process has the folder locked for some ms
 _SCHEMA_VERSION = 1
 _SCHEMA = f"""
 CREATE TABLE events (
@@ -70,27 +78,36 @@ PRAGMA user_version = {_SCHEMA_VERSION};
 """
 
 
+class OutboxTooNewError(Exception):
+    """A newer version of this program has made the file."""
+
+
+OUTBOX_ERRORS = (sqlite3.Error, OSError, OutboxDamagedError, OutboxTooNewError)
+"""Everything that an operation on the file may raise."""
+
+
 def open_outbox(path: Path, busy_seconds: float = BUSY_SECONDS) -> sqlite3.Connection:
-    """Open the file, in WAL mode, so that every statement is a transaction and every commit waits for the disk.
+    """Open the file in WAL mode; every statement is a transaction, and every commit waits for the disk.
 
     Args:
-        path: The file; made where there is none.
-        busy_seconds: How long another process may keep it locked, then and later.
+        path: The file; made if there is none.
+        busy_seconds: How long another process may keep it locked, now and later.
 
     Raises:
-        OutboxDamagedError: It is no outbox, or not a whole one.
-        sqlite3.Error: It cannot be opened, or is an outbox of a later version.
+        OutboxDamagedError: It is not an outbox, or not a whole one.
+        OutboxTooNewError: A newer version of this program has made it; it is not changed.
+        sqlite3.Error: It cannot be opened.
         OSError: It cannot be made.
     """
     make_folder(path.parent)
     if not os.path.lexists(path):
         with locked_folder(path.parent, busy_seconds):
             if not os.path.lexists(path):
-                _, moved = move_aside(path)  # SQLite would take a log that is left for that of the new file
+                _, moved = move_aside(path)  # SQLite would apply a log that is left to the new file
                 for old, new in moved.items():
-                    _log.warning("%s was left of an outbox that is gone, and is kept as %s", old, new)
+                    _log.warning("%s belonged to an outbox that is gone, and is renamed to %s", old, new)
                 make_outbox(path)
-    if path.stat().st_size == 0:  # SQLite would make a new one of it, and remove the log beside it
+    if path.stat().st_size == 0:  # SQLite would make a new database of it, and remove the log beside it
         raise OutboxDamagedError("it is empty")
     db = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None)
     try:
@@ -104,7 +121,7 @@ def open_outbox(path: Path, busy_seconds: float = BUSY_SECONDS) -> sqlite3.Conne
 
 
 def identity(path: Path) -> tuple[int, int] | None:
-    """Return what tells a file from another one that takes its name; None where there is none."""
+    """Return device and inode, which differ for a new file of the same name; None if there is no file."""
     with suppress(FileNotFoundError):
         status = path.stat()
         return status.st_dev, status.st_ino
@@ -116,10 +133,10 @@ def locked_folder(folder: Path, busy_seconds: float) -> Iterator[None]:
     """Keep other processes from making or replacing an outbox in a folder.
 
     Raises:
-        TimeoutError: Another one does so all the time.
+        TimeoutError: Another process keeps it locked.
         OSError: The folder cannot be opened.
     """
-    give_up = time.monotonic() + busy_seconds
+    deadline = time.monotonic() + busy_seconds
     descriptor = os.open(folder, FOLDER_FLAGS)
     try:
         while True:
@@ -127,24 +144,24 @@ def locked_folder(folder: Path, busy_seconds: float) -> Iterator[None]:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError as exc:
-                if time.monotonic() > give_up:
+                if time.monotonic() > deadline:
                     raise TimeoutError(f"{folder} is locked") from exc
-                time.sleep(0.01)
+                time.sleep(_LOCK_POLL_SECONDS)
         yield
     finally:
         os.close(descriptor)
 
 
 def make_outbox(path: Path, rows: Iterable[tuple[object, ...]] = ()) -> None:
-    """Make an outbox; call it with the folder locked, and where there is none.
+    """Make an outbox; call this with the folder locked, and only if there is none.
 
     Args:
-        path: Its name; it is there when it is whole and durable.
-        rows: What it holds from the beginning, in the order of `COLUMNS`.
+        path: Its name; it exists from when it is complete and durable.
+        rows: Its first events, as `SELECT_ROWS` reads them.
 
     Raises:
-        sqlite3.Error: The disk refuses.
-        OSError: The disk refuses.
+        sqlite3.Error: It cannot be written.
+        OSError: It cannot be written.
     """
     draft = path.with_name(f"{path.name}.new")
     draft.unlink(missing_ok=True)
@@ -155,7 +172,7 @@ def make_outbox(path: Path, rows: Iterable[tuple[object, ...]] = ()) -> None:
             _fill(draft, rows)
             os.fsync(descriptor)
         finally:
-            # Before it has its name: closing it takes from SQLite the locks it has (sqlite.org/howtocorrupt.html).
+            # Before the rename: closing a file releases the locks that SQLite has on it (sqlite.org/howtocorrupt.html).
             os.close(descriptor)
         draft.rename(path)
     except BaseException:
@@ -165,13 +182,13 @@ def make_outbox(path: Path, rows: Iterable[tuple[object, ...]] = ()) -> None:
 
 
 def move_aside(path: Path) -> tuple[Path, dict[Path, Path]]:
-    """Give an outbox another name, durably, with what is beside it; call it with the folder locked.
+    """Rename an outbox and the files beside it, durably; call this with the folder locked.
 
     Returns:
-        The new name, and the new name of each file that there was.
+        The new name, and for each file that existed its old and its new name.
 
     Raises:
-        OSError: The disk refuses; all have their old names.
+        OSError: A rename failed; all files have their old names.
     """
     stamp, number = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ"), 1
     aside = path.with_stem(f"{path.stem}.damaged-{stamp}")
@@ -193,30 +210,31 @@ def move_aside(path: Path) -> tuple[Path, dict[Path, Path]]:
 
 
 def beside(path: Path, end: str) -> Path:
-    """Return the name of a file that SQLite keeps beside another one."""
+    """Return the name of a file that SQLite keeps beside a database, such as `-wal`."""
     return path.with_name(path.name + end)
 
 
 def _fill(draft: Path, rows: Iterable[tuple[object, ...]]) -> None:
     with closing(sqlite3.connect(draft, isolation_level=None)) as db:
-        db.execute("PRAGMA journal_mode = OFF")  # what is half done is thrown away, and the end is synced once
+        db.execute("PRAGMA journal_mode = OFF")  # an incomplete file is deleted, and a complete one synced once
         db.execute("PRAGMA synchronous = OFF")
         db.executescript(_SCHEMA)
-        places = ", ".join("?" for _ in COLUMNS.split(","))
         db.execute("BEGIN")
-        db.executemany(f"INSERT INTO events ({COLUMNS}) VALUES ({places})", rows)  # noqa: S608
+        db.executemany(INSERT_ROW, rows)
         db.execute("COMMIT")
         db.execute("PRAGMA journal_mode = WAL")
 
 
 def _check(db: sqlite3.Connection, path: Path) -> None:
-    """See that it is an outbox and whole, as far as SQLite can tell: 13 ms for ten thousand sent events."""
+    """Check that it is a whole outbox, as far as SQLite can check: 13 ms for ten thousand sent events."""
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if version > _SCHEMA_VERSION:
-        raise sqlite3.DatabaseError(f"it has version {version}, and this program knows version {_SCHEMA_VERSION}")
+        raise OutboxTooNewError(
+            f"its schema has version {version}, and this program supports version {_SCHEMA_VERSION}"
+        )
     (page_bytes,), (pages,) = (db.execute(f"PRAGMA {name}").fetchone() for name in ("page_size", "page_count"))
-    # A page that is cut is filled up with zeros by SQLite. What the log has need not be in the file yet; our own
-    # connection keeps the log from going meanwhile.
+    # SQLite fills up a page that is cut with zeros. Pages in the log need not be in the file yet; this connection keeps
+    # another one from removing the log meanwhile.
     log = beside(path, "-wal")
     if not (log.exists() and log.stat().st_size) and path.stat().st_size < pages * page_bytes:
         raise OutboxDamagedError("its end is missing")
@@ -224,4 +242,4 @@ def _check(db: sqlite3.Connection, path: Path) -> None:
     if found != "ok":
         raise OutboxDamagedError(str(found))
     if version != _SCHEMA_VERSION or not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'events'").fetchone():
-        raise OutboxDamagedError("it is no outbox")
+        raise OutboxDamagedError("it is not an outbox")

@@ -1,4 +1,4 @@
-"""What is asked of a broker of events."""
+"""The port to a broker of events."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,12 +15,21 @@ class Delivery:
 
 
 class EventPublisher(Protocol):
-    """A Kafka broker. KAFKA_PUBLISH_FAILED, always within the deadline it was made with."""
+    """A connection to a Kafka broker.
+
+    Its methods raise `PublishError` and nothing else, and always return within the deadline that the connection was
+    opened with. tests/conformance/test_publisher.py has the rules, which every implementation passes.
+    """
 
     async def publish(self, topic: str, key: bytes, value: bytes) -> Delivery:
-        """Send one event and wait for the broker's acknowledgement."""
+        """Send one event and wait for the broker's acknowledgement.
+
+        Raises:
+            PublishError: It is not acknowledged, though it may be stored; without `retry` if the broker will never
+                accept this event.
+        """
         ...
 
     async def close(self) -> None:
-        """Leave the broker within a bounded time; twice is safe."""
+        """Disconnect within a bounded time; calling it twice is safe."""
         ...

@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 
 from ..concurrency import ThreadPool
 from ..settings import ReceiverSettings
-from .counters import Counters
+from ..telemetry.catalogue import RECEIVER
+from ..telemetry.metrics import Metrics
 from .deployments.locks import NamedLocks
 from .deployments.records import Deployments
 
@@ -23,6 +24,6 @@ class ReceiverState:
     settings: ReceiverSettings
     workers: ThreadPool
     deployments: Deployments
-    counters: Counters = field(default_factory=Counters)
+    metrics: Metrics = field(default_factory=lambda: Metrics(RECEIVER))
     references: NamedLocks = field(default_factory=NamedLocks)
     containers: NamedLocks = field(default_factory=NamedLocks)

@@ -1,15 +1,20 @@
-"""Counters and timings of one node; exporters live elsewhere."""
+"""Counters and timings of one node or one receiver; `prometheus.py` exports them.
+
+Plain numbers, changed on the event loop only. What is counted, and what each name means, is in `catalogue.py`.
+"""
 
 import logging
 import time
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
-__all__ = ["Metrics", "Span"]
+__all__ = ["Distribution", "LabelledCounter", "MetricNames", "Metrics", "Span"]
 
 _log = logging.getLogger(__name__)
+
+_OUTCOMES = ("total", "successful", "failed", "cancelled")
 
 
 @dataclass(slots=True)
@@ -39,44 +44,112 @@ class Span:
             self.stages_ms[name] = self.stages_ms.get(name, 0.0) + (time.perf_counter() - began) * 1000
 
 
-class Metrics:
-    """Counts and times what the node does.
+@dataclass(slots=True)
+class Distribution:
+    """Values of one kind, such as durations: how many, their sum, the last one, and a histogram.
 
-    For each kind of work `builds`, `transfers`, `publishes`: `total_`, `successful_`, `failed_` and `cancelled_`
-    counters, and the `last_` and `average_` duration of the successful ones in milliseconds, of the whole
-    (`..._builds_duration_ms`) and of its stages (`..._builds_compress_ms`).
+    Attributes:
+        bounds: Upper bounds of the histogram's buckets, ascending; empty if only count and sum are wanted.
+        count: How many values there were.
+        total: Their sum.
+        last: The latest value; None before the first.
+        buckets: For each bound, the number of values up to it and above the bound before; at the end, those above all.
     """
 
-    _STAGES = MappingProxyType(
-        {
-            "builds": ("build", "export_wait", "stream", "compress", "hash", "write", "commit"),
-            "transfers": ("check", "connect", "send", "verify", "load"),
-            "publishes": (),
+    bounds: tuple[float, ...] = ()
+    count: int = 0
+    total: float = 0.0
+    last: float | None = None
+    buckets: list[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.buckets = [0] * (len(self.bounds) + 1)
+
+    def observe(self, value: float) -> None:
+        """Add a value."""
+        self.count += 1
+        self.total += value
+        self.last = value
+        self.buckets[bisect_left(self.bounds, value)] += 1
+
+    @property
+    def average(self) -> float | None:
+        """The mean of all values; None before the first."""
+        return self.total / self.count if self.count else None
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledCounter:
+    """Several counters as one with a label, for exporters that have labels.
+
+    Attributes:
+        label: The label's name.
+        meaning: One sentence.
+        counters: For each value of the label, the counter that has its number.
+    """
+
+    label: str
+    meaning: str
+    counters: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class MetricNames:
+    """What is counted and measured.
+
+    Attributes:
+        counters: For each counter, its meaning.
+        labelled: Counters that are also exported as one with a label.
+        histograms: For each histogram, its meaning and the upper bounds of its buckets.
+        work: For each kind of work that `Metrics.span` times, the names of its stages.
+    """
+
+    counters: Mapping[str, str]
+    labelled: Mapping[str, LabelledCounter] = field(default_factory=dict)
+    histograms: Mapping[str, tuple[str, tuple[float, ...]]] = field(default_factory=dict)
+    work: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+class Metrics:
+    """Counts and times what a node or a receiver does.
+
+    Args:
+        names: What there is to count.
+
+    Attributes:
+        names: As given.
+        counters: The number of each counter. For each kind of work also `total_`, `successful_`, `failed_` and
+            `cancelled_`, such as `failed_builds`.
+        histograms: The values of each histogram.
+    """
+
+    def __init__(self, names: MetricNames) -> None:
+        self.names = names
+        self.counters = dict.fromkeys(names.counters, 0)
+        self.counters |= {f"{outcome}_{kind}": 0 for kind in names.work for outcome in _OUTCOMES}
+        self.histograms = {name: Distribution(bounds) for name, (_, bounds) in names.histograms.items()}
+        self._durations_ms = {
+            f"{kind}_{what}_ms": Distribution() for kind, stages in names.work.items() for what in ("duration", *stages)
         }
-    )
-    _COUNTERS = ("total_events_published", "total_bytes_packaged", "total_bytes_transferred")
 
-    def __init__(self) -> None:
-        self._counts = dict.fromkeys(self._COUNTERS, 0)
-        self._last_ms: dict[str, float] = {}
-        self._sum_ms: dict[str, float] = {}
-        for kind in self._STAGES:
-            self._counts |= {f"{outcome}_{kind}": 0 for outcome in ("total", "successful", "failed", "cancelled")}
+    def add(self, counter: str, amount: int = 1) -> None:
+        """Add to a counter."""
+        self.counters[counter] += amount
 
-    def add(self, counter: str, amount: int) -> None:
-        """Add to one of the plain counters."""
-        self._counts[counter] += amount
+    def observe(self, histogram: str, value: float) -> None:
+        """Add a value to a histogram, in the unit that its name ends with."""
+        self.histograms[histogram].observe(value)
 
     @contextmanager
     def span(self, kind: str, subject: str) -> Iterator[Span]:
         """Count, time and log one piece of work, once, however it ends.
 
         Args:
-            kind: `builds`, `transfers` or `publishes`.
+            kind: One of `names.work`.
             subject: What the log line is about, such as `hello:1.0`; never a secret.
         """
         span = Span()
-        self._counts[f"total_{kind}"] += 1
+        self.counters[f"total_{kind}"] += 1
         outcome = "cancelled"
         try:
             yield span
@@ -86,24 +159,21 @@ class Metrics:
             _log.warning("%s of %s failed after %.0f ms: %s", kind, subject, span.elapsed_ms, exc)
             raise
         finally:
-            self._counts[f"{outcome}_{kind}"] += 1
+            self.counters[f"{outcome}_{kind}"] += 1
             if outcome == "successful":
                 elapsed_ms = span.elapsed_ms
-                self._remember(f"{kind}_duration_ms", elapsed_ms)
-                for stage in self._STAGES[kind]:
-                    self._remember(f"{kind}_{stage}_ms", span.stages_ms.get(stage, 0.0))
+                self._durations_ms[f"{kind}_duration_ms"].observe(elapsed_ms)
+                for stage in self.names.work[kind]:
+                    self._durations_ms[f"{kind}_{stage}_ms"].observe(span.stages_ms.get(stage, 0.0))
                 _log.info("%s of %s took %.0f ms", kind, subject, elapsed_ms)
 
     def snapshot(self) -> dict[str, int | float | None]:
-        """Answer a copy of every figure; averages and last durations are None before the first success."""
-        figures: dict[str, int | float | None] = dict(self._counts)
-        for kind in self._STAGES:
-            done = self._counts[f"successful_{kind}"]
-            for name in (f"{kind}_duration_ms", *(f"{kind}_{stage}_ms" for stage in self._STAGES[kind])):
-                figures[f"average_{name}"] = self._sum_ms[name] / done if done else None
-                figures[f"last_{name}"] = self._last_ms.get(name)
-        return figures
+        """Return a copy of every counter, and the average and the last duration of each kind of work and its stages.
 
-    def _remember(self, name: str, milliseconds: float) -> None:
-        self._last_ms[name] = milliseconds
-        self._sum_ms[name] = self._sum_ms.get(name, 0.0) + milliseconds
+        Durations are in milliseconds, of the work that succeeded, and None before the first success.
+        """
+        figures: dict[str, int | float | None] = dict(self.counters)
+        for name, durations in self._durations_ms.items():
+            figures[f"average_{name}"] = durations.average
+            figures[f"last_{name}"] = durations.last
+        return figures

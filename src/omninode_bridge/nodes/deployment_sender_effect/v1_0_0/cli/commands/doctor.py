@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..doctor_checks import Finding, broker, engine, package_folder
+from ..doctor_checks import Finding, check_broker, check_engine, check_package_folder
 from ..receiver_checks import receiver
 from ..receiver_queries import check_url
 from ..session import Session
@@ -21,19 +21,19 @@ async def doctor(
 ) -> bool:
     """Check what a shipment needs.
 
-    Engine, package folder, broker, receiver, key, clock, and the engine and disk there each get a verdict, ok, warn or
-    fail, and what to do. The exit code is 1 if any fails.
+    Engine, package folder, broker, receiver, key, clock, and the receiver's engine and disk each get a verdict, ok,
+    warn or fail, and advice. The exit code is 1 if any fails.
     """
     settings, openers = session.settings(), session.openers
     given = to or settings.default_receiver_url
     url = check_url(given) if given else None
-    (found, info), *local = await asyncio.gather(
-        engine(settings, openers), package_folder(settings), broker(settings, openers)
+    (engine, info), *others = await asyncio.gather(
+        check_engine(settings, openers), check_package_folder(settings), check_broker(settings, openers)
     )
-    findings: list[Finding] = [found, *local, *await receiver(settings, url, info)]
+    findings: list[Finding] = [engine, *others, *await receiver(settings, url, info)]
     success = all(finding.verdict != "fail" for finding in findings)
     session.console.document({"success": success, "checks": [asdict(finding) for finding in findings]})
-    session.console.say(*_lines(findings))
+    session.console.print_lines(*_lines(findings))
     return success
 
 

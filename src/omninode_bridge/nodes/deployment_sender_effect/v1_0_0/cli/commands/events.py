@@ -1,4 +1,4 @@
-"""`deployment-sender events`: what is in the outbox."""
+"""`deployment-sender events`: lists the outbox, publishes what waits, drops what cannot be published."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,95 +8,108 @@ from typing import Annotated
 
 import typer
 
-from ...errors import DeploymentSenderError, ErrorCode
-from ...handlers.outcome import failure
+from ...errors import InvalidInputError
 from ...models import OutputModel
 from ...outbox.entries import OutboxEntry
+from ...outbox.journal import OutboxJournal
 from ...outbox.publisher import OutboxPublisher
+from ...outbox.thread import OutboxThread
 from ..console import table
+from ..failures import failed_output
 from ..reports import document
 from ..session import Session
 from ..units import when
 
-__all__ = ["drop_event", "flush_events", "list_events", "outbox"]
+__all__ = ["drop_event", "flush_events", "list_events", "open_outbox"]
 
-Limit = Annotated[int, typer.Option(min=1, metavar="N", help="How many.")]
+Limit = Annotated[int, typer.Option(min=1, metavar="N", help="How many at most.")]
 EventId = Annotated[
     str, typer.Argument(metavar="EVENT_ID", show_default=False, help="As `deployment-sender events` lists it.")
 ]
 
 
 @asynccontextmanager
-async def outbox(session: Session) -> AsyncIterator[OutboxPublisher]:
-    """Open the outbox, with the broker behind it if there is to be one."""
+async def open_outbox(session: Session) -> AsyncIterator[OutboxThread]:
+    """Open the outbox, without a broker."""
+    outbox = OutboxThread(session.settings().package_folder / "outbox.sqlite3")
+    try:
+        yield outbox
+    finally:
+        await outbox.close()
+
+
+@asynccontextmanager
+async def _open_publisher(session: Session) -> AsyncIterator[OutboxPublisher]:
+    """Open the outbox, and the broker when it is first needed, if one is set."""
     settings = session.settings()
     open_publisher = (lambda: session.openers.publisher(settings)) if settings.kafka_bootstrap_servers else None
-    courier = OutboxPublisher(settings.package_folder / "outbox.sqlite3", open_publisher)
-    try:
-        yield courier
-    finally:
-        await courier.close()
+    async with open_outbox(session) as outbox:
+        publisher = OutboxPublisher(outbox, open_publisher)
+        try:
+            yield publisher
+        finally:
+            await publisher.close()
 
 
 async def list_events(session: Session, limit: Limit = 20) -> bool:
-    """List the latest events, sent ones too.
+    """List the latest events, also those that are sent.
 
-    One that is set aside was refused for good: it keeps back what has the same key, until it is dropped.
+    The broker will never accept an event in state `failed`. It holds up later events with the same key until it is
+    dropped or published by a flush.
     """
-    async with outbox(session) as courier:
-        entries = await courier.listing(limit)
+    async with open_outbox(session) as outbox:
+        entries = await outbox.run(OutboxJournal.entries, limit)
     session.console.document({"events": [asdict(entry) for entry in entries]})
-    session.console.say(*(_lines(entries) if entries else ["no events"]))
+    session.console.print_lines(*(_lines(entries) if entries else ["no events"]))
     return True
 
 
 async def flush_events(session: Session) -> bool:
-    """Publish what waits, and try again what was set aside.
+    """Publish all events that wait, and try those again that failed.
 
-    It goes on as long as the broker takes events; exit code 0 says that none is left.
+    It continues as long as the broker accepts events; the exit code is 0 if none is left.
     """
     timeout_seconds, sent = session.settings().publish_timeout_seconds, 0
-    async with outbox(session) as courier:
+    async with _open_publisher(session) as publisher:
         while True:
-            report = await courier.flush(timeout_seconds)
+            report = await publisher.flush(timeout_seconds)
             sent += report.sent
             if report.error is None or not report.sent:
                 break
     error, left = report.error, {"waiting": report.waiting, "failed": report.failed}
-    output = OutputModel(success=True) if error is None else OutputModel(**failure(error))
+    output = OutputModel(success=True) if error is None else failed_output(error)
     session.console.document(document(output) | {"sent": sent} | left)
-    session.console.say(f"{sent} sent, {report.waiting} waiting, {report.failed} set aside")
+    session.console.print_lines(f"{sent} sent, {report.waiting} waiting, {report.failed} failed")
     if not output.success:
         session.console.failure(output)
     return output.success
 
 
 async def drop_event(session: Session, event_id: EventId) -> bool:
-    """Forget an event that was set aside.
+    """Drop an event that failed, so that later events with the same key are published.
 
-    What has the same key is published then.
+    Only an event in state `failed` can be dropped.
     """
-    async with outbox(session) as courier:
-        dropped = await courier.drop(event_id)
+    async with open_outbox(session) as outbox:
+        dropped = await outbox.run(OutboxJournal.drop, event_id)
     if not dropped:
-        raise DeploymentSenderError(
-            ErrorCode.VALIDATION_ERROR,
-            f"no event {event_id!r} is set aside",
-            recovery="Take the id of one that `deployment-sender events` lists as failed.",
+        raise InvalidInputError(
+            f"there is no failed event {event_id!r}",
+            recovery="Give the id of an event that `deployment-sender events` lists as failed.",
         )
-    session.console.answer({"success": True, "event_id": event_id}, [f"dropped {event_id}"])
+    session.console.result({"success": True, "event_id": event_id}, [f"dropped {event_id}"])
     return True
 
 
 def _lines(entries: list[OutboxEntry]) -> list[str]:
     rows = [
-        (entry.event_id, when(datetime.fromisoformat(entry.accepted_at)), entry.event_type, entry.state, _why(entry))
+        (entry.event_id, when(datetime.fromisoformat(entry.accepted_at)), entry.event_type, entry.state, _detail(entry))
         for entry in entries
     ]
     return table(("EVENT", "ACCEPTED (UTC)", "TYPE", "STATE", ""), rows)
 
 
-def _why(entry: OutboxEntry) -> str:
+def _detail(entry: OutboxEntry) -> str:
     if entry.delivery is not None:
         return f"partition {entry.delivery.partition}, offset {entry.delivery.offset}"
     return entry.last_error or ""

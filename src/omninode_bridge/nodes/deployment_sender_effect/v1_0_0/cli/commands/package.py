@@ -11,7 +11,7 @@ __all__ = ["package"]
 async def package(
     session: Session, context: ContextFolder, build: BuildOptions, correlation_id: CorrelationId = None
 ) -> bool:
-    """Build an image and keep it as a package that can be transferred."""
+    """Build an image and store it as a package, to be transferred."""
     request = build.request(context, correlation_id)
     async with session.node() as node:
         output = await package_with_progress(node, session.console, request)

@@ -1,4 +1,4 @@
-"""`deployment-sender packages`: what is in the store."""
+"""`deployment-sender packages`: lists, checks and removes the packages of the store."""
 
 import asyncio
 import threading
@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ...concurrency import run_in_thread
-from ...errors import DeploymentSenderError, ErrorCode
+from ...errors import ErrorCode
 from ...package.checksum import hash_file
 from ...package.manifest import PackageManifest
 from ...ports import Progress
@@ -17,6 +17,7 @@ from ...settings import BYTES_PER_GB
 from ...store.packages import PackageStore
 from ...store.retention import Checked, Pruned, Retention, check, prune
 from ..console import Console, table
+from ..failures import ShownError, public_code
 from ..options import PackageId
 from ..session import Session
 from ..units import size, when
@@ -24,17 +25,17 @@ from ..units import size, when
 __all__ = ["check_packages", "list_packages", "prune_packages", "remove_package"]
 
 Days = Annotated[
-    int | None, typer.Option(min=0, max=36_500, metavar="DAYS", help="Remove what was made longer ago than this.")
+    int | None, typer.Option(min=0, max=36_500, metavar="DAYS", help="Remove packages that are older than this.")
 ]
 Newest = Annotated[
     int | None,
-    typer.Option(min=0, metavar="N", help="The newest N stay, whatever else is said; given alone, all others go."),
+    typer.Option(min=0, metavar="N", help="Always keep the newest N; given alone, remove all others."),
 ]
 MaxSize = Annotated[
     float | None,
-    typer.Option(min=0, max=1_000_000, metavar="GB", help="Remove the oldest until no more than this is left."),
+    typer.Option(min=0, max=1_000_000, metavar="GB", help="Remove the oldest until the rest is no larger than this."),
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only tell what would be removed.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only print what would be removed.")]
 
 
 async def list_packages(session: Session) -> bool:
@@ -42,7 +43,7 @@ async def list_packages(session: Session) -> bool:
     store = PackageStore(session.settings().package_folder)
     found = await asyncio.to_thread(store.list)
     session.console.document({"packages": [manifest.model_dump(mode="json", by_alias=True) for manifest in found]})
-    session.console.say(*(_lines(found) if found else [f"no packages in {session.settings().package_folder}"]))
+    session.console.print_lines(*(_lines(found) if found else [f"no packages in {session.settings().package_folder}"]))
     return True
 
 
@@ -51,12 +52,12 @@ async def remove_package(session: Session, package_id: PackageId) -> bool:
     store = PackageStore(session.settings().package_folder)
     await asyncio.to_thread(store.remove, package_id)
     session.console.document({"success": True, "package_id": package_id})
-    session.console.say(f"removed {package_id}")
+    session.console.print_lines(f"removed {package_id}")
     return True
 
 
 async def check_packages(session: Session) -> bool:
-    """Read every package again and hold it against its checksum.
+    """Read every package again and compare it with its checksum.
 
     The exit code is 1 if any is damaged.
     """
@@ -72,12 +73,14 @@ async def check_packages(session: Session) -> bool:
             "damaged": [_damage(one.package_id, one.error) for one in checked if one.error],
         }
     )
-    session.console.say(*(one.error.message for one in damaged if one.error))
-    session.console.say(f"{_count(len(checked))} checked, {size(checked_bytes)}, {len(damaged) or 'none'} damaged")
+    session.console.print_lines(*(one.error.message for one in damaged if one.error))
+    session.console.print_lines(
+        f"{_count(len(checked))} checked, {size(checked_bytes)}, {len(damaged) or 'none'} damaged"
+    )
     if damaged:
         session.console.error(
             f"{len(damaged)} of {_count(len(checked))} damaged",
-            "Remove them with `deployment-sender packages remove PACKAGE_ID`, package those images again, and check"
+            "Remove them with `deployment-sender packages remove PACKAGE_ID`, package their images again, and check"
             " the disk.",
             ErrorCode.CHECKSUM_MISMATCH,
         )
@@ -93,7 +96,7 @@ async def prune_packages(
 ) -> bool:
     """Remove packages by age, size or number, the oldest first.
 
-    A package that is being sent stays.
+    A package that is being sent is kept.
     """
     retention = Retention(
         older_than=None if older_than is None else timedelta(days=older_than),
@@ -111,7 +114,7 @@ async def prune_packages(
             "in_use": [manifest.package_id for manifest in pruned.in_use],
         }
     )
-    session.console.say(*_pruned_lines(pruned, "would remove" if dry_run else "removed"))
+    session.console.print_lines(*_pruned_lines(pruned, "would remove" if dry_run else "removed"))
     return True
 
 
@@ -130,13 +133,13 @@ async def _checked(console: Console, store: PackageStore, package_ids: list[str]
     return found
 
 
-def _damage(package_id: str, error: DeploymentSenderError) -> dict[str, str]:
-    return {"package_id": package_id, "error_code": error.code, "error_message": error.message}
+def _damage(package_id: str, error: ShownError) -> dict[str, str]:
+    return {"package_id": package_id, "error_code": public_code(error), "error_message": error.message}
 
 
 def _pruned_lines(pruned: Pruned, removed: str) -> list[str]:
     lines = [f"{removed} {_described(manifest)}" for manifest in pruned.removed]
-    lines += [f"in use, so it stays: {_described(manifest)}" for manifest in pruned.in_use]
+    lines += [f"in use, kept: {_described(manifest)}" for manifest in pruned.in_use]
     return [*lines, f"{removed} {_count(len(pruned.removed))}, {size(pruned.removed_bytes)}"]
 
 

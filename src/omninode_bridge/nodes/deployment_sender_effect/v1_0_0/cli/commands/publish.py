@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ...errors import DeploymentSenderError, ErrorCode
+from ...errors import InvalidInputError
 from ...models import EventType, ModelKafkaPublishInput, ModelKafkaPublishOutput
 from ..console import facts
 from ..options import CorrelationId
@@ -22,16 +22,20 @@ EventTypeArgument = Annotated[
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EventOptions:
-    """What an event tells."""
+    """The contents of an event."""
 
-    package_id: Annotated[str | None, typer.Option(metavar="ID", help="The package that it is about.")] = None
+    package_id: Annotated[str | None, typer.Option(metavar="ID", help="The package that the event is about.")] = None
     name: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the image.")] = None
     tag: Annotated[str | None, typer.Option(metavar="TAG", help="Tag of the image.")] = None
-    payload: Annotated[str, typer.Option(metavar="JSON", help="What else it tells, a JSON object.")] = "{}"
+    payload: Annotated[str, typer.Option(metavar="JSON", help="More about the event, a JSON object.")] = "{}"
     correlation_id: CorrelationId = None
 
     def request(self, event_type: str) -> ModelKafkaPublishInput:
-        """Read the options into the operation's input. VALIDATION_ERROR."""
+        """Make the operation's input from the options.
+
+        Raises:
+            InvalidInputError: An option is wrong.
+        """
         return ModelKafkaPublishInput.read(
             {
                 "event_type": event_type,
@@ -47,7 +51,7 @@ class EventOptions:
 async def publish(session: Session, event_type: EventTypeArgument, options: EventOptions) -> bool:
     """Record an event and publish it.
 
-    Whatever waits in the outbox before it goes first. Without a broker it stays there.
+    Earlier events in the outbox are published first. Without a broker all of them stay there.
     """
     request = options.request(event_type)
     async with session.node() as node:
@@ -59,9 +63,9 @@ def _object(text: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except ValueError as exc:
-        raise DeploymentSenderError(ErrorCode.VALIDATION_ERROR, f"--payload is no JSON: {exc}") from exc
+        raise InvalidInputError(f"--payload is not JSON: {exc}") from exc
     if not isinstance(value, dict):
-        raise DeploymentSenderError(ErrorCode.VALIDATION_ERROR, "--payload is no JSON object, such as '{\"key\": 1}'")
+        raise InvalidInputError("--payload is not a JSON object, such as '{\"key\": 1}'")
     return value
 
 

@@ -27,16 +27,16 @@ async def ship(
 ) -> bool:
     """Package an image and send it, with an event at each step.
 
-    The receiver is asked first, so that what would fail at the end fails before anything is built. It is waited for
-    until the container is running, or the image loaded where the receiver starts none.
+    It checks the receiver first, so that a shipment which cannot succeed fails before anything is built. It ends when
+    the container is running, or when the image is loaded if the receiver starts no containers.
 
-    The events are BUILD_STARTED, BUILD_COMPLETED, TRANSFER_STARTED and TRANSFER_COMPLETED, or DEPLOYMENT_FAILED
-    where it failed; none of the last two where the receiver goes on and nobody waits any longer. One that cannot be
-    published waits in the outbox and stops nothing.
+    The events are BUILD_STARTED, BUILD_COMPLETED, TRANSFER_STARTED, and at the end TRANSFER_COMPLETED or
+    DEPLOYMENT_FAILED; neither of these two if the command ends while the receiver still deploys. An event that cannot
+    be published waits in the outbox and stops nothing.
     """
-    # What is wrong with either request, or with the receiver, shows before anything is built or told.
+    # Both requests and the receiver are checked before anything is built or published.
     request = build.request(context, correlation_id or str(uuid4()))
-    receiver = session.receiver(options.to)
+    receiver = session.receiver_url(options.to)
     transfer = options.request(NO_PACKAGE_YET, receiver, correlation_id=request.correlation_id)
     await asyncio.to_thread(check_context, request.build_context, request.dockerfile_path)
     await preflight(session.settings(), session.openers, session.console, request, transfer)
@@ -46,12 +46,12 @@ async def ship(
 async def _ship(session: Session, build: ModelContainerPackageInput, request: ModelPackageTransferInput) -> bool:
     span, console = Span(), session.console
     async with session.node() as node:
-        journey = Shipment(node, console, build)
-        package, transfer = await journey.package(), None
+        shipment = Shipment(node, console, build)
+        package, transfer = await shipment.package(), None
         if package.success:
-            console.say(*package_lines(package))
-            transfer = await journey.transfer(request.model_copy(update={"package_id": package.package_id}))
-            console.say(*(transfer_lines(transfer) if transfer.success else ()))
+            console.print_lines(*package_lines(package))
+            transfer = await shipment.transfer(request.model_copy(update={"package_id": package.package_id}))
+            console.print_lines(*(transfer_lines(transfer) if transfer.success else ()))
         metrics = await node.get_metrics()
     last: OutputModel = transfer or package
     console.document(
@@ -60,11 +60,11 @@ async def _ship(session: Session, build: ModelContainerPackageInput, request: Mo
             "correlation_id": build.correlation_id,
             "package": document(package),
             "transfer": document(transfer) if transfer else None,
-            "events": event_documents(journey.events),
+            "events": event_documents(shipment.events),
             "metrics": metrics,
         }
     )
-    console.say(*facts([("events", events_line(journey.events)), ("total", duration(span.elapsed_ms))]))
+    console.print_lines(*facts([("events", events_line(shipment.events)), ("total", duration(span.elapsed_ms))]))
     if not last.success:
         console.failure(last)
     if transfer and not transfer.success:

@@ -22,39 +22,39 @@ DeploymentId = Annotated[
         help="As `ship` and `transfer` print it; the latest if not given.",
     ),
 ]
-Limit = Annotated[int, typer.Option(min=1, max=1000, metavar="N", help="How many of the latest.")]
+Limit = Annotated[int, typer.Option(min=1, max=1000, metavar="N", help="How many of the latest at most.")]
 
-_TOLD_FIRST = ("deployment_id", "container_name", "image_tag", "status", "error_code", "error_message")
+_FIRST_FIELDS = ("deployment_id", "container_name", "image_tag", "status", "error_code", "error_message")
 
 
 async def status(
     session: Session, deployment_id: DeploymentId = None, to: ReceiverUrl = None, limit: Limit = 20
 ) -> bool:
-    """Show what became of packages on a receiver.
+    """Show the deployments of a receiver.
 
-    It asks the receiver, signed if there is a key, and changes nothing.
+    The request is signed if a key is set, and changes nothing.
     """
-    settings, url = session.settings(), check_url(session.receiver(to))
+    settings, url = session.settings(), check_url(session.receiver_url(to))
     if deployment_id is not None:
         one = await page(settings, url, f"/deployments/{quote(deployment_id, safe='')}")
-        session.console.answer(one, _facts(one))
+        session.console.result(one, _facts(one))
         return True
     found = await page(settings, url, f"/deployments?limit={limit}")
     deployments = [one for one in found.get("deployments", []) if isinstance(one, dict)]
-    session.console.answer(found, _lines(deployments) if deployments else [f"no deployments at {url}"])
+    session.console.result(found, _lines(deployments) if deployments else [f"no deployments at {url}"])
     return True
 
 
 def _facts(one: Mapping[str, Any]) -> list[str]:
-    known = [name for name in (*_TOLD_FIRST, *StateBody.model_fields) if one.get(name) is not None]
+    known = [name for name in (*_FIRST_FIELDS, *StateBody.model_fields) if one.get(name) is not None]
     rows: list[tuple[str, str]] = []
     for name in dict.fromkeys(known):
-        first, *more = _told(one[name]).split("\n")
+        first, *more = _shown(one[name]).split("\n")
         rows += [(name.replace("_", " "), first), *(("", line) for line in more)]
     return facts(rows)
 
 
-def _told(value: object) -> str:
+def _shown(value: object) -> str:
     return ("yes" if value else "no") if isinstance(value, bool) else str(value)
 
 

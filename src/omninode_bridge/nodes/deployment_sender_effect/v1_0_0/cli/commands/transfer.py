@@ -14,7 +14,7 @@ __all__ = ["transfer"]
 
 Verify = Annotated[
     bool | None,
-    typer.Option("--verify/--no-verify", help="Whether to check the checksum; as it was packaged if not given."),
+    typer.Option("--verify/--no-verify", help="Whether to check the checksum; if not given, as when it was packaged."),
 ]
 
 
@@ -25,11 +25,11 @@ async def transfer(
     verify: Verify = None,
     correlation_id: CorrelationId = None,
 ) -> bool:
-    """Send a package to a receiver and wait for it there.
+    """Send a package to a receiver and wait until it is deployed.
 
-    Until the container is running, or the image loaded where the receiver starts none.
+    That is when the container is running, or when the image is loaded if the receiver starts no containers.
     """
-    url = session.receiver(options.to)
+    url = session.receiver_url(options.to)
     request = options.request(package_id, url, verify=verify, correlation_id=correlation_id)
     async with session.node() as node:
         output = await transfer_with_progress(node, session.console, request, Watch())

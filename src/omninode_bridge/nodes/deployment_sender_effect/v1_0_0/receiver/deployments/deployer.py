@@ -13,6 +13,7 @@ from functools import partial
 from ...errors import DeploymentSenderError, ErrorCode
 from ...image.docker_archive import ImageArchive
 from ...ports import ImageEngine
+from ...telemetry.metrics import Span
 from ..engine import Engine, has_image
 from ..limits import LOADS_AT_ONCE
 from ..state import ReceiverState
@@ -44,7 +45,7 @@ class Deployer:
         self._packages = packages
         self._loading = Loading(shared.deployments, packages)
         self._deployments = shared.deployments
-        self._counters = shared.counters
+        self._metrics = shared.metrics
         self._engine = engine
         self._slots = asyncio.Semaphore(LOADS_AT_ONCE)
         self._references = shared.references
@@ -123,6 +124,7 @@ class Deployer:
             await self._arrive(now, status="loaded", **changes)
 
     async def _loaded(self, deployment: Deployment, checked: ImageArchive | None, engine: ImageEngine) -> str:
+        span = Span()
         try:
             async with asyncio.timeout(self._settings.load_timeout_seconds):
                 archive = checked or await self._check(deployment)
@@ -130,7 +132,8 @@ class Deployer:
         except TimeoutError:
             await self._engine.answering()  # one that hangs as a whole is waited for
             raise
-        self._counters.add("loads_succeeded_total")
+        self._metrics.add("loads_succeeded_total")
+        self._metrics.observe("load_duration_seconds", span.elapsed_ms / 1000)
         return image_id
 
     async def _check(self, deployment: Deployment) -> ImageArchive:
@@ -146,7 +149,7 @@ class Deployer:
                 now = await self._deployments.change(now.deployment_id, **NO_ERROR)
             assert now.image_id is not None  # noqa: S101 - it is loaded
             container_id = await self.services.start(engine, now, now.image_id)
-            self._counters.add("containers_started_total")
+            self._metrics.add("containers_started_total")
             await self._arrive(now, status="running", container_id=container_id, start_pending=False)
 
     def _now(self, deployment: Deployment) -> Deployment:
@@ -170,7 +173,7 @@ class Deployer:
             await self._deployments.change(now.deployment_id, **changes)
 
     async def _fail(self, deployment: Deployment, code: ErrorCode, message: str) -> None:
-        self._counters.add("loads_failed_total")
+        self._metrics.add("loads_failed_total")
         shown = message.replace(str(self._settings.store_folder), "STORE")  # whoever asks need not know where that is
         changes = {"status": "failed", "start_pending": False, "error_code": code.value, "error_message": shown}
         await self._deployments.change(deployment.deployment_id, **changes)

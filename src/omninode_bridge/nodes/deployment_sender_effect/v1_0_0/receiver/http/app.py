@@ -5,13 +5,13 @@ import logging
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from ...errors import DeploymentSenderError, ErrorCode
 from ...protocol.form import DEPLOY_PATH
 from ...protocol.info import INFO_PATH
-from ..counters import CONTENT_TYPE
+from ...telemetry.prometheus import CONTENT_TYPE, Gauge, PrometheusExporter
 from ..limits import LIST_DEFAULT, LIST_MAX
 from ..state import ReceiverState
 from .auth import RequestAuthenticator
@@ -49,7 +49,7 @@ class _Routes:
     ) -> None:
         self._run = shared.settings.run
         self._deployments = shared.deployments
-        self._counters = shared.counters
+        self._exporter = PrometheusExporter(shared.metrics, "deployment_receiver_", self._gauges)
         self._gate = gate
         self._uploads = uploads
         self._about = about
@@ -82,8 +82,13 @@ class _Routes:
         return EarlyResponse(200, {"status": "ok"})
 
     async def metrics(self, _: Request) -> Response:
-        text = self._counters.text(self._uploads.active, self._deployments.count())
-        return PlainTextResponse(text, headers={"Content-Type": CONTENT_TYPE})
+        return Response(self._exporter.text(), headers={"Content-Type": CONTENT_TYPE})
+
+    def _gauges(self) -> tuple[Gauge, ...]:
+        return (
+            Gauge("uploads_active", "Uploads arriving now.", {"": self._uploads.active}),
+            Gauge("deployments", "Deployments by status.", self._deployments.count(), label="status"),
+        )
 
 
 def _limit(text: str | None) -> int:

@@ -13,6 +13,7 @@ from ...image.docker_archive import ImageArchive
 from ...protocol.form import UploadFields
 from ...protocol.responses import ReceiptBody
 from ...store.staging import Staged
+from ...telemetry.metrics import Span
 from ..deployments.deployer import Deployer
 from ..deployments.packages import Packages
 from ..deployments.records import Deployment
@@ -56,7 +57,7 @@ class Uploads:
         self._settings = shared.settings
         self._workers = shared.workers
         self._deployments = shared.deployments
-        self._counters = shared.counters
+        self._metrics = shared.metrics
         self._gate = gate
         self._packages = packages
         self._images = images
@@ -67,21 +68,25 @@ class Uploads:
 
     async def answer(self, request: Request) -> EarlyResponse:
         """Take a package and answer: 201 when it was stored, 200 when it was there, an `ErrorBody` otherwise."""
+        span = Span()
         body = RequestBody(request.receive, self._settings.idle_timeout_seconds)
         try:
             status, deployment = await self._take(request, body)
         except ClientDisconnect:
-            self._counters.add("uploads_broken_off_total")
+            self._metrics.add("uploads_broken_off_total")
             return error_response(RefusedError(400, "the client went away"))
         except DeploymentSenderError as exc:
             failed = exc.code is ErrorCode.BUILD_FAILED  # what the disk refuses
-            self._counters.add("uploads_failed_total" if failed else "uploads_refused_total")
+            self._metrics.add("uploads_failed_total" if failed else "uploads_refused_total")
             answer = error_response(exc)
             level = logging.WARNING if failed else logging.INFO
             _log.log(level, "an upload was answered with %d: %s", answer.status_code, exc.message)
             body.listen_on()
             return answer.early(body)
-        self._counters.add("uploads_stored_total" if status == _STORED else "uploads_repeated_total")
+        self._metrics.add("uploads_stored_total" if status == _STORED else "uploads_repeated_total")
+        if status == _STORED:
+            self._metrics.observe("upload_duration_seconds", span.elapsed_ms / 1000)
+            self._metrics.observe("upload_size_bytes", deployment.size_bytes)
         return EarlyResponse(status, _receipt(deployment).model_dump()).early(body, self._patience)
 
     async def _take(self, request: Request, body: RequestBody) -> tuple[int, Deployment]:
@@ -152,7 +157,7 @@ class Uploads:
             checksum = await intake.finish()
         finally:
             await intake.stop()
-            self._counters.add("upload_bytes_total", intake.size_bytes)
+            self._metrics.add("upload_bytes_total", intake.size_bytes)
         if checksum != fields.checksum:
             raise DeploymentSenderError(
                 ErrorCode.CHECKSUM_MISMATCH, f"the package has the BLAKE3 {checksum}, not {fields.checksum}"
