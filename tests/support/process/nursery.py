@@ -14,7 +14,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +21,8 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 import pytest
+
+from support.eventually import eventually_sync
 
 __all__ = ["Child", "Nursery", "SystemCall"]
 
@@ -106,10 +107,8 @@ class Child:
         return calls[: mine[0]] if mine else calls
 
     def _await_field(self, name: str, value: str) -> None:
-        status, end = Path(f"/proc/{self.pid}/status"), time.monotonic() + _DEADLINE_SECONDS
-        while f"\n{name}:\t{value}" not in status.read_text():
-            assert time.monotonic() < end, f"the child's {name} does not become {value}"
-            time.sleep(0.001)
+        status = Path(f"/proc/{self.pid}/status")
+        eventually_sync(lambda: f"\n{name}:\t{value}" in status.read_text())
 
 
 class Nursery:
