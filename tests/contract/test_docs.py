@@ -104,15 +104,6 @@ def test_every_link_leads_to_a_file(page: Path) -> None:
     assert [] == [link for link in links if not (page.parent / link).exists()]
 
 
-@pytest.mark.parametrize("page", sorted([README, *(ROOT / "docs").rglob("*.md")]), ids=lambda page: page.name)
-def test_every_python_example_compiles(page: Path) -> None:
-    """Also the ones with a top-level await."""
-    import ast  # noqa: PLC0415
-
-    for number, block in enumerate(re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)):
-        compile(block, f"{page.name}:{number}", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-
-
 def test_the_help_in_the_readme_is_what_the_command_prints() -> None:
     """As wide as an ordinary terminal."""
     done = subprocess.run(
