@@ -13,6 +13,11 @@ pytest_plugins = ["support.engine.engines"]
 DeploymentSenderSettings.model_rebuild()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--wheel`, by which `./dev test` says what is installed."""
+    parser.addoption("--wheel", action="store_true", help="the project is installed from its wheel, not from this tree")
+
+
 @pytest.hookimpl(tryfirst=True)  # before `-m` chooses by it
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark all tests of the engine, so that `./dev test` runs them one after the other, and all others beside them."""

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from omninode_bridge.nodes.deployment_sender_effect import v1_0_0 as front_door
+
 ROOT = Path(__file__).parents[2]
 FRONT_DOOR = "omninode_bridge.nodes.deployment_sender_effect.v1_0_0"
 
@@ -40,6 +42,13 @@ def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     venv.create(folder, with_pip=True)
     _run(folder / "bin" / "pip", "install", "--quiet", f"{wheel}[receiver,cli]")
     return folder / "bin"
+
+
+def test_these_tests_import_what_they_are_to_test(pytestconfig: pytest.Config) -> None:
+    """The installed wheel, where `./dev test` says that it is one, and this tree otherwise."""
+    expected = Path(sys.prefix) if pytestconfig.getoption("--wheel") else ROOT / "src"
+
+    assert Path(front_door.__file__).is_relative_to(expected)
 
 
 @pytest.mark.timeout(300)
