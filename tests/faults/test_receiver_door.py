@@ -102,11 +102,10 @@ def test_every_file_is_for_its_user_only(tmp_path: Path) -> None:
     """Whatever the umask: of an upload, of its deployment, of what was seen, at work and after the end."""
     before = os.umask(0)
     try:
-        with Target(tmp_path / "store", environ={"DEPLOYMENT_RECEIVER_SIGNING_KEYS": ""}) as target:
+        with Target(tmp_path / "store", environ={"DOCKER_HOST": "unix:///no/engine"}) as target:
             assert 201 == ask(target.url, upload()).status
-            assert eventually_sync(
-                lambda: "DOCKER_UNAVAILABLE" == target.deployments()[0]["error_code"]
-            )  # written anew
+            # Its record is written again.
+            assert eventually_sync(lambda: "DOCKER_UNAVAILABLE" == target.deployments()[0]["error_code"])
             at_work = modes(tmp_path / "store")
     finally:
         os.umask(before)
