@@ -87,13 +87,13 @@ def test_every_topic_stands_in_the_docs() -> None:
 
 @pytest.mark.parametrize("name", [name for name in model_names if name.startswith("Model")])
 def test_every_field_of_every_model_stands_in_the_operations_page(name: str) -> None:
-    """No field without a word for it; what all outputs share is told once."""
+    """Each field is explained; what all outputs share is explained once."""
     from omninode_bridge.nodes.deployment_sender_effect.v1_0_0 import models  # noqa: PLC0415
 
     model: type[InputModel | OutputModel] = getattr(models, name)
-    told = set(re.findall(r"`(\w+)`", OPERATIONS.read_text()))
+    explained = set(re.findall(r"`(\w+)`", OPERATIONS.read_text()))
 
-    assert set() == set(model.model_fields) - told
+    assert set() == set(model.model_fields) - explained
 
 
 @pytest.mark.parametrize("page", sorted([README, *(ROOT / "docs").rglob("*.md")]), ids=lambda page: page.name)

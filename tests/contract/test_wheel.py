@@ -37,7 +37,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The `bin` folder of an empty environment with nothing but the wheel and what it asks for."""
+    """The `bin` folder of an empty environment with nothing but the wheel and what it requires."""
     folder = tmp_path_factory.mktemp("environment")
     venv.create(folder, with_pip=True)
     _run(folder / "bin" / "pip", "install", "--quiet", f"{wheel}[receiver,cli]")
@@ -45,7 +45,7 @@ def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_these_tests_import_what_they_are_to_test(pytestconfig: pytest.Config) -> None:
-    """The installed wheel, where `./dev test` says that it is one, and this tree otherwise."""
+    """The installed wheel, where `./dev test` has installed it, and this tree otherwise."""
     expected = Path(sys.prefix) if pytestconfig.getoption("--wheel") else ROOT / "src"
 
     assert Path(front_door.__file__).is_relative_to(expected)
@@ -62,15 +62,15 @@ def test_the_front_door_opens_and_knows_its_contract(environment: Path) -> None:
         "        print(front_door.__file__, figures['total_builds'])\n"
         "asyncio.run(main())"
     )
-    told, builds = _run(environment / "python", "-c", code).stdout.split()
+    imported, builds = _run(environment / "python", "-c", code).stdout.split()
 
     assert "0" == builds
-    assert Path(told).is_relative_to(environment.parent)
+    assert Path(imported).is_relative_to(environment.parent)
 
 
 @pytest.mark.parametrize("command", ["deployment-sender", "deployment-receiver"])
 def test_the_commands_are_there(environment: Path, command: str) -> None:
-    """Both tell their version, which is the wheel's."""
+    """Both print their version, which is the wheel's."""
     assert "1.0.0" in _run(environment / command, "--version").stdout
 
 

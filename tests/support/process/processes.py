@@ -1,4 +1,4 @@
-"""Which processes live, as proc(5) lists them; one that has ended and that nobody has waited for does not."""
+"""The processes that are alive, from proc(5); a zombie is not one of them."""
 
 import os
 from collections.abc import Iterator
