@@ -36,8 +36,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def environment(wheel: Path, base_image: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The `bin` folder of an empty environment with nothing but the wheel and what it requires."""
+    del base_image  # marks all tests that use the environment for the engine's process, so that it is made only once
     folder = tmp_path_factory.mktemp("environment")
     venv.create(folder, with_pip=True)
     _run(folder / "bin" / "pip", "install", "--quiet", f"{wheel}[receiver,cli]")
