@@ -1,6 +1,6 @@
 """Ours and what people use instead, in turn and in one run; see `./dev bench`.
 
-It decides no test: it says how fast things are here, and fails only where something is wrong.
+It decides no test: it reports how fast things are here, and fails only where something is wrong.
 """
 
 import sys

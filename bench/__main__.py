@@ -37,37 +37,37 @@ _VERSION = re.compile(r"\d+\.\d[\w.+-]*")
 
 
 def main(arguments: list[str]) -> int:
-    """Measure; answer the exit code."""
-    asked = _asked(arguments)
-    if asked.clean:
+    """Measure; return the exit code."""
+    options = _options(arguments)
+    if options.clean:
         remove_all()
         return 0
     for name in [name for name in os.environ if name.startswith(("DEPLOYMENT_SENDER_", "DEPLOYMENT_RECEIVER_"))]:
         del os.environ[name]  # no settings from outside
-    # As Ctrl-C, which a running loop hears, too.
+    # As Ctrl-C, which also cancels a running loop.
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     CACHE.mkdir(parents=True, exist_ok=True)
     tables = []
     try:
         with tempfile.TemporaryDirectory(prefix=f"run-{os.getpid()}-", dir=CACHE, ignore_cleanup_errors=True) as folder:
-            about = _about(asked)
-            _show(asked, [f"{name}: {value}" for name, value in about.items()])
-            for table in _measured(asked, Path(folder)):
-                _show(asked, ["", *lines(table)])
+            about = _about(options)
+            _show(options, [f"{name}: {value}" for name, value in about.items()])
+            for table in _measured(options, Path(folder)):
+                _show(options, ["", *lines(table)])
                 tables.append(table)
     except (KeyboardInterrupt, asyncio.CancelledError):
         print("bench: interrupted; what was made for this run is removed", file=sys.stderr)
         return 128 + signal.SIGINT
-    if asked.json:
+    if options.json:
         print(json.dumps(document(about, tables)))
     return int(any(table.wrong for table in tables))
 
 
-def _measured(asked: argparse.Namespace, folder: Path) -> Iterator[Table]:
-    size_mb = asked.size_mb or (_FULL_SIZE_MB if asked.full else _SIZE_MB)
-    sizes = [max(1, size_mb // _SMALL_PART), size_mb] if asked.full else [size_mb]
-    session = Session(sizes, asked.rounds, slow_once=asked.full, folder=folder, tell=_tell)
-    for name in asked.only:
+def _measured(options: argparse.Namespace, folder: Path) -> Iterator[Table]:
+    size_mb = options.size_mb or (_FULL_SIZE_MB if options.full else _SIZE_MB)
+    sizes = [max(1, size_mb // _SMALL_PART), size_mb] if options.full else [size_mb]
+    session = Session(sizes, options.rounds, slow_once=options.full, folder=folder, report=_report)
+    for name in options.only:
         try:
             yield ROWS[name](session)
         except Exception as error:  # noqa: BLE001 - whatever it is, the other subjects are measured
@@ -75,32 +75,32 @@ def _measured(asked: argparse.Namespace, folder: Path) -> Iterator[Table]:
             yield Table(name, "could not be measured", wrong=[f"{type(error).__name__}: {error}"])
 
 
-def _about(asked: argparse.Namespace) -> dict[str, object]:
+def _about(options: argparse.Namespace) -> dict[str, object]:
     found: dict[str, object] = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": f"{platform.platform()}, {os.cpu_count()} processors",
         "python": platform.python_version(),
         "omninode-deployment-sender": version("omninode-deployment-sender"),
-        "rounds": asked.rounds,
+        "rounds": options.rounds,
     }
     for name, command in _PROGRAMS.items():
-        said = _VERSION.search(run(*command)) if shutil.which(command[0]) else None
-        found[name] = said[0] if said else "not installed"
+        found_version = _VERSION.search(run(*command)) if shutil.which(command[0]) else None
+        found[name] = found_version[0] if found_version else "not installed"
     return found
 
 
-def _asked(arguments: list[str]) -> argparse.Namespace:
+def _options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="./dev bench",
-        description="Measures ours and what people use instead, in turn. What must be reached stands beside each "
-        "number; the exit code is 1 only where something is incorrect or could not be measured.",
+        description="Measures ours and what people use instead, in turn. Each number is printed with the bound that it "
+        "should meet; the exit code is 1 only where something is incorrect or could not be measured.",
     )
     names = ", ".join(ROWS)
     parser.add_argument("--only", type=_rows, default=list(ROWS), metavar="ROW[,ROW]", help=f"some of {names}")
     parser.add_argument("--rounds", type=_positive, default=3, help="how often each is measured (3)")
     parser.add_argument("--full", action="store_true", help=f"images of {_FULL_SIZE_MB} MB; takes half an hour")
     parser.add_argument("--size-mb", type=_positive, help=f"another size of the image ({_SIZE_MB})")
-    parser.add_argument("--json", action="store_true", help="answer a JSON document; the tables go to standard error")
+    parser.add_argument("--json", action="store_true", help="print a JSON document; the tables go to standard error")
     parser.add_argument("--clean", action="store_true", help="remove the images and files that are kept between runs")
     return parser.parse_args(arguments)
 
@@ -119,11 +119,11 @@ def _positive(text: str) -> int:
     return number
 
 
-def _show(asked: argparse.Namespace, told: list[str]) -> None:
-    print("\n".join(told), file=sys.stderr if asked.json else sys.stdout, flush=True)
+def _show(options: argparse.Namespace, printed: list[str]) -> None:
+    print("\n".join(printed), file=sys.stderr if options.json else sys.stdout, flush=True)
 
 
-def _tell(line: str) -> None:
+def _report(line: str) -> None:
     print(f"bench: {line}", file=sys.stderr, flush=True)
 
 

@@ -1,4 +1,4 @@
-"""What the first version of this kind of node did, step by step; a program, so that its memory is its own.
+"""The steps of the first version of this kind of node; a program, so that its memory can be measured.
 
 `python -m bench.first_version IMAGE FOLDER [URL]` prints JSON. It saves to a tar, compresses with `gzip.open`, hashes
 in 64 KB reads, reads the whole file into memory and posts it.
@@ -31,8 +31,8 @@ def _main(reference: str, folder: Path, url: str | None = None) -> None:
     content = package.read_bytes()
     if url is not None:
         _post(url, content, checksum, reference)
-    told = {"seconds": seconds, "size_bytes": len(content), "checksum": checksum, "peak_bytes": peak_bytes()}
-    print(json.dumps(told))
+    figures = {"seconds": seconds, "size_bytes": len(content), "checksum": checksum, "peak_bytes": peak_bytes()}
+    print(json.dumps(figures))
 
 
 def _save(reference: str, folder: Path) -> Path:
@@ -68,8 +68,8 @@ def _post(url: str, content: bytes, checksum: str, reference: str) -> None:
     name, _, tag = reference.rpartition(":")
     fields = {"package_id": "5f0c2a52-91ab-4c3e-8a53-0d6c1f6f7a10", "checksum": checksum}
     fields |= {"container_name": name, "image_tag": tag, "verify_checksum": "true", "compression": "gzip"}
-    answer = httpx.post(f"{url}/deploy", data=fields, files={"package": ("image.tar.gz", content)}, timeout=None)
-    answer.raise_for_status()
+    response = httpx.post(f"{url}/deploy", data=fields, files={"package": ("image.tar.gz", content)}, timeout=None)
+    response.raise_for_status()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Images to measure with, made of this machine's own /usr: no network is needed, and the content is real."""
+"""Images to measure with, made of this machine's /usr: no network is needed, and the content is real."""
 
 import itertools
 import os
@@ -51,12 +51,12 @@ class Image:
         return f"{REPOSITORY}:{self.tag}"
 
 
-def make_image(size_mb: int, tell: Callable[[str], None]) -> Image:
+def make_image(size_mb: int, report: Callable[[str], None]) -> Image:
     """Find the image of a size, or make it; it stays until `remove_all`."""
     image = Image(size_mb, CACHE / f"application-{size_mb}")
     with closing(_engine()) as api:
         if not (image.context.is_dir() and _has(api, image.reference)):
-            tell(f"making an image of {size_mb} MB of {_SOURCE}")
+            report(f"making an image of {size_mb} MB of {_SOURCE}")
             _make(api, image)
     return image
 
@@ -144,7 +144,7 @@ class _Files:
 def _write_layer(
     sink: BinaryIO, files: Iterator[tuple[Path, str]], folder: str = "", texts: dict[str, str] | None = None
 ) -> None:
-    """Write a tar: its files in the order of their names, as in a real layer, where like stands beside like."""
+    """Write a tar: its files in the order of their names, as in a real layer, where similar files are neighbours."""
     with tarfile.open(fileobj=sink, mode="w") as tar:
         for path, name in sorted(files, key=lambda one: one[1]):
             tar.add(path, f"{folder}/{name}".replace("//", "/").lstrip("/"), recursive=False)

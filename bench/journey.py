@@ -1,4 +1,4 @@
-"""Packages an image and sends it, with a tick beside; a program, so that its memory and its loop are its own.
+"""Packages an image and sends it, with a tick beside; a program, so that its memory and its loop can be measured.
 
 `python -m bench.journey JSON` reads `{"settings": .., "package": .., "url": ..}` and prints JSON.
 """
@@ -17,12 +17,12 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0 import (
 from soak.process import peak_bytes
 
 
-async def _go(asked: dict[str, Any]) -> dict[str, Any]:
-    async with NodeDeploymentSenderEffect(asked["settings"]) as node, ticking() as late_ms:
-        packaged = await node.package_container(ModelContainerPackageInput.read(asked["package"]))
+async def _go(task: dict[str, Any]) -> dict[str, Any]:
+    async with NodeDeploymentSenderEffect(task["settings"]) as node, ticking() as late_ms:
+        packaged = await node.package_container(ModelContainerPackageInput.read(task["package"]))
         if not packaged.success:
             raise RuntimeError(packaged.error_message)
-        sending = {"package_id": packaged.package_id, "remote_receiver_url": asked["url"], "wait_for": "received"}
+        sending = {"package_id": packaged.package_id, "remote_receiver_url": task["url"], "wait_for": "received"}
         sent = await node.transfer_package(ModelPackageTransferInput.read(sending))
         if not sent.success:
             raise RuntimeError(sent.error_message)

@@ -1,4 +1,4 @@
-"""Whole journeys, in processes of their own: how much memory they take, and how late a tick is meanwhile."""
+"""Whole journeys, in separate processes: how much memory they take, and how late a tick is meanwhile."""
 
 import json
 import shutil
@@ -29,31 +29,31 @@ def journeys(session: Session) -> dict[int, list[dict[str, Any]]]:
     found: dict[int, list[dict[str, Any]]] = {size_mb: [] for size_mb in session.sizes_mb}
     for number in range(session.rounds):
         for size_mb, done in found.items():
-            session.tell(f"a journey with {size_mb} MB: round {number + 1} of {session.rounds}")
+            session.report(f"a journey with {size_mb} MB: round {number + 1} of {session.rounds}")
             done.append(_journey(session, session.image_of(size_mb)))
     return found
 
 
 def _journey(session: Session, image: Image) -> dict[str, Any]:
     store = session.folder / "journey"
-    asked = {"settings": {"package_dir": str(store)}, "package": packaging(image, "gzip")}
+    task = {"settings": {"package_dir": str(store)}, "package": packaging(image, "gzip")}
     try:
         with session.receiver(loads=True) as receiver:
             with idle_loop() as idle_late_ms:
-                told = python("bench.journey", json.dumps(asked | {"url": receiver.url}))
+                figures = python("bench.journey", json.dumps(task | {"url": receiver.url}))
             _await_load(receiver.url)
-            told["receiver_peak_bytes"] = peak_bytes(receiver.pid)
-            told["wrong"] = session.received(told["checksum"])
+            figures["receiver_peak_bytes"] = peak_bytes(receiver.pid)
+            figures["wrong"] = session.received(figures["checksum"])
     finally:
         shutil.rmtree(store, ignore_errors=True)
-    return told | {"idle_late_ms": idle_late_ms}
+    return figures | {"idle_late_ms": idle_late_ms}
 
 
 def _await_load(url: str) -> None:
     end = time.monotonic() + _LOADS_IN_SECONDS
     while time.monotonic() < end:
-        with urllib.request.urlopen(f"{url}/deployments") as answer:
-            (deployment,) = json.load(answer)["deployments"]
+        with urllib.request.urlopen(f"{url}/deployments") as response:
+            (deployment,) = json.load(response)["deployments"]
         if deployment["status"] == "loaded":
             return
         if deployment["status"] == "failed":

@@ -19,19 +19,19 @@ class Comparison:
     rounds: Sequence[Mapping[str, float]]
 
     def values(self, name: str) -> list[float]:
-        """Tell one contestant's values, in the order of the rounds."""
+        """Return one contestant's values, in the order of the rounds."""
         return [one[name] for one in self.rounds if name in one]
 
     def median(self, name: str) -> float:
-        """Tell one contestant's median."""
+        """Return one contestant's median."""
         return median(self.values(name))
 
     def ratio(self, name: str, to: str) -> float:
-        """Tell the median of the ratios: what disturbs one round disturbs both sides of it."""
+        """Return the median of the ratios: what disturbs one round disturbs both sides of it."""
         return median(one[name] / one[to] for one in self.rounds if name in one and to in one)
 
     def least(self, names: Iterable[str]) -> str:
-        """Tell whose median is the least."""
+        """Return the contestant with the least median."""
         return min(names, key=self.median)
 
 
@@ -43,10 +43,10 @@ def compare(
     warm_up: bool = False,
     before: Callable[[str], None] = lambda _: None,
 ) -> Comparison:
-    """Run contestants in turn; each round begins with another one, so that nobody always comes after the same.
+    """Run contestants in turn; each round begins with another one, so that none always runs after the same other.
 
     Args:
-        contestants: Each answers its value: the less, the better.
+        contestants: Each returns its value: the less, the better.
         rounds: How often.
         once: Names of those that take part in the first round only.
         warm_up: Have a round before, which does not count, without those.
@@ -70,6 +70,6 @@ def compare(
 
 
 def percentile(values: Iterable[float], percent: float) -> float:
-    """Tell the least value that so many percent of the values do not exceed (nearest rank)."""
+    """Return the least value that so many percent of the values do not exceed (nearest rank)."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]

@@ -20,7 +20,7 @@ class BenchError(Exception):
 
 
 def run(*command: str) -> str:
-    """Run a program; answer what it prints."""
+    """Run a program; return its output."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise BenchError(f"{' '.join(command)}: {(done.stderr or done.stdout).strip()}")
@@ -28,22 +28,22 @@ def run(*command: str) -> str:
 
 
 def python(module: str, *arguments: str) -> dict[str, Any]:
-    """Run a module of ours as a program; answer the JSON that it prints."""
+    """Run a module of ours as a program; return the JSON that it prints."""
     with _started([sys.executable, "-m", module, *arguments], subprocess.PIPE) as process:
-        told, _ = process.communicate()
+        printed, _ = process.communicate()
     if process.returncode != 0:
         raise BenchError(f"python -m {module} ended with {process.returncode}")
-    answer: dict[str, Any] = json.loads(told)
-    return answer
+    document: dict[str, Any] = json.loads(printed)
+    return document
 
 
 def b3sum(path: Path) -> str:
-    """Hash a file with somebody else's program."""
+    """Hash a file with a program that is not ours."""
     return run("b3sum", "--no-names", str(path)).strip()
 
 
 def piped(commands: Sequence[Sequence[str]], out: Path) -> float:
-    """Run a pipeline into a new file, until it is on the disk; answer the seconds."""
+    """Run a pipeline into a new file, until it is on the disk; return the seconds."""
     started = perf_counter()
     with out.open("wb") as file, ExitStack() as running:
         source: IO[bytes] | None = None
@@ -51,7 +51,7 @@ def piped(commands: Sequence[Sequence[str]], out: Path) -> float:
             sink: Any = file if number == len(commands) - 1 else subprocess.PIPE
             process = running.enter_context(_started(command, sink, source))
             if source is not None:
-                source.close()  # so that the one before hears when this one has ended
+                source.close()  # so that the one before gets SIGPIPE when this one has ended
             source = process.stdout
         running.close()
         os.fsync(file.fileno())

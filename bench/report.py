@@ -19,7 +19,7 @@ class Entry:
     Attributes:
         of_floor: Its part of what nothing can be faster than; None where there is no floor.
         of_best: Its part of the best alternative; None where there is none.
-        detail: What else there is to say, such as a size.
+        detail: A further fact, such as a size.
     """
 
     name: str
@@ -76,7 +76,7 @@ def entries(
     details: Mapping[str, str] | None = None,
     unit: str = "s",
 ) -> list[Entry]:
-    """Make the entries of a comparison; whoever is neither ours nor the floor is an alternative."""
+    """Make the entries of a comparison; all that is neither ours nor the floor is an alternative."""
     names = list(found.rounds[0])
     names = [name for name in [*ours, floor] if name in names] + [
         name for name in names if name not in ours and name != floor
@@ -97,27 +97,27 @@ def entries(
 
 
 def lines(table: Table) -> list[str]:
-    """Tell a table to a person."""
-    told = [f"{table.name}: {table.title}"]
+    """Return the lines of a table for a person."""
+    printed = [f"{table.name}: {table.title}"]
     if table.entries:
-        told.append(f"  {'':{_NAME_WIDTH}} {table.column:>14} {'of floor':>10} {'of best':>10}")
+        printed.append(f"  {'':{_NAME_WIDTH}} {table.column:>14} {'of floor':>10} {'of best':>10}")
     for one in table.entries:
         line = f"  {one.name:{_NAME_WIDTH}} {_with_unit(one.median, one.unit):>14}"
         line += f" {_ratio(one.of_floor):>10} {_ratio(one.of_best):>10}  {one.detail}"
-        told.append(line.rstrip())
-    told += [_figure(figure) for figure in table.figures]
-    told += [f"  {note}" for note in table.notes]
-    told += [f"  WRONG: {complaint}" for complaint in table.wrong]
-    return told
+        printed.append(line.rstrip())
+    printed += [_figure(figure) for figure in table.figures]
+    printed += [f"  {note}" for note in table.notes]
+    printed += [f"  WRONG: {complaint}" for complaint in table.wrong]
+    return printed
 
 
 def document(about: Mapping[str, object], tables: Iterable[Table]) -> dict[str, object]:
-    """Tell everything to a program."""
-    told = []
+    """Return all tables as JSON can hold them."""
+    printed = []
     for table in tables:
         figures = [asdict(figure) | {"met": figure.met} for figure in table.figures]
-        told.append(asdict(table) | {"figures": figures})
-    return {**about, "tables": told}
+        printed.append(asdict(table) | {"figures": figures})
+    return {**about, "tables": printed}
 
 
 def _figure(figure: Figure) -> str:

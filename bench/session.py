@@ -32,7 +32,7 @@ class Package:
 
     Attributes:
         store: The store's folder.
-        fields: What a receiver wants to know of it.
+        fields: The form fields that a receiver needs.
     """
 
     package_id: str
@@ -66,14 +66,14 @@ class Session:
         rounds: How often everything is measured.
         slow_once: Whether what takes a minute takes part in one round only.
         folder: For all that is written; on the disk that is measured, and gone after the run.
-        tell: Told how it goes on.
+        report: Called with each step of progress.
     """
 
     sizes_mb: list[int]
     rounds: int
     slow_once: bool
     folder: Path
-    tell: Callable[[str], None]
+    report: Callable[[str], None]
 
     @property
     def image(self) -> Image:
@@ -82,13 +82,13 @@ class Session:
 
     def image_of(self, size_mb: int) -> Image:
         """The image of a size."""
-        return make_image(size_mb, self.tell)
+        return make_image(size_mb, self.report)
 
     def turn_of(self, subject: str) -> Callable[[str], None]:
-        """Make what comes before each turn: it is told, and nothing of the one before is left to write."""
+        """Make what comes before each turn: it is reported, and nothing of the one before is left to write."""
 
         def begin(line: str) -> None:
-            self.tell(f"{subject}: {line}")
+            self.report(f"{subject}: {line}")
             os.sync()
 
         return begin
@@ -96,13 +96,13 @@ class Session:
     @cached_property
     def package(self) -> Package:
         """That image, packaged with gzip."""
-        self.tell("packaging what is sent")
+        self.report("packaging what is sent")
         store = self.folder / "sender"
         with running_node({"package_dir": str(store)}) as (runner, node):
             output = runner.run(package(node, self.image, "gzip"))
         path, checksum = Path(output.package_path or ""), output.package_checksum or ""
         if b3sum(path) != checksum:
-            raise BenchError("a package has not the checksum that was answered")
+            raise BenchError("a package does not have the checksum that was returned")
         fields = {"package_id": output.package_id or "", "checksum": checksum, "compression": "gzip"}
         fields |= {"container_name": REPOSITORY, "image_tag": self.image.tag, "verify_checksum": "true"}
         return Package(fields["package_id"], path, store, fields)
@@ -124,14 +124,14 @@ class Session:
             shutil.rmtree(store)
 
     def received(self, checksum: str, times: int = 1) -> list[str]:
-        """Say what is wrong with what that receiver has stored."""
+        """Return what is wrong with the packages that the receiver stored."""
         found = [b3sum(path) for path in (self.folder / "receiver" / "packages").glob("*/package")]
         return [] if found == [checksum] * times else [f"the receiver has stored {found}, not {times} x {checksum}"]
 
 
 @contextmanager
 def running_node(values: Mapping[str, Any]) -> Iterator[tuple[asyncio.Runner, NodeDeploymentSenderEffect]]:
-    """A node, and a loop for it that stands still in between."""
+    """A node, and a loop that runs only while it is given work."""
     with asyncio.Runner() as runner:
         node = NodeDeploymentSenderEffect(values)
         try:

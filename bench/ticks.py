@@ -17,7 +17,7 @@ _ROOT = Path(__file__).parents[1]
 async def ticking() -> AsyncIterator[list[float]]:
     """Tick on the running loop; the list grows by how late each tick was, in milliseconds.
 
-    Every tick is due at its time, whatever held up the one before: what holds the loop for long makes many late.
+    Every tick is due at its time, whatever held up the one before: a loop that is blocked for long has many late ticks.
     """
     late: list[float] = []
     task = asyncio.create_task(_tick(late))
@@ -46,11 +46,11 @@ def idle_loop() -> Iterator[list[float]]:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=_ROOT) as process:
         try:
             yield late
-            told, _ = process.communicate()  # closes its input, which ends it
+            printed, _ = process.communicate()  # closes its input, which ends it
         except BaseException:
             process.kill()
             raise
-    late += [float(line) for line in told.split()]
+    late += [float(line) for line in printed.split()]
 
 
 async def _idle() -> list[float]:

@@ -16,8 +16,8 @@ from docker.errors import APIError, DockerException, ImageNotFound
 
 PULLED = "busybox:latest"
 IMPORTED = "deployment-sender-base:latest"
-REGISTRY_ANSWERS_IN = 5  # seconds; an engine without a network may try for half a minute
-PULL_SILENCE = 30  # seconds
+REGISTRY_TIMEOUT_SECONDS = 5  # an engine without a network may try for half a minute
+PULL_SILENCE_SECONDS = 30
 DOWNLOADS = Path(__file__).resolve().parent.parent / ".cache" / "busybox"
 
 
@@ -30,9 +30,9 @@ def main() -> int:
     try:
         name = _present() or _pulled() or _imported()
     except (DockerException, OSError, subprocess.CalledProcessError) as error:
-        said = getattr(error, "stderr", None) or str(error)
+        reason = getattr(error, "stderr", None) or str(error)
         sys.stderr.write(
-            f"{said.strip()}\nno base image can be had: pull {PULLED} into the engine, "
+            f"{reason.strip()}\nthere is no base image: pull {PULLED} into the engine, "
             "or set DEPLOYMENT_SENDER_BASE_IMAGE to an image with a shell\n"
         )
         return 1
@@ -56,8 +56,8 @@ def _present() -> str | None:
 
 def _pulled() -> str | None:
     try:
-        _engine(REGISTRY_ANSWERS_IN).images.get_registry_data(PULLED)
-        _engine(PULL_SILENCE).images.pull(PULLED)
+        _engine(REGISTRY_TIMEOUT_SECONDS).images.get_registry_data(PULLED)
+        _engine(PULL_SILENCE_SECONDS).images.pull(PULLED)
         _engine().images.get(PULLED)
     except (APIError, OSError):  # the HTTP client's errors and time-outs are OSErrors
         return None

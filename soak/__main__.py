@@ -24,35 +24,35 @@ _log = logging.getLogger("soak")
 
 
 def main(arguments: list[str]) -> int:
-    """Do a run; answer the exit code."""
-    asked = _asked(arguments)
-    plan = Plan.make(seed=asked.seed, count=asked.count, concurrency=asked.concurrency)
+    """Do a run; return the exit code."""
+    options = _options(arguments)
+    plan = Plan.make(seed=options.seed, count=options.count, concurrency=options.concurrency)
     log = _begin_log(plan)
     for name in [name for name in os.environ if name.startswith(("DEPLOYMENT_SENDER_", "DEPLOYMENT_RECEIVER_"))]:
         del os.environ[name]  # no settings from outside
     signal.signal(signal.SIGTERM, _as_interrupt)
     try:
-        evidence = run(plan, _tell)
+        evidence = run(plan, _report)
     except (KeyboardInterrupt, asyncio.CancelledError):
         log.unlink()
         print("soak: interrupted; what was made is removed", file=sys.stderr)
         return 128 + signal.SIGINT
-    if conclude(evidence, as_json=asked.json):
+    if conclude(evidence, as_json=options.json):
         log.unlink()
         return 0
     _log.error("%s", evidence)
-    print(f"soak: FAILED; {log} tells what happened", file=sys.stderr)
+    print(f"soak: FAILED; {log} shows what happened", file=sys.stderr)
     return 1
 
 
 def conclude(evidence: Evidence, *, as_json: bool) -> bool:
-    """Judge a run and print it; answer whether nothing speaks against it."""
+    """Judge a run and print it; return whether no check failed."""
     found = verdicts(evidence)
     print(json.dumps(document(evidence, found)) if as_json else "\n".join(lines(evidence, found)))
     return not any(verdict.complaints for verdict in found)
 
 
-def _asked(arguments: list[str]) -> argparse.Namespace:
+def _options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="./dev soak",
         description="Deploys many small images at once through one node, while what is around it breaks.",
@@ -60,7 +60,7 @@ def _asked(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--count", type=_positive, default=100, help="deployments (100)")
     parser.add_argument("--concurrency", type=_positive, default=5, help="how many at once (5)")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="of the faults (a new one)")
-    parser.add_argument("--json", action="store_true", help="answer a JSON document")
+    parser.add_argument("--json", action="store_true", help="print a JSON document")
     return parser.parse_args(arguments)
 
 
@@ -82,7 +82,7 @@ def _begin_log(plan: Plan) -> Path:
     return log
 
 
-def _tell(line: str) -> None:
+def _report(line: str) -> None:
     _log.info("%s", line)
     print(f"soak: {line}", file=sys.stderr, flush=True)
 

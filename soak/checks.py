@@ -43,7 +43,7 @@ def _events_delivered(evidence: Evidence) -> Iterator[str]:
 
 
 def _events_in_order(evidence: Evidence) -> Iterator[str]:
-    """A package's events have several topics: what tells their order is when the producer took each."""
+    """A package's events have several topics: their order is that in which the producer took them."""
     first = _first_seen(evidence)
     last: dict[str, int] = {}
     for event in evidence.events:

@@ -30,14 +30,16 @@ class Deployments:
         plan: What to do.
         parts: What to do it with.
         node: Through which.
-        tell: Told now and then how far it is.
+        report: Called with the progress now and then.
     """
 
-    def __init__(self, plan: Plan, parts: Parts, node: NodeDeploymentSenderEffect, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self, plan: Plan, parts: Parts, node: NodeDeploymentSenderEffect, report: Callable[[str], None]
+    ) -> None:
         self._plan = plan
         self._parts = parts
         self._node = node
-        self._tell = tell
+        self._report = report
         self._restarting = asyncio.Lock()
         self._evidence = Evidence(plan.seed, plan.concurrency)
 
@@ -73,7 +75,7 @@ class Deployments:
             self._evidence.deployed.append(deployed)
             done = len(self._evidence.deployed)
             if done % _TELL_EVERY == 0:
-                self._tell(f"{done} of {self._plan.count} deployments")
+                self._report(f"{done} of {self._plan.count} deployments")
             if done in self._plan.restarts:
                 work.create_task(self._restart(self._plan.restarts[done]))
 

@@ -9,12 +9,12 @@ __all__ = ["Deployed", "Evidence", "Published"]
 
 @dataclass
 class Published:
-    """An event and what the node answered.
+    """An event and the result of publishing it.
 
     Attributes:
         key: The Kafka key.
         accepted: It was acknowledged by the broker or waited in the outbox.
-        acknowledged: The broker had it when the node answered.
+        acknowledged: The broker had it when the node returned.
     """
 
     event_id: str
@@ -30,8 +30,8 @@ class Deployed:
 
     Attributes:
         cut: Whether its first attempt was to be cut.
-        failures: What went wrong, by the node's own words.
-        checksum: BLAKE3, as the node told.
+        failures: What went wrong, as the node reported it.
+        checksum: BLAKE3, as the node returned it.
         seconds: From the first event to the last.
     """
 
@@ -53,7 +53,7 @@ class Evidence:
     """One run.
 
     Attributes:
-        events: In the order in which the node answered; those of one key one after the other.
+        events: In the order in which the node returned; those of one key one after the other.
         restarts: How often the broker was killed and started again.
         flushed: Events that still waited when all was done, and were delivered then.
         metrics: The node's.

@@ -33,7 +33,7 @@ class Images:
         self.name = f"deployment-sender-soak-{self._run}"
 
     def context(self, number: int) -> Path:
-        """Write the context of an image of its own; a layer that all share comes first."""
+        """Write the context of another image; a layer that all share comes first."""
         folder = self._folder / str(number)
         folder.mkdir(parents=True)
         (folder / "payload").write_bytes(self._payload)

@@ -39,10 +39,10 @@ def left_files(sender: Path, receiver: Path, temporary: Path) -> list[str]:
 
 
 def receiver_metrics(url: str) -> dict[str, int]:
-    """Ask the receiver for its counters; none if it does not answer. Blocks."""
+    """Read the counters of the receiver; none if it does not respond. Blocks."""
     try:
-        with urllib.request.urlopen(f"{url}/metrics") as answer:
-            text = answer.read().decode()
+        with urllib.request.urlopen(f"{url}/metrics") as response:
+            text = response.read().decode()
     except OSError:
         return {}
     return {name.removeprefix("deployment_receiver_"): int(value) for name, value in read_samples(text).items()}

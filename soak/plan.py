@@ -18,7 +18,7 @@ _LOST_ANSWER_ONE_IN = 4
 
 @dataclass(frozen=True)
 class Cut:
-    """How the first attempt of a transfer ends: after a part of the package's size, or without the answer if None."""
+    """How the first attempt of a transfer ends: after a part of the package's size, or without the receipt if None."""
 
     part: float | None
 

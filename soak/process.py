@@ -19,11 +19,11 @@ class Belongings:
         self._before = _counted()
 
     async def leaked(self, settles_in_seconds: float = 10) -> list[str]:
-        """Tell what there is more of now; what is closing may take its time to go. The loop's pool is gone then."""
+        """Return how many more there are now; what is closing gets some time. The loop's pool is gone then."""
         loop = asyncio.get_running_loop()
         await loop.shutdown_default_executor()
         end = loop.time() + settles_in_seconds
-        while (leaks := _counted() - self._before) and loop.time() < end:  # noqa: ASYNC110 - what closes tells nobody
+        while (leaks := _counted() - self._before) and loop.time() < end:  # noqa: ASYNC110 - there is no event for it
             await asyncio.sleep(_LOOK_AGAIN_SECONDS)
         return [f"{name}: {count} more than before" for name, count in sorted(leaks.items())]
 

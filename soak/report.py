@@ -44,16 +44,16 @@ def _figures(evidence: Evidence) -> dict[str, int | float]:
 
 
 def lines(evidence: Evidence, verdicts: Iterable[Verdict]) -> list[str]:
-    """Tell it to a person."""
-    told = [f"{'seed':{_WIDTH}} {evidence.seed:>10}"]
-    told += [f"{name:{_WIDTH}} {round(value, 1):>10,}" for name, value in _figures(evidence).items()]
+    """Return the lines of a report for a person."""
+    printed = [f"{'seed':{_WIDTH}} {evidence.seed:>10}"]
+    printed += [f"{name:{_WIDTH}} {round(value, 1):>10,}" for name, value in _figures(evidence).items()]
     for verdict in verdicts:
-        told += [f"        {complaint}" for complaint in verdict.complaints]
-        told.append(f"{'FAILED' if verdict.complaints else 'ok':7} {verdict.title}")
-    return told
+        printed += [f"        {complaint}" for complaint in verdict.complaints]
+        printed.append(f"{'FAILED' if verdict.complaints else 'ok':7} {verdict.title}")
+    return printed
 
 
 def document(evidence: Evidence, verdicts: Iterable[Verdict]) -> dict[str, object]:
-    """Tell it to a program."""
+    """Return the report as JSON can hold it."""
     checks = [asdict(verdict) | {"ok": not verdict.complaints} for verdict in verdicts]
     return {"seed": evidence.seed, "figures": _figures(evidence), "checks": checks}

@@ -25,16 +25,16 @@ _PUBLISH_SECONDS = 5
 _TOPICS = [topic.name for topic in load_contract().topics.values()]
 
 
-def run(plan: Plan, tell: Callable[[str], None]) -> Evidence:
+def run(plan: Plan, report: Callable[[str], None]) -> Evidence:
     """Do a whole run; what it has made is gone when this returns or raises.
 
     Args:
         plan: What to do.
-        tell: Told how it goes on.
+        report: Called with each step of progress.
     """
     with running_parts() as parts:
         try:
-            evidence = asyncio.run(_work(plan, parts, tell))
+            evidence = asyncio.run(_work(plan, parts, report))
             evidence.records = asyncio.run(parts.broker.records(_TOPICS))
             evidence.sender_peak_bytes, evidence.receiver_peak_bytes = peak_bytes(), peak_bytes(parts.receiver.pid)
             evidence.receiver_metrics = receiver_metrics(parts.receiver.url)
@@ -45,11 +45,11 @@ def run(plan: Plan, tell: Callable[[str], None]) -> Evidence:
             evidence.left_files = left_files(parts.folder, parts.receiver.store, parts.temporary)
         finally:
             for line in parts.receiver.lines:
-                _log.info("the receiver has said: %s", line)
+                _log.info("the receiver printed: %s", line)
     return evidence
 
 
-async def _work(plan: Plan, parts: Parts, tell: Callable[[str], None]) -> Evidence:
+async def _work(plan: Plan, parts: Parts, report: Callable[[str], None]) -> Evidence:
     belongings = Belongings()
     await parts.broker.create_topics(_TOPICS)
     values = {
@@ -59,7 +59,7 @@ async def _work(plan: Plan, parts: Parts, tell: Callable[[str], None]) -> Eviden
         "signing_key": parts.key,
     }
     async with NodeDeploymentSenderEffect(values) as node:
-        deployments = Deployments(plan, parts, node, tell)
+        deployments = Deployments(plan, parts, node, report)
         evidence = await deployments.go()
         # As an operator does it after a broker was away; the node counts with its next event what it has sent behind.
         outbox = OutboxThread(parts.folder / "outbox.sqlite3")

@@ -1,4 +1,4 @@
-"""What holds for every test: no blocking call of ours on the event loop, no settings from the developer's shell."""
+"""Rules for every test: no blocking call of ours on the event loop, no settings from the developer's shell."""
 
 from collections.abc import Iterator
 
@@ -11,6 +11,11 @@ pytest_plugins = ["support.engine.engines"]
 
 # The first model of a process makes pydantic look for plugins on the disk: not on a test's event loop.
 DeploymentSenderSettings.model_rebuild()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--wheel`, by which `./dev test` names what is installed."""
+    parser.addoption("--wheel", action="store_true", help="the project is installed from its wheel, not from this tree")
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` chooses by it
@@ -28,7 +33,7 @@ def no_blocking_call_on_the_loop() -> Iterator[None]:
     with blockbuster_ctx("omninode_bridge.nodes.deployment_sender_effect.v1_0_0") as guard:
         for name in ("os.getcwd", "os.path.abspath"):  # they ask the kernel's memory, never a disk
             guard.functions[name].deactivate()
-        # The coverage tracer runs inside whatever it traces, and its lock is its own business.
+        # The coverage tracer runs inside the code that it traces, and takes a lock of its own.
         guard.functions["threading.Lock.acquire"].can_block_in("coverage/collector.py", "lock_data")
         yield
 

@@ -15,7 +15,7 @@ _TIMES = 10_000
 
 def measure(session: Session) -> Table:
     """Ask for the metrics."""
-    session.tell(f"dispatch: {_TIMES:,} times")
+    session.report(f"dispatch: {_TIMES:,} times")
     with running_node({"package_dir": str(session.folder / "packages")}) as (runner, node):
         runner.run(_ask(node, 1))
         found = runner.run(_ask(node, _TIMES))

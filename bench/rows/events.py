@@ -32,7 +32,7 @@ _EVENT = b"x" * 1000  # about as large as ours
 
 def measure(session: Session) -> Table:
     """Compare."""
-    session.tell(f"events: {_TIMES} times each")
+    session.report(f"events: {_TIMES} times each")
     folder = session.folder / "events"
     with running_broker(folder / "broker") as broker:
         values = {"package_dir": str(folder / "node"), "kafka_bootstrap_servers": broker.address}

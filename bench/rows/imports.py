@@ -21,7 +21,7 @@ _TIMES = 10
 
 def measure(session: Session) -> Table:
     """Compare."""
-    session.tell(f"import: {_TIMES} times each")
+    session.report(f"import: {_TIMES} times each")
     found = compare({name: partial(_seconds, name) for name in _STATEMENTS}, _TIMES, warm_up=True)
     code = f"{_STATEMENTS[_OURS]}, sys\nprint(*[name for name in {_COSTLY} if name in sys.modules])"
     imported = run(sys.executable, "-c", code).split()

@@ -44,10 +44,10 @@ def measure(session: Session) -> Table:
 
 
 def _first_version(session: Session, size_mb: int) -> float:
-    session.tell(f"memory: the first version with {size_mb} MB")
+    session.report(f"memory: the first version with {size_mb} MB")
     folder = session.folder / "first"
     folder.mkdir()
     with session.receiver() as receiver:
-        told = python("bench.first_version", session.image_of(size_mb).reference, str(folder), receiver.url)
+        figures = python("bench.first_version", session.image_of(size_mb).reference, str(folder), receiver.url)
     shutil.rmtree(folder)
-    return float(told["peak_bytes"]) / _MB
+    return float(figures["peak_bytes"]) / _MB

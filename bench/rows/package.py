@@ -87,20 +87,20 @@ class _Contest:
     def _first_version(self) -> float:
         folder = self._session.folder / "first"
         folder.mkdir()
-        told = python("bench.first_version", self._image.reference, str(folder))
+        figures = python("bench.first_version", self._image.reference, str(folder))
         shutil.rmtree(folder)
-        self.sizes[_FIRST_VERSION] = told["size_bytes"]
-        return float(told["seconds"])
+        self.sizes[_FIRST_VERSION] = figures["size_bytes"]
+        return float(figures["seconds"])
 
     def _check(self, name: str, path: Path, checksum: str) -> None:
-        """Hold a package against the engine's own export, with programs that are not ours."""
-        self._session.tell(f"checking {name}")
+        """Compare a package with the engine's own export, with programs that are not ours."""
+        self._session.report(f"checking {name}")
         if b3sum(path) != checksum:
-            self.wrong.append(f"{name}: the file has not the checksum that was answered")
+            self.wrong.append(f"{name}: the file does not have the checksum that was returned")
         if not self._expected:
             with reading("docker", "save", self._image.reference) as archive:
                 self._expected = _content(archive)
-            self._session.tell("docker load of a package")
+            self._session.report("docker load of a package")
             run("docker", "load", "-q", "-i", str(path))
         with reading("gzip" if name == _OURS[0] else "zstd", "-dc", str(path)) as archive:
             if _content(archive) != self._expected:

@@ -22,7 +22,7 @@ def measure(session: Session) -> Table:
 
     def ours() -> float:
         with session.receiver() as receiver:
-            seconds = curl(package, receiver.url, session.folder / "answer")
+            seconds = curl(package, receiver.url, session.folder / "response")
             wrong.extend(session.received(package.fields["checksum"]))
         return seconds
 

@@ -39,7 +39,7 @@ class _Deployments:
         self.sent: dict[str, str] = {}
 
     async def go(self, count: int) -> float:
-        """Do so many; answer the seconds."""
+        """Do so many; return the seconds."""
         numbers = iter(range(count))
         started = perf_counter()
         async with asyncio.TaskGroup() as group:
@@ -50,8 +50,12 @@ class _Deployments:
     async def _some(self, numbers: Iterator[int]) -> None:
         for number in numbers:
             image = number % len(self._contexts)
-            asked = {"container_name": self._name, "image_tag": str(image), "build_context": str(self._contexts[image])}
-            packaged = await self._node.package_container(ModelContainerPackageInput.read(asked))
+            fields = {
+                "container_name": self._name,
+                "image_tag": str(image),
+                "build_context": str(self._contexts[image]),
+            }
+            packaged = await self._node.package_container(ModelContainerPackageInput.read(fields))
             if not packaged.success:
                 raise BenchError(f"package_container: {packaged!r}")
             to = {"package_id": packaged.package_id, "remote_receiver_url": self._url, "wait_for": "loaded"}
@@ -71,7 +75,7 @@ def measure(session: Session) -> Table:
             runner.run(deployments.go(_IMAGES))  # the engine has the builds from now on
             rates = []
             for number in range(session.rounds):
-                session.tell(f"small: round {number + 1} of {session.rounds}")
+                session.report(f"small: round {number + 1} of {session.rounds}")
                 rates.append(3600 * _DEPLOYMENTS / runner.run(deployments.go(_DEPLOYMENTS)))
         parts.receiver.stop()
         received = received_packages(parts.receiver.store)

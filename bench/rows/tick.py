@@ -11,7 +11,7 @@ _LOOPS = {"the node's loop": "late_ms", "an idle process": "idle_late_ms"}
 
 
 def measure(session: Session) -> Table:
-    """Tell both; what the idle process shows is the machine's own noise."""
+    """Compare both; the idle process shows the noise of the machine."""
     rounds = journeys(session)[session.sizes_mb[-1]]
     entries, worst = [], {}
     for name, key in _LOOPS.items():

@@ -29,7 +29,7 @@ def measure(session: Session) -> Table:
 
         def theirs() -> float:
             with session.receiver() as receiver:
-                seconds = curl(package, receiver.url, session.folder / "answer")
+                seconds = curl(package, receiver.url, session.folder / "response")
                 wrong.extend(session.received(package.fields["checksum"]))
             return seconds
 
@@ -41,7 +41,7 @@ def measure(session: Session) -> Table:
         )
     size_mb = package.size_bytes / 1e6
     rates = {name: size_mb / found.median(name) for name in ("ours", _CURL)}
-    told = ", ".join(f"{stage} {median(one[stage] for one in stages):,.0f}" for stage in stages[0])
+    medians = ", ".join(f"{stage} {median(one[stage] for one in stages):,.0f}" for stage in stages[0])
     return Table(
         "transfer",
         f"a package of {size_mb:,.0f} MB into our receiver, until it is verified and durable there",
@@ -50,6 +50,6 @@ def measure(session: Session) -> Table:
             Figure(f"throughput of ours / {_CURL}", found.ratio(_CURL, "ours"), "x", at_least=0.9),
             Figure("throughput of ours", rates["ours"], "MB/s", at_least=300),
         ],
-        notes=[f"stages of ours, median ms: {told}", *note_on_size(package)],
+        notes=[f"stages of ours, median ms: {medians}", *note_on_size(package)],
         wrong=wrong,
     )

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Greet, then stay up: `docker stop` sends TERM, and a shell that waits for its child hears it at once.
+# Greet, then stay up: `docker stop` sends TERM, and a shell that waits for its child handles it at once.
 trap 'echo "Goodbye."; exit 0' TERM INT
 cat /app/greeting.txt
 while :; do

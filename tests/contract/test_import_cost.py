@@ -17,7 +17,7 @@ def test_the_front_door_imports_no_client() -> None:
 
 
 def test_the_way_to_receivers_brings_no_command_line() -> None:
-    """Httpx would load its own, with click, rich and pygments, wherever those are installed."""
+    """Httpx would load its command line, with click, rich and pygments, where those are installed."""
     code = (
         "import asyncio, sys\n"
         f"from {FRONT_DOOR}.clients.http.target import HttpUploader\n"

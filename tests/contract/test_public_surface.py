@@ -12,7 +12,7 @@ _LISTED = json.loads((Path(__file__).parent / "public_surface.json").read_text(e
 
 @pytest.mark.parametrize("kind", sorted(_LISTED))
 def test_what_was_public_is_still_there(kind: str) -> None:
-    """New names may come; a name that goes breaks somebody's program, and needs a new major version."""
+    """New names may come; a name that goes breaks programs of users, and needs a new major version."""
     missing = sorted(set(_LISTED[kind]) - set(public_surface()[kind]))
 
     assert [] == missing

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from omninode_bridge.nodes.deployment_sender_effect import v1_0_0 as front_door
+
 ROOT = Path(__file__).parents[2]
 FRONT_DOOR = "omninode_bridge.nodes.deployment_sender_effect.v1_0_0"
 
@@ -34,12 +36,20 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The `bin` folder of an empty environment with nothing but the wheel and what it asks for."""
+def environment(wheel: Path, base_image: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The `bin` folder of an empty environment with nothing but the wheel and what it requires."""
+    del base_image  # marks all tests that use the environment for the engine's process, so that it is made only once
     folder = tmp_path_factory.mktemp("environment")
     venv.create(folder, with_pip=True)
     _run(folder / "bin" / "pip", "install", "--quiet", f"{wheel}[receiver,cli]")
     return folder / "bin"
+
+
+def test_these_tests_import_what_they_are_to_test(pytestconfig: pytest.Config) -> None:
+    """The installed wheel, where `./dev test` has installed it, and this tree otherwise."""
+    expected = Path(sys.prefix) if pytestconfig.getoption("--wheel") else ROOT / "src"
+
+    assert Path(front_door.__file__).is_relative_to(expected)
 
 
 @pytest.mark.timeout(300)
@@ -53,15 +63,15 @@ def test_the_front_door_opens_and_knows_its_contract(environment: Path) -> None:
         "        print(front_door.__file__, figures['total_builds'])\n"
         "asyncio.run(main())"
     )
-    told, builds = _run(environment / "python", "-c", code).stdout.split()
+    imported, builds = _run(environment / "python", "-c", code).stdout.split()
 
     assert "0" == builds
-    assert Path(told).is_relative_to(environment.parent)
+    assert Path(imported).is_relative_to(environment.parent)
 
 
 @pytest.mark.parametrize("command", ["deployment-sender", "deployment-receiver"])
 def test_the_commands_are_there(environment: Path, command: str) -> None:
-    """Both tell their version, which is the wheel's."""
+    """Both print their version, which is the wheel's."""
     assert "1.0.0" in _run(environment / command, "--version").stdout
 
 

@@ -15,8 +15,9 @@ import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0 import ErrorCode, ModelContainerPackageOutput
 from support.archives.stored import keep_package
-from support.engine.packaging import Packaging, eventually
+from support.engine.packaging import Packaging
 from support.engine.proxy import EngineProxy
+from support.eventually import eventually_in_thread
 from support.process.nursery import Nursery
 from support.receiver.scripted import Reply, ScriptedReceiver
 
@@ -56,12 +57,12 @@ def test_in_a_build(packaging: Packaging, times: int) -> None:
     async def journey() -> None:
         async with packaging.node() as node:
             build = asyncio.create_task(node.execute_effect(contract))
-            assert await eventually(lambda: _working(packaging))
+            assert await eventually_in_thread(lambda: _working(packaging))
             await _cancel(build, times)
             await packaging.works(node)
 
     _run(journey())
-    assert asyncio.run(eventually(lambda: not _working(packaging)))
+    assert asyncio.run(eventually_in_thread(lambda: not _working(packaging)))
     given = contract["input_data"]["input"]
     assert [] == packaging.engine.api.images(name=f"{given['container_name']}:{given['image_tag']}")
 
@@ -74,7 +75,7 @@ def test_in_the_packing_of_a_context(packaging: Packaging) -> None:
     async def journey() -> None:
         async with packaging.node() as node:
             build = asyncio.create_task(packaging.package(node))
-            assert await eventually(lambda: _descriptors(packaging.context / "sparse"))
+            assert await eventually_in_thread(lambda: _descriptors(packaging.context / "sparse"))
             await _cancel(build)
             await asyncio.to_thread((packaging.context / "sparse").unlink)
             await packaging.works(node)
@@ -90,7 +91,7 @@ def test_in_the_sending_of_a_context(packaging: Packaging, proxy: EngineProxy) -
     async def journey() -> None:
         async with packaging.node(docker_host=proxy.docker_host) as node:
             build = asyncio.create_task(packaging.package(node))
-            assert await eventually(proxy.held.is_set)
+            assert await eventually_in_thread(proxy.held.is_set)
             await _cancel(build)
             proxy.release()
             await packaging.works(node)
@@ -107,7 +108,7 @@ def test_in_an_export(packaging: Packaging, proxy: EngineProxy, passed: int, tim
     async def journey() -> None:
         async with packaging.node(docker_host=proxy.docker_host) as node:
             export = asyncio.create_task(packaging.package(node, LARGE))
-            assert await eventually(proxy.held.is_set)
+            assert await eventually_in_thread(proxy.held.is_set)
             await _cancel(export, times)
             assert [] == packaging.files()
             proxy.release()
@@ -124,7 +125,7 @@ def test_in_the_compression(packaging: Packaging, proxy: EngineProxy, compressio
     async def journey() -> None:
         async with packaging.node(docker_host=proxy.docker_host) as node:
             export = asyncio.create_task(packaging.package(node, LARGE, compression=compression))
-            assert await eventually(lambda: any(size > 1_000_000 for size in _sizes(packaging)))
+            assert await eventually_in_thread(lambda: any(size > 1_000_000 for size in _sizes(packaging)))
             await _cancel(export)
             assert [] == packaging.files()
             proxy.release()
@@ -151,7 +152,7 @@ def test_in_an_upload(packaging: Packaging, times: int) -> None:
         slow = Reply(read_bytes=1_000_000, delay_seconds=3600)
         async with ScriptedReceiver(slow) as receiver, packaging.node(idle_timeout_seconds=3600) as node:
             transfer = asyncio.create_task(node.execute_effect(_transfer(manifest.package_id, receiver.url)))
-            assert await eventually(lambda: receiver.heard and len(receiver.heard[0].body) == 1_000_000)
+            assert await eventually_in_thread(lambda: receiver.heard and len(receiver.heard[0].body) == 1_000_000)
             assert 1 == _descriptors(path)
             await _cancel(transfer, times)
             assert 0 == _descriptors(path)
@@ -194,7 +195,7 @@ async def _kept(folder: Path) -> Path:
     """Wait until a package has its final name and the loop, which stands still, has not heard of it."""
     (folder / "staging").mkdir(parents=True)
     with _locked(folder / "staging"):
-        assert await eventually(_waits_for_a_lock)
+        assert await eventually_in_thread(_waits_for_a_lock)
     while not (found := list(folder.glob("packages/*"))):
         pass
     with _locked(found[0]):  # nobody has it who still writes it
@@ -216,7 +217,7 @@ def test_after_the_end_and_while_that_is_undone(packaging: Packaging) -> None:
             with _locked(await _kept(packaging.folder)):
                 for _ in range(3):
                     task.cancel()
-                    assert await eventually(_waits_for_a_lock)
+                    assert await eventually_in_thread(_waits_for_a_lock)
                 assert not task.done()
             await _cancel(task)
             assert [] == packaging.files()
@@ -246,7 +247,7 @@ def test_in_the_clean_up(packaging: Packaging) -> None:
     async def journey() -> None:
         node = packaging.node()
         build = asyncio.create_task(node.execute_effect(contract))
-        assert await eventually(lambda: _working(packaging))
+        assert await eventually_in_thread(lambda: _working(packaging))
         cleanup = asyncio.create_task(node.cleanup())
         await asyncio.sleep(0)
         await _cancel(cleanup, 2)
@@ -258,4 +259,4 @@ def test_in_the_clean_up(packaging: Packaging) -> None:
         await node.cleanup()
 
     _run(journey())
-    assert asyncio.run(eventually(lambda: not _working(packaging)))
+    assert asyncio.run(eventually_in_thread(lambda: not _working(packaging)))

@@ -14,7 +14,8 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0 import ErrorCode
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.call import Call
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.context import pack_context
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError
-from support.engine.packaging import Packaging, eventually
+from support.engine.packaging import Packaging
+from support.eventually import eventually_in_thread
 
 COPY_ALL = "FROM scratch\nCOPY . /context"
 # Packing it takes a while, and `large` comes before `other` in the archive.
@@ -57,7 +58,7 @@ async def _when_read(path: Path) -> None:
     def is_open() -> bool:
         return any(one.resolve() == path for one in Path("/proc/self/fd").iterdir())
 
-    assert await eventually(is_open)
+    assert await eventually_in_thread(is_open)
 
 
 async def _while_packing(packaging: Packaging, change: Callable[[], object]) -> str:

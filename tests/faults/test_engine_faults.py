@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0 import ErrorCode
-from support.engine.packaging import Packaging, eventually
+from support.engine.packaging import Packaging
 from support.engine.private import PrivateEngine
 from support.engine.proxy import EngineProxy
+from support.eventually import eventually_in_thread
 from support.process.disks import small_disk
 from support.process.nursery import Nursery
 
@@ -87,7 +88,7 @@ async def test_an_engine_that_is_killed_in_a_build(packaging: Packaging, private
     """DOCKER_UNAVAILABLE and no package; after its restart the same node works."""
     async with packaging.node() as node:
         build = asyncio.create_task(packaging.fails(node, UNAVAILABLE, "FROM BASE\nRUN sleep 300"))
-        assert await eventually(private.api.containers)
+        assert await eventually_in_thread(private.api.containers)
         await asyncio.to_thread(private.kill)
         result = await build
         assert "went away" in str(result.error_message)
@@ -102,7 +103,7 @@ async def test_an_engine_that_is_killed_in_an_export(packaging: Packaging, priva
         proxy.hold_after_bytes = LARGE_BYTES // 2
         async with packaging.node(docker_host=proxy.docker_host) as node:
             export = asyncio.create_task(packaging.fails(node, UNAVAILABLE, LARGE))
-            assert await eventually(proxy.held.is_set)
+            assert await eventually_in_thread(proxy.held.is_set)
             assert [] != packaging.staged()
             await asyncio.to_thread(private.kill)
             proxy.release()

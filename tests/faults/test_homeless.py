@@ -40,7 +40,7 @@ def folder() -> Iterator[Path]:
 
 
 def start(module: str, *arguments: str, **environ: str) -> "subprocess.Popen[str]":
-    """Start a command as that user, who may read whatever there is: the sources may lie in somebody's home."""
+    """Start a command as that user, who may read whatever there is: the sources may be in a home folder."""
     reads_all = ["--inh-caps", "+dac_read_search", "--ambient-caps", "+dac_read_search"]
     become = ["setpriv", "--reuid", str(_UID), "--regid", str(_UID), "--clear-groups", *reads_all]
     # Without coverage's variables: that user could not write what was measured.
@@ -62,7 +62,7 @@ def ends(process: "subprocess.Popen[str]") -> tuple[int, str]:
 
 @pytest.mark.usefixtures("folder")
 def test_a_default_that_would_be_in_a_home_is_an_error_that_names_the_option() -> None:
-    """Every command that needs the folder exits with 2 and says what to give."""
+    """Every command that needs the folder exits with 2 and names the option to give."""
     processes = {" ".join(command): start(_SENDER, *command) for command in _NEED_A_FOLDER}
     ended = {command: ends(process) for command, process in processes.items()}
 
@@ -87,7 +87,7 @@ def test_with_a_folder_no_home_is_needed(folder: Path) -> None:
 
 @pytest.mark.usefixtures("folder")
 def test_a_build_needs_a_folder_before_it_begins(tmp_path: Path) -> None:
-    """The engine, which is not there, is not asked."""
+    """No request goes to the engine, which is not there."""
     (tmp_path / "Dockerfile").write_text("FROM scratch\n")
     command = ["package", str(tmp_path), "--name", "hello", "--tag", "1.0"]
 
@@ -132,7 +132,7 @@ def test_a_receiver_without_a_store_names_the_option() -> None:
 
 
 def test_a_receiver_with_a_store_serves(folder: Path) -> None:
-    """No home is asked for."""
+    """No home folder is needed."""
     process = start(_RECEIVER, "serve", "--port", "0", "--store", str(folder))
     assert process.stdout is not None
     first = process.stdout.readline()

@@ -27,7 +27,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.resources import Open
 from support.archives.archives import config_of, image_archive, sha256
 from support.archives.stored import keep_package
 from support.engine.engines import FakeEngine
-from support.engine.packaging import eventually
+from support.eventually import eventually_in_thread
 from support.receiver.process import ReceiverProcess
 from support.receiver.scripted import ScriptedReceiver, receipt
 
@@ -254,7 +254,7 @@ class Sender:
 
     async def received(self) -> list[bytes]:
         """The packages that the receiver keeps since this sender is there; nothing else stays in its store."""
-        assert await eventually(lambda: not any((self.receiver.store / "staging").glob("*")))
+        assert await eventually_in_thread(lambda: not any((self.receiver.store / "staging").glob("*")))
         return [path.read_bytes() for path in self._packages() if path not in self._before]
 
     def _packages(self) -> list[Path]:
@@ -379,7 +379,7 @@ async def test_a_receiver_that_checks_nothing_has_no_damaged_package_either(send
 
     async with ScriptedReceiver(receipt()) as careless:
         failed = await sender.transfer(remote_receiver_url=careless.url)
-        assert await eventually(lambda: careless.idle)
+        assert await eventually_in_thread(lambda: careless.idle)
         sent = [len(heard.body) for heard in careless.heard]
 
     assert (False, MISMATCH) == (failed.success, failed.error_code)

@@ -17,7 +17,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0 import ErrorCode
 from support.archives.archives import layer
 from support.engine.engines import RealEngine
 from support.engine.load_gate import LoadGate, Point
-from support.engine.packaging import eventually
+from support.eventually import eventually_in_thread
 from support.http.raw import RawConnection
 from support.process.disks import small_disk
 from support.receiver.deliveries import Deliveries, Parcel, failed
@@ -50,7 +50,7 @@ async def test_a_kill_in_the_middle_of_an_upload(deliveries: Deliveries, parcel:
     with deliveries.receiver() as receiver:
         async with RawConnection(receiver.url) as connection:
             await connection.send(whole[: len(whole) // 2])
-            assert await eventually(deliveries.staged)
+            assert await eventually_in_thread(deliveries.staged)
             await asyncio.to_thread(receiver.kill)
     assert ([], 1) == (deliveries.kept(), len(deliveries.staged()))
 
@@ -80,7 +80,7 @@ async def test_a_kill_after_the_rename(deliveries: Deliveries, parcel: Parcel) -
     with deliveries.receiver() as receiver:
         receiver.trace(HELD_AFTER_IT)
         sending = asyncio.create_task(deliveries.send(parcel))
-        assert await eventually(deliveries.kept)
+        assert await eventually_in_thread(deliveries.kept)
         await asyncio.to_thread(receiver.kill)
         assert (ErrorCode.TRANSFER_FAILED, 1) == failed(await sending)
     (deployment_id,) = deliveries.kept()
@@ -98,7 +98,7 @@ async def test_a_kill_around_the_load(deliveries: Deliveries, parcel: Parcel, po
     deliveries.gate.hold = point
     with deliveries.receiver() as receiver:
         output = await deliveries.send(parcel)
-        assert await eventually(deliveries.gate.held.is_set)
+        assert await eventually_in_thread(deliveries.gate.held.is_set)
         await asyncio.to_thread(receiver.kill)
     deliveries.gate.release()
     assert (heard, False) == (deliveries.gate.loads, deliveries.has(parcel))
@@ -119,7 +119,7 @@ async def test_a_kill_around_the_record_of_the_load(
     deliveries.gate.hold = "after"
     with deliveries.receiver() as receiver:
         output = await deliveries.send(parcel)
-        assert await eventually(deliveries.gate.held.is_set)
+        assert await eventually_in_thread(deliveries.gate.held.is_set)
         await asyncio.to_thread(receiver.trace, injection)
         deliveries.gate.release()
         assert -SIGKILL == await asyncio.to_thread(receiver.end)
@@ -136,7 +136,7 @@ async def test_a_sender_outlives_the_receiver(deliveries: Deliveries, parcel: Pa
     deliveries.gate.hold = "midway"
     with deliveries.receiver() as receiver:
         sending = asyncio.create_task(deliveries.send(parcel, wait_for="loaded"))
-        assert await eventually(deliveries.gate.held.is_set)
+        assert await eventually_in_thread(deliveries.gate.held.is_set)
         await asyncio.to_thread(receiver.kill)
     deliveries.gate.release()
     with deliveries.receiver():
@@ -171,7 +171,7 @@ async def test_what_was_damaged_while_it_was_down_is_never_loaded(deliveries: De
         for is_gzip, _ in damages:
             output = await deliveries.send(await asyncio.to_thread(deliveries.parcel, is_gzip=is_gzip))
             deployments.append(str(output.remote_deployment_id))
-        assert await eventually(deliveries.gate.held.is_set)
+        assert await eventually_in_thread(deliveries.gate.held.is_set)
         await asyncio.to_thread(receiver.kill)
     for deployment_id, (_, damaged) in zip(deployments, damages, strict=True):
         file = deliveries.package_file(deployment_id)
@@ -195,7 +195,7 @@ async def test_what_is_damaged_while_it_is_loaded(
     deliveries.gate.hold = "before"
     with deliveries.receiver():
         deployment_id = str((await deliveries.send(parcel)).remote_deployment_id)
-        assert await eventually(deliveries.gate.held.is_set)
+        assert await eventually_in_thread(deliveries.gate.held.is_set)
         file = deliveries.package_file(deployment_id)
         with file.open("r+b") as opened:  # the receiver has it open, too
             at = len(parcel.content) - 100_000 if is_gzip else parcel.content.rindex(b":1.0") + len(":1.")
@@ -263,7 +263,7 @@ async def test_a_disk_that_is_full_when_the_image_is_loaded(deliveries: Deliveri
     deliveries.gate.hold = "after"
     with deliveries.receiver() as receiver:
         output = await deliveries.send(parcel)
-        assert await eventually(deliveries.gate.held.is_set)
+        assert await eventually_in_thread(deliveries.gate.held.is_set)
         ballast = disk / "ballast"
         with suppress(OSError):
             await asyncio.to_thread(ballast.write_bytes, bytes(DISK_BYTES))

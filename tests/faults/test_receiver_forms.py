@@ -9,9 +9,10 @@ import pytest
 from blake3 import blake3
 
 from support.archives.archives import image_archive, layer
+from support.eventually import eventually_sync
 from support.http.wire import BOUNDARY, END, Reply, ask, connected, field, heard, package, request
 from support.receiver.in_process import form
-from support.receiver.target import Target, eventually
+from support.receiver.target import Target
 
 PACKAGE = gzip.compress(image_archive("legacy"), mtime=0)
 FIELDS = b"".join(field(name, value) for name, value in form(PACKAGE).items())
@@ -142,7 +143,7 @@ def test_a_connection_that_is_cut_at_any_byte(target: Target) -> None:
         before = target.counter("uploads_broken_off_total")
         with connected(target.url) as connection:
             connection.sendall(head + WHOLE[:length])
-        assert eventually(partial(_has_counted_more, target, before))
+        assert eventually_sync(partial(_has_counted_more, target, before))
 
 
 def _has_counted_more(target: Target, before: int) -> bool:

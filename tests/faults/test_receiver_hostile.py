@@ -22,9 +22,10 @@ from support.archives.hostile import (
     with_window,
     zeros_with_window,
 )
+from support.eventually import eventually_sync
 from support.http.wire import END, Reply, ask, chunked, field, package, request
 from support.receiver.in_process import form
-from support.receiver.target import Target, eventually
+from support.receiver.target import Target
 
 # It may unpack to ten times that.
 SMALL, LARGE = ("--max-package-size-gb", "0.01"), ("--max-package-size-gb", "0.07")
@@ -253,6 +254,6 @@ def test_a_large_package_is_read_through_after_its_answer(tmp_path: Path, make: 
     """The deployment fails, and no engine is called for it either."""
     with Target(tmp_path / "store", *LARGE) as target:
         assert 201 == sent(target, make()).status
-        assert eventually(lambda: "failed" == target.deployments()[0]["status"])
+        assert eventually_sync(lambda: "failed" == target.deployments()[0]["status"])
 
         assert (code, False) == (target.deployments()[0]["error_code"], target.engine_was_called())

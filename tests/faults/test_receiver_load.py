@@ -17,7 +17,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0 import ErrorCode
 from support.archives.archives import image_archive, layer
 from support.engine.engines import RealEngine
 from support.engine.load_gate import LoadGate
-from support.engine.packaging import eventually
+from support.eventually import eventually_in_thread
 from support.http.raw import RawAnswer, RawConnection, written_upload
 from support.receiver.deliveries import Deliveries, failed
 
@@ -92,7 +92,9 @@ async def answering(deliveries: Deliveries) -> AsyncIterator[None]:
     try:
         yield
         before = len(answers)
-        assert await eventually(lambda: len(answers) > before or asking.done())  # once more, in the state at the end
+        assert await eventually_in_thread(
+            lambda: len(answers) > before or asking.done()
+        )  # once more, in the state at the end
     finally:
         asking.cancel()
         (ended,) = await asyncio.gather(asking, return_exceptions=True)
@@ -215,7 +217,7 @@ async def test_five_transfers_among_fifty_uploads(deliveries: Deliveries, caplog
                     for one in parcels
                 ]
                 refused = [f"attempt 1 to send package {one.package_id} failed" for one in parcels]
-                assert await eventually(lambda: all(line in caplog.text for line in refused))
+                assert await eventually_in_thread(lambda: all(line in caplog.text for line in refused))
             outputs = await asyncio.gather(*sending)
     assert [(True, "loaded")] * 5 == [(one.success, one.deployment_status) for one in outputs]
     assert all(one.attempts > 1 for one in outputs)

@@ -18,10 +18,11 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.signature im
     sign,
 )
 from support.archives.archives import config_of, image_archive, layer, sha256
+from support.eventually import eventually_sync
 from support.http.wire import END, Reply, ask, connected, field, package, request
 from support.process.disks import small_disk
 from support.receiver.in_process import form
-from support.receiver.target import Target, eventually
+from support.receiver.target import Target
 
 PACKAGE = gzip.compress(image_archive("legacy"), mtime=0)
 IMAGE_ID = f"sha256:{sha256(config_of([layer()]))}"
@@ -286,7 +287,7 @@ def test_a_damaged_record_of_what_was_seen(tmp_path: Path, kept: int) -> None:
         told = target.process.wait_for(r"nonces\.sqlite3 is damaged .* it is kept as (\S+), and a new one was begun")
         reply = ask(target.url, sent)
         assert (503, str(tmp_path) in reply.content.decode()) == (reply.status, False)
-        assert eventually(lambda: 201 == ask(target.url, fresh()).status)
+        assert eventually_sync(lambda: 201 == ask(target.url, fresh()).status)
     assert damaged == path.with_name(told[1]).read_bytes()
 
 

@@ -14,6 +14,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import Deploym
 from support.engine.engines import RealEngine
 from support.engine.machine import UP, Machine
 from support.engine.private import PrivateEngine
+from support.eventually import eventually_sync
 from support.receiver.in_process import form
 from support.receiver.process import ReceiverProcess
 from support.receiver.services import serving_from
@@ -79,8 +80,8 @@ def test_a_receiver_that_is_killed_while_it_watches_a_new_container(tmp_path: Pa
     environ = {"DEPLOYMENT_RECEIVER_START_WATCH_SECONDS": "3600"}
     with ReceiverProcess(tmp_path, "--run", environ=environ) as receiver:
         second = _send(machine, receiver, better, "2.0")
-        while machine.containers() != {machine.name: "exited", f"{machine.name}.Next": "running"}:
-            time.sleep(0.02)
+        both = {machine.name: "exited", f"{machine.name}.Next": "running"}
+        eventually_sync(lambda: both == machine.containers())
         receiver.kill()
     with ReceiverProcess(tmp_path, "--run") as receiver:
         state = _state(receiver, second)

@@ -39,12 +39,12 @@ def soak(temporary: Path, *arguments: str) -> "subprocess.Popen[str]":
 
 
 def test_a_short_run_passes_every_check(tmp_path: Path) -> None:
-    """With a transfer that is cut, one whose answer is lost, and a broker that restarts twice."""
+    """With a transfer that is cut, one whose receipt is lost, and a broker that restarts twice."""
     process = soak(tmp_path, "--count", "10", "--seed", "6", "--json")
-    answer, said = process.communicate()
+    output, printed = process.communicate()
 
-    assert 0 == process.returncode, answer + said
-    document = json.loads(answer)
+    assert 0 == process.returncode, output + printed
+    document = json.loads(output)
     figures = document["figures"]
     assert [] == [check for check in document["checks"] if not check["ok"]]
     assert (10, 2, 2, 2) == tuple(
@@ -65,9 +65,9 @@ def test_an_interrupted_run_leaves_nothing(tmp_path: Path, real_engine: RealEngi
     assert real_engine.api.images(filters=filters)
 
     process.send_signal(number)
-    _, said = process.communicate()
+    _, printed = process.communicate()
 
-    assert (130, "soak: interrupted; what was made is removed") == (process.returncode, said.splitlines()[-1])
+    assert (130, "soak: interrupted; what was made is removed") == (process.returncode, printed.splitlines()[-1])
     assert [] == real_engine.api.images(filters=filters, all=True)
     assert [] == real_engine.api.containers(filters=filters, all=True)
     assert [] == list(tmp_path.iterdir())
@@ -155,7 +155,7 @@ def test_each_check_can_fail(spoil: Callable[[Evidence], object], title: str) ->
 
 @pytest.mark.parametrize("as_json", [False, True])
 def test_a_check_that_fails_fails_the_run(capsys: pytest.CaptureFixture[str], as_json: bool) -> None:
-    """It is told, with its reason."""
+    """The report names it, with its reason."""
     run = evidence()
     run.left_files.append("/tmp/draft")
 
@@ -180,7 +180,7 @@ def test_what_should_not_be_on_a_disk_is_named(tmp_path: Path) -> None:
 
 
 def test_a_package_that_was_kept_twice_is_seen(tmp_path: Path) -> None:
-    """Under a name of its own."""
+    """It has a name that no other has."""
     for name in ("a", "b"):
         folder = tmp_path / "packages" / name
         folder.mkdir(parents=True)
@@ -236,13 +236,13 @@ def test_a_broker_that_has_just_started_can_be_saved_and_killed(tmp_path: Path) 
 async def test_a_proxy_that_is_left_leaves_no_connection() -> None:
     """However far the end of one has come."""
 
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readline()
-        writer.write(b"answer")
+        writer.write(b"response")
         writer.close()
 
     belongings = Belongings()
-    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+    async with await asyncio.start_server(respond, "127.0.0.1", 0) as server:
         host, port = server.sockets[0].getsockname()
         for turns in range(20):
             async with FaultProxy(f"http://{host}:{port}") as proxy:

@@ -16,8 +16,9 @@ from blake3 import blake3
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0 import ErrorCode
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.store.packages import PackageStore
 from support.archives.stored import keep_package
-from support.engine.packaging import SMALL, Packaging, eventually
+from support.engine.packaging import SMALL, Packaging
 from support.engine.proxy import EngineProxy
+from support.eventually import eventually_in_thread
 from support.process.disks import small_disk
 from support.process.durability import Durability
 from support.process.nursery import Child, Nursery, SystemCall
@@ -224,7 +225,7 @@ async def test_a_sweep_spares_the_living(nursery: Nursery, packaging: Packaging,
     proxy.hold_after_bytes = ROOM_BYTES
     settings = packaging.settings(docker_host=proxy.docker_host)
     child = nursery.child("support.process.children:package", settings, [packaging.contract(LARGE)]).begin()
-    assert await eventually(proxy.held.is_set)
+    assert await eventually_in_thread(proxy.held.is_set)
     staged = _staged(packaging.folder)
     async with packaging.node() as node:
         result = await packaging.package(node)
@@ -241,7 +242,7 @@ async def test_a_sweep_takes_after_the_killed(nursery: Nursery, packaging: Packa
     proxy.hold_after_bytes = ROOM_BYTES
     settings = packaging.settings(docker_host=proxy.docker_host)
     child = nursery.child("support.process.children:package", settings, [packaging.contract(LARGE)]).begin()
-    assert await eventually(proxy.held.is_set)
+    assert await eventually_in_thread(proxy.held.is_set)
     async with packaging.node() as node:
         await packaging.package(node)
         child.send(signal.SIGKILL)

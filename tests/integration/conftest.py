@@ -10,6 +10,6 @@ from support.receiver.process import ReceiverProcess
 
 @pytest.fixture
 def receiver(tmp_path: Path) -> Iterator[ReceiverProcess]:
-    """A receiver with the real engine behind it and a store of its own."""
+    """A receiver with the real engine behind it and an empty store."""
     with ReceiverProcess(tmp_path / "receiver") as process:
         yield process

@@ -15,6 +15,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.engine
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import BuildRequest, ImageFacts
 from support.engine.engines import RealEngine
+from support.eventually import eventually_in_thread
 from support.process.processes import children
 
 SECRET = 'pa$$ "wörd"'
@@ -77,12 +78,6 @@ def _found(real_engine: RealEngine, **filters: str) -> list[dict[str, Any]]:
 
 def _inspected(real_engine: RealEngine, reference: str) -> dict[str, Any]:
     return dict(real_engine.api.inspect_image(reference))  # type: ignore[no-untyped-call]
-
-
-async def _eventually(is_so: Callable[[], bool]) -> bool:
-    while not await asyncio.to_thread(is_so):  # noqa: ASYNC110 - the engine has no event to wait for
-        await asyncio.sleep(0.05)
-    return True
 
 
 async def test_info_tells_what_docker_info_tells(engine: DockerEngine, real_engine: RealEngine) -> None:
@@ -231,12 +226,12 @@ async def test_cancelling_a_build_stops_the_engines_work(
         return [container for container in _found(real_engine) if command in container["Command"]]
 
     task = asyncio.create_task(_build(engine, context, reference))
-    assert await _eventually(lambda: bool(containers()))
+    assert await eventually_in_thread(lambda: bool(containers()))
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
 
-    assert await _eventually(lambda: not containers())
+    assert await eventually_in_thread(lambda: not containers())
     assert await engine.inspect(reference) is None
 
 

@@ -4,7 +4,6 @@ import asyncio
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -16,8 +15,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.engine
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.resources import Openers
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.settings import DeploymentSenderSettings
-
-_DEADLINE_SECONDS = 30
+from support.eventually import eventually_sync
 
 
 class Podman:
@@ -31,12 +29,13 @@ class Podman:
         log = folder / "log"
         with log.open("wb") as output:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
-        end = time.monotonic() + _DEADLINE_SECONDS
-        while not socket.exists():
-            if self._process.poll() is not None or time.monotonic() > end:
-                self.stop()
-                pytest.fail(f"podman did not start:\n{log.read_text()[-4000:]}", pytrace=False)
-            time.sleep(0.02)
+        try:
+            eventually_sync(lambda: socket.exists() or self._process.poll() is not None)
+        except BaseException:
+            self.stop()
+            raise
+        if self._process.poll() is not None:
+            pytest.fail(f"podman did not start:\n{log.read_text()[-4000:]}", pytrace=False)
 
     def stop(self) -> None:
         """End it; twice is safe."""

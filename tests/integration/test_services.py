@@ -11,7 +11,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.settling import TOKEN_LABEL
 from support.engine.engines import RealEngine
 from support.engine.machine import UP, Machine
-from support.receiver.in_process import until
+from support.eventually import eventually
 from support.receiver.services import Serving, serving_from
 
 
@@ -288,7 +288,7 @@ async def test_cancelling_a_start_leaves_what_was_there(
         old = await serving.deploy(machine.name, first, "1.0")
     async with serving_from(tmp_path / "store", docker_engine, start_watch_seconds=60) as serving:
         task = asyncio.create_task(serving.deploy(machine.name, second, "2.0"))
-        await until(lambda: machine.containers().get(f"{machine.name}.Next") == "running")
+        await eventually(lambda: machine.containers().get(f"{machine.name}.Next") == "running")
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

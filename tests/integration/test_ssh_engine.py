@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import os
 import signal
-import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import Deploym
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import BuildRequest, ContainerLimits, ContainerSpec
 from support.engine.engines import RealEngine
 from support.engine.ssh_server import SshServer, ssh_server
+from support.eventually import eventually_sync
 from support.process.processes import children
 
 __all__ = ["ssh_server"]
@@ -53,8 +53,7 @@ def _digest(chunks: Iterator[bytes]) -> str:
 
 
 def _until_no_container(real_engine: RealEngine, image: str) -> None:
-    while real_engine.api.containers(filters={"label": f"test={image}"}):
-        time.sleep(0.05)
+    eventually_sync(lambda: not real_engine.api.containers(filters={"label": f"test={image}"}))
 
 
 async def test_every_call_works(

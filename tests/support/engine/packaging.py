@@ -1,8 +1,6 @@
 """What packages are made with, end to end: a build context, a folder for the packages, an engine, a secret."""
 
-import asyncio
 import uuid
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0 import (
 )
 from support.engine.engines import RealEngine
 
-__all__ = ["SECRET", "SMALL", "Packaging", "eventually"]
+__all__ = ["SECRET", "SMALL", "Packaging"]
 
 SECRET = "s3cret/of a build"
 SMALL = "FROM scratch\nCOPY hello /"
@@ -122,10 +120,3 @@ class Packaging:
     def files(self) -> list[str]:
         """Answer every file in the package folder."""
         return [str(path.relative_to(self.folder)) for path in self.folder.rglob("*") if not path.is_dir()]
-
-
-async def eventually(is_so: Callable[[], object]) -> bool:
-    """Wait, without holding the loop, until something is so; the test's own time-out bounds it."""
-    while not await asyncio.to_thread(is_so):  # noqa: ASYNC110 - what is waited for knows no events
-        await asyncio.sleep(0.01)
-    return True

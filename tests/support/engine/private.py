@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
 import uuid
 from contextlib import closing, suppress
 from pathlib import Path
@@ -21,6 +20,7 @@ import docker
 import pytest
 
 from support.engine.engines import RealEngine
+from support.eventually import eventually_sync
 
 __all__ = ["PrivateEngine"]
 
@@ -117,12 +117,11 @@ class PrivateEngine(RealEngine):
         os.kill(self.pid, signal.SIGCONT)
 
     def _await_answer(self) -> None:
-        end = time.monotonic() + _DEADLINE_SECONDS
-        while not self._answers():
-            assert self._process is not None
-            if self._process.poll() is not None or time.monotonic() > end:
-                pytest.fail(f"the private dockerd did not start:\n{self.log.read_text()[-4000:]}", pytrace=False)
-            time.sleep(0.02)
+        process = self._process
+        assert process is not None
+        eventually_sync(lambda: self._answers() or process.poll() is not None)
+        if process.poll() is not None:
+            pytest.fail(f"the private dockerd did not start:\n{self.log.read_text()[-4000:]}", pytrace=False)
         self._close()
         self.api = docker.APIClient(base_url=self.docker_host, version="auto", timeout=60)
 

@@ -10,7 +10,6 @@ import os
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -18,9 +17,10 @@ from typing import Self
 
 import pytest
 
+from support.eventually import eventually_sync
+
 __all__ = ["SshServer", "ssh_server"]
 
-_DEADLINE_SECONDS = 30
 _PORTS = ("edge", "jump", "bare", "dead")
 
 _SERVER = """
@@ -132,11 +132,9 @@ class SshServer:
         script.chmod(0o755)
 
     def _await_start(self) -> None:
-        end = time.monotonic() + _DEADLINE_SECONDS
-        while not _listens(self.ports["edge"]):
-            if self._process.poll() is not None or time.monotonic() > end:
-                pytest.fail(f"sshd did not start:\n{self.log.read_text()[-4000:]}", pytrace=False)
-            time.sleep(0.02)
+        eventually_sync(lambda: _listens(self.ports["edge"]) or self._process.poll() is not None)
+        if self._process.poll() is not None:
+            pytest.fail(f"sshd did not start:\n{self.log.read_text()[-4000:]}", pytrace=False)
 
 
 _PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"

@@ -4,12 +4,13 @@ import os
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+
+from support.eventually import eventually_sync
 
 __all__ = ["Nginx"]
 
@@ -69,11 +70,8 @@ class Nginx:
         (self._folder / "nginx.conf").write_text(configuration)
         process = subprocess.Popen(self._command)
         try:
-            end = time.monotonic() + _DEADLINE_SECONDS
-            while not _listens(self._port):
-                if process.poll() is not None or time.monotonic() > end:
-                    raise AssertionError((self._folder / "error.log").read_text())
-                time.sleep(0.01)
+            eventually_sync(lambda: _listens(self._port) or process.poll() is not None)
+            assert process.poll() is None, (self._folder / "error.log").read_text()
             yield
         finally:
             process.terminate()

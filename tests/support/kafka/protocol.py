@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
+from support.eventually import eventually
+
 # Kinds of requests, and error codes: kafka.apache.org/protocol
 PRODUCE, METADATA, API_VERSIONS = 0, 3, 18
 _VERSIONS = {PRODUCE: 3, METADATA: 1, API_VERSIONS: 0}
@@ -54,8 +56,7 @@ class ScriptedKafka:
     ) -> None:
         assert self._server is not None
         self._server.close()
-        while self.connections:  # noqa: ASYNC110 - clients close them, or the test's time-out tells
-            await asyncio.sleep(0.01)
+        await eventually(lambda: not self.connections)  # clients close them
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import PublishError
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import Delivery
+from support.eventually import eventually
 
 T = TypeVar("T")
 
@@ -76,13 +77,11 @@ class FakeBroker:
 
     async def busy(self, count: int = 1) -> None:
         """Wait until so many publishes are under way; the test's own time-out bounds it."""
-        while self.under_way < count:  # noqa: ASYNC110 - it is a number, not an event
-            await asyncio.sleep(0.001)
+        await eventually(lambda: self.under_way >= count)
 
     async def connecting(self) -> None:
         """Wait until a client tries to connect."""
-        while not self.opened:  # noqa: ASYNC110 - likewise
-            await asyncio.sleep(0.001)
+        await eventually(lambda: self.opened)
 
     def script(self, key: str, *faults: Fault) -> None:
         """Let the next publishes of a key go wrong."""

@@ -1,4 +1,4 @@
-"""What the children of a nursery do: work that a test breaks off, limits or tampers with."""
+"""The work of the children of a nursery: work that a test breaks off, limits or tampers with."""
 
 import asyncio
 import ctypes
@@ -25,12 +25,12 @@ def make_node(settings: dict[str, Any]) -> None:
 
 
 def keep(folder: str) -> str:
-    """Put a small package into a store, as a process that has just started; answer its id."""
+    """Put a small package into a store, as a process that has just started; return its id."""
     return keep_package(Path(folder), _CONTENT)[0].package_id
 
 
 def keep_often(folder: str, times: int) -> list[str]:
-    """Put many packages into a store, each as a process that has just started; answer their ids."""
+    """Put many packages into a store, each as a process that has just started; return their ids."""
     return [keep(folder) for _ in range(times)]
 
 
@@ -64,11 +64,11 @@ def package(
     try:
         return asyncio.run(work())
     finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)  # the answer is a file, too
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)  # the result is written to a file, too
 
 
 def package_until_kept(settings: dict[str, Any], contract: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Do what a contract asks for until that succeeds, with one node; answer the outputs' fields."""
+    """Do what a contract asks for until that succeeds, with one node; return the outputs' fields."""
 
     async def work() -> list[dict[str, Any]]:
         results: list[dict[str, Any]] = []
@@ -87,7 +87,7 @@ async def _fields(node: NodeDeploymentSenderEffect, contract: Mapping[str, Any])
 
 
 def resolve(settings: dict[str, Any], contract: Mapping[str, Any], resolver: str) -> None:
-    """Do what a contract asks for, where names are asked for as a file says, and cancel it after a second.
+    """Do what a contract asks for, with the name servers that a file names, and cancel it after a second.
 
     Args:
         settings: The node's container.

@@ -1,4 +1,4 @@
-"""The clock of an event loop, which a test puts forward: a deadline comes when the test says so, and nobody waits."""
+"""The clock of an event loop, which a test puts forward: deadlines come at once, without waiting."""
 
 import asyncio
 
@@ -6,12 +6,12 @@ __all__ = ["put_forward"]
 
 
 def put_forward(seconds: float) -> None:
-    """Let the running loop's clock be later from now on; what is due by then comes next, in its order.
+    """Put the running loop's clock forward; what is due by then runs next, in its order.
 
     Args:
-        seconds: By how much.
+        seconds: How far.
     """
     loop = asyncio.get_running_loop()
     earlier = loop.time
-    loop.time = lambda: earlier() + seconds  # type: ignore[method-assign] # the loop asks itself for the time
-    loop.call_soon(lambda: None)  # it may be about to sleep by the old time
+    loop.time = lambda: earlier() + seconds  # type: ignore[method-assign] # the loop reads its time from this method
+    loop.call_soon(lambda: None)  # a loop that is about to sleep by the old time wakes up

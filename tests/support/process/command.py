@@ -1,4 +1,4 @@
-"""The command `deployment-sender` as a process, as a person would run it."""
+"""The command `deployment-sender` as a process, as a person runs it."""
 
 import json
 import os
@@ -15,11 +15,11 @@ MODULE = "omninode_bridge.nodes.deployment_sender_effect.v1_0_0.cli"
 
 @dataclass
 class Command:
-    """Runs `deployment-sender` with folders of its own.
+    """Runs `deployment-sender` with separate folders.
 
     Attributes:
         environ: Added to this process's environment.
-        reference: An image name that nobody else has; removed after the test.
+        reference: An image name that no other test has; removed after the test.
     """
 
     folder: Path
@@ -71,5 +71,5 @@ class Command:
 
     def _environ(self) -> dict[str, str]:
         self.temporary.mkdir(exist_ok=True)
-        own = {"PACKAGE_DIR": str(self.folder / "store"), "TMPDIR": str(self.temporary)}
-        return {**os.environ, "DEPLOYMENT_SENDER_BASE_IMAGE": self.base_image, **own, **self.environ}
+        folders = {"PACKAGE_DIR": str(self.folder / "store"), "TMPDIR": str(self.temporary)}
+        return {**os.environ, "DEPLOYMENT_SENDER_BASE_IMAGE": self.base_image, **folders, **self.environ}

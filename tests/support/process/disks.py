@@ -13,12 +13,12 @@ __all__ = ["small_disk"]
 
 @contextmanager
 def small_disk(folder: Path, size_bytes: int, files: int = 0) -> Iterator[Path]:
-    """Mount a file system of its own (tmpfs(5)) on a folder, made if need be; skips the test where only root may.
+    """Mount a new file system (tmpfs(5)) on a folder, made if need be; skips the test where only root may.
 
     Args:
         folder: Where.
-        size_bytes: What it holds, in whole pages.
-        files: How many files and folders it holds, itself among them; 0 for any number.
+        size_bytes: Its capacity, in whole pages.
+        files: The limit on files and folders, itself included; 0 for any number.
     """
     if os.geteuid() != 0:
         pytest.skip("only root can mount a small disk")

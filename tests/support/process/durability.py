@@ -1,4 +1,4 @@
-"""What of a folder would be there after a power cut, told from the system calls that wrote it.
+"""The files of a folder that would survive a power cut, derived from the system calls that wrote them.
 
 The rules are those of fsync(2): a file's bytes are durable after an fsync of the file, a name after an fsync of its
 folder, and what an fsync failed for is lost, even if a later one succeeds, unless it is written anew.
@@ -40,7 +40,7 @@ class Durability:
                 self._done(call)
 
     def holds(self, file: Path) -> bool:
-        """Tell whether a file would be there, whole, under its name."""
+        """Return whether a file would be there, complete, under its name."""
         return file not in self._bytes and not any(path in self._names for path in (file, *file.parents))
 
     def _done(self, call: SystemCall) -> None:

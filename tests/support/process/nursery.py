@@ -14,7 +14,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +21,8 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 import pytest
+
+from support.eventually import eventually_sync
 
 __all__ = ["Child", "Nursery", "SystemCall"]
 
@@ -45,10 +46,10 @@ class Child:
         pid: Its process id.
     """
 
-    def __init__(self, pid: int, answer: Path) -> None:
+    def __init__(self, pid: int, result: Path) -> None:
         self.pid = pid
-        self._answer = answer
-        self._log = answer.with_suffix(".strace")
+        self._result = result
+        self._log = result.with_suffix(".strace")
         self._handle = os.pidfd_open(pid)
         self._tracer: subprocess.Popen[bytes] | None = None
         self._await_field("State", "T")
@@ -80,11 +81,11 @@ class Child:
         return self
 
     def ended(self) -> bool:
-        """Tell whether it has ended."""
+        """Return whether it has ended."""
         return bool(select.select([self._handle], [], [], 0)[0])
 
     def end(self, seconds: float = _DEADLINE_SECONDS) -> Any:
-        """Wait for its end; answer what its work answered, or None if it was killed before that."""
+        """Wait for its end; return the result of its work, or None if it was killed before that."""
         ended = select.select([self._handle], [], [], seconds)[0]
         if not ended:
             self.send(signal.SIGKILL)
@@ -92,24 +93,22 @@ class Child:
         if self._tracer is not None:
             self._tracer.wait(_DEADLINE_SECONDS)
         assert ended, f"the child has not ended within {seconds:g} s"
-        if not self._answer.exists():
+        if not self._result.exists():
             return None
-        answer = json.loads(self._answer.read_text())
-        assert "failure" not in answer, answer["failure"]
-        return answer["value"]
+        result = json.loads(self._result.read_text())
+        assert "failure" not in result, result["failure"]
+        return result["value"]
 
     def calls(self) -> list[SystemCall]:
-        """Tell the system calls of its work, after its end."""
+        """Return the system calls of its work, after its end."""
         found = (_CALL.match(line) for line in self._log.read_text(errors="replace").splitlines())
         calls = [SystemCall(match[1], match[0]) for match in found if match]
-        mine = [number for number, call in enumerate(calls) if str(self._answer) in call.line]
+        mine = [number for number, call in enumerate(calls) if str(self._result) in call.line]
         return calls[: mine[0]] if mine else calls
 
     def _await_field(self, name: str, value: str) -> None:
-        status, end = Path(f"/proc/{self.pid}/status"), time.monotonic() + _DEADLINE_SECONDS
-        while f"\n{name}:\t{value}" not in status.read_text():
-            assert time.monotonic() < end, f"the child's {name} does not become {value}"
-            time.sleep(0.001)
+        status = Path(f"/proc/{self.pid}/status")
+        eventually_sync(lambda: f"\n{name}:\t{value}" in status.read_text())
 
 
 class Nursery:
@@ -151,22 +150,22 @@ class Nursery:
         """Bear a child.
 
         Args:
-            work: `MODULE:FUNCTION`; what it answers goes through JSON.
+            work: `MODULE:FUNCTION`; its result is passed as JSON.
             arguments: The function's, through JSON too.
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         with self._lock:
             self._born += 1
-            answer = self._folder / str(self._born)
-            print(json.dumps([work, arguments, str(answer)]), file=self._process.stdin, flush=True)
-            return Child(int(self._process.stdout.readline()), answer)
+            result = self._folder / str(self._born)
+            print(json.dumps([work, arguments, str(result)]), file=self._process.stdin, flush=True)
+            return Child(int(self._process.stdout.readline()), result)
 
 
 def _serve(modules: Sequence[str]) -> None:
     for module in modules:
         importlib.import_module(module)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody here asks how they ended
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # their exit codes are not needed
     for line in sys.stdin:
         pid = os.fork()
         if pid == 0:
@@ -175,18 +174,18 @@ def _serve(modules: Sequence[str]) -> None:
         sys.stdout.flush()
 
 
-def _live(work: str, arguments: Sequence[Any], answer: str) -> None:
+def _live(work: str, arguments: Sequence[Any], result: str) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # the other one is the nursery's voice
     module, _, function = work.partition(":")
     work_of = getattr(importlib.import_module(module), function)
     os.kill(os.getpid(), signal.SIGSTOP)
     try:
-        told = {"value": work_of(*arguments)}
-    except BaseException:  # noqa: BLE001 - told to the test
-        told = {"failure": traceback.format_exc()}
-    descriptor = os.open(answer, os.O_WRONLY | os.O_CREAT, 0o600)
-    os.write(descriptor, json.dumps(told).encode())
+        outcome = {"value": work_of(*arguments)}
+    except BaseException:  # noqa: BLE001 - reported to the test
+        outcome = {"failure": traceback.format_exc()}
+    descriptor = os.open(result, os.O_WRONLY | os.O_CREAT, 0o600)
+    os.write(descriptor, json.dumps(outcome).encode())
     os._exit(0)
 
 

@@ -1,11 +1,12 @@
-"""Which processes live, as proc(5) lists them; one that has ended and that nobody has waited for does not."""
+"""The processes that are alive, from proc(5); a zombie is not one of them."""
 
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 __all__ = ["children", "until_group_ends"]
+
+from support.eventually import eventually_sync
 
 
 def children(name: str) -> list[int]:
@@ -15,8 +16,7 @@ def children(name: str) -> list[int]:
 
 def until_group_ends(group: int) -> None:
     """Wait until no member of a process group lives."""
-    while any(member == group for _, _, _, member in _living()):
-        time.sleep(0.01)
+    eventually_sync(lambda: all(member != group for _, _, _, member in _living()))
 
 
 def _living() -> Iterator[tuple[int, str, int, int]]:

@@ -13,13 +13,7 @@ from blake3 import blake3
 
 from support.engine.engines import FakeEngine
 
-__all__ = ["Running", "Start", "form", "until"]
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait until something holds; the test's own time-out bounds it."""
-    while not condition():  # noqa: ASYNC110 - what is waited for knows no events
-        await asyncio.sleep(0.005)
+__all__ = ["Running", "Start", "form"]
 
 
 @dataclass

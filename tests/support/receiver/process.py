@@ -14,6 +14,8 @@ from typing import Self
 
 import pytest
 
+from support.eventually import eventually_sync
+
 __all__ = ["ReceiverProcess"]
 
 _MODULE = "omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver"
@@ -96,10 +98,8 @@ class ReceiverProcess:
         command = ["strace", "-f", "-qq", "-e", "signal=none", "-o", os.devnull, "-p", str(self.pid)]
         command += [argument for injection in injections for argument in ("-e", f"inject={injection}")]
         self._tracer = subprocess.Popen(command)
-        watched, end = f"\nTracerPid:\t{self._tracer.pid}\n", time.monotonic() + self._deadline_seconds
-        while not all(watched in status.read_text() for status in Path(f"/proc/{self.pid}/task").glob("*/status")):
-            assert time.monotonic() < end, "strace does not watch the receiver"
-            time.sleep(0.001)
+        watched, tasks = f"\nTracerPid:\t{self._tracer.pid}\n", Path(f"/proc/{self.pid}/task")
+        eventually_sync(lambda: all(watched in status.read_text() for status in tasks.glob("*/status")))
 
     def stop(self) -> int:
         """Ask it to stop, once; answer its exit code. It is killed when it does not within the deadline."""

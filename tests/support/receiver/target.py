@@ -2,31 +2,20 @@
 
 import re
 import socket
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.settings import ReceiverSettings
+from support.eventually import eventually_sync
 from support.http.wire import Reply, ask, request
 from support.receiver.process import ReceiverProcess
 
-__all__ = ["Target", "eventually"]
+__all__ = ["Target"]
 
 _GROWTH_MAX_BYTES = 64 << 20
-_PATIENCE_SECONDS = 60
-
-
-def eventually(is_so: Callable[[], bool]) -> bool:
-    """Wait until something is so."""
-    end = time.monotonic() + _PATIENCE_SECONDS
-    while not is_so():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.001)
-    return True
 
 
 class Target:
@@ -124,7 +113,7 @@ class Target:
 
     def left(self) -> list[str]:
         """What is in the store of packages and of uploads; of those that were broken off, once they have ended."""
-        eventually(lambda: not any((self.store / "staging").glob("*")))
+        eventually_sync(lambda: not any((self.store / "staging").glob("*")))
         return [path.name for folder in ("packages", "staging") for path in (self.store / folder).glob("*")]
 
     def _peak(self) -> int:

@@ -15,6 +15,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.resources import Open
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.settings import DeploymentSenderSettings
 from support.archives.archives import image_archive
 from support.engine.engines import FakeEngine
+from support.eventually import eventually
 
 
 class House:
@@ -207,8 +208,7 @@ async def test_cancelling_an_export_leaves_nothing(house: House) -> None:
     """This holds at any point of the export."""
     house.engine.hold.clear()
     task = asyncio.create_task(house.handler.handle(house.request()))
-    while not house.engine.calls:  # noqa: ASYNC110 - it is a list, not an event
-        await asyncio.sleep(0.001)
+    await eventually(lambda: house.engine.calls)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

@@ -76,7 +76,7 @@ async def test_an_acknowledged_event_is_published(house: House) -> None:
     assert (0, 1, "deploy-001") == (output.partition, output.offset, output.correlation_id)
     assert (None, None, None) == (output.error_code, output.error_message, output.recovery)
     assert output.publish_duration_ms is not None
-    assert 0 < output.publish_duration_ms < 5000
+    assert 0 < output.publish_duration_ms
 
 
 async def test_the_output_names_the_event_that_was_sent(house: House) -> None:

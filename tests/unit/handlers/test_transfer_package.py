@@ -32,6 +32,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.settings import Deplo
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.store.packages import PackageStore
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.transfers.retrying import Pauses
 from support.archives.stored import keep_package
+from support.eventually import eventually
 from support.sending.uploader import LATE_SECONDS, FakeUploader, LateUploader
 
 CONTENT = os.urandom(100_000)
@@ -92,12 +93,6 @@ def make(tmp_path: Path) -> MakeSender:
         return Sender(tmp_path, manifest, path, uploader or FakeUploader(), settings)
 
     return made
-
-
-async def eventually(condition: Callable[[], bool]) -> None:
-    """Wait until something is so; the test's own time-out bounds it."""
-    while not condition():  # noqa: ASYNC110 - what is waited for tells nobody
-        await asyncio.sleep(0.001)
 
 
 async def test_a_transfer_tells_what_happened(make: MakeSender) -> None:

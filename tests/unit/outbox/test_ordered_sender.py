@@ -13,6 +13,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.outbox.ordered_sender
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.outbox.reconnect import ReconnectingPublisher
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.outbox.thread import OutboxThread
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import Delivery
+from support.eventually import eventually
 from support.kafka.events import an_event
 from support.kafka.publisher import FakeBroker, Fault
 
@@ -237,8 +238,7 @@ async def test_a_sweep_takes_what_comes_meanwhile(setup: Setup) -> None:
     sweeping = asyncio.ensure_future(setup.sender.sweep())
     await setup.broker.busy()
     await setup.accept("b", b"2")
-    while not setup.broker.records:  # noqa: ASYNC110 - it is a list, not an event
-        await asyncio.sleep(0.001)
+    await eventually(lambda: setup.broker.records)
     sweeping.cancel()
     with pytest.raises(asyncio.CancelledError):
         await sweeping

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +14,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.outbox.journal import
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.outbox.publisher import OutboxPublisher, Outcome
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.outbox.thread import OutboxThread
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import Delivery
+from support.eventually import eventually
 from support.kafka.events import an_event
 from support.kafka.publisher import FakeBroker, Fault
 from support.process.clock import put_forward
@@ -74,12 +75,6 @@ async def accepted(publisher: OutboxPublisher, count: int = 1) -> None:
     """Wait until so many events wait."""
     while (await counts(publisher))[0] < count:  # noqa: ASYNC110 - there is no event to wait for
         await asyncio.sleep(0.01)
-
-
-async def eventually(true: Callable[[], bool]) -> None:
-    """Wait for what happens in the background; the test's own time-out bounds it."""
-    while not true():  # noqa: ASYNC110 - what is waited for knows no events
-        await asyncio.sleep(0.001)
 
 
 async def later(work: Coroutine[Any, Any, T], seconds: float) -> T:

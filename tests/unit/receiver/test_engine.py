@@ -8,7 +8,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import Deploym
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import ImageEngine
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.engine import Engine
 from support.engine.engines import FakeEngine
-from support.receiver.in_process import until
+from support.eventually import eventually
 
 
 class Opening:
@@ -112,7 +112,7 @@ async def test_many_who_ask_at_once_share_one_question() -> None:
     opening.release.clear()
     engine = Engine(opening)
     asking = [asyncio.create_task(engine.answering()) for _ in range(5)]
-    await until(lambda: opening.asked == 1)
+    await eventually(lambda: opening.asked == 1)
     asking[0].cancel()
     await asyncio.wait(asking[:1])
     opening.release.set()
@@ -127,7 +127,7 @@ async def test_a_question_under_way_ends_with_it() -> None:
     opening.release.clear()
     engine = Engine(opening)
     asking = asyncio.create_task(engine.answering())
-    await until(lambda: opening.asked == 1)
+    await eventually(lambda: opening.asked == 1)
     asking.cancel()
     await engine.close()
     await asyncio.wait([asking])

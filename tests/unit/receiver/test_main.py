@@ -5,13 +5,13 @@ import signal
 import socket
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.__main__ import main
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.settings import split_signing_key
+from support.eventually import eventually_sync
 
 _SERVER = "omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.server"
 
@@ -32,9 +32,11 @@ def test_it_serves_until_it_is_told_to_stop(tmp_path: Path, capsys: pytest.Captu
     printed: list[str] = []
 
     def stop_when_it_listens() -> None:
-        while "listening" not in "".join(printed):
-            time.sleep(0.01)
+        def listens() -> bool:
             printed.append(capsys.readouterr().out)
+            return "listening" in "".join(printed)
+
+        eventually_sync(listens)
         os.kill(os.getpid(), signal.SIGTERM)
 
     thread = threading.Thread(target=stop_when_it_listens)

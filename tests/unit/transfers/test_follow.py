@@ -11,6 +11,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.models.fields import 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import DeploymentState, Receipt
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.transfers.follow import Follower
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.transfers.retrying import Pauses
+from support.eventually import eventually
 from support.sending.uploader import LATE_SECONDS, FakeUploader, LateUploader
 
 URL = "http://receiver:8001"
@@ -200,8 +201,7 @@ async def test_cancelling_ends_it_at_once() -> None:
     """Nobody waits for a pause to end, and nothing is asked for any more."""
     uploader = FakeUploader(states=[state("loading")])
     following = asyncio.ensure_future(follow(uploader, receipt()))
-    while not uploader.asked:  # noqa: ASYNC110 - it is a list, not an event
-        await asyncio.sleep(0.001)
+    await eventually(lambda: uploader.asked)
     following.cancel()
     asked = len(uploader.asked)
     with pytest.raises(asyncio.CancelledError):

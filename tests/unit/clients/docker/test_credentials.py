@@ -3,7 +3,6 @@
 import json
 import os
 import threading
-import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -16,6 +15,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.call i
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.config import DockerConfig
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.credentials import credentials_for
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.registries import DOCKER_HUB
+from support.eventually import eventually_sync
 from support.process.processes import until_group_ends
 
 ANSWER = json.dumps({"ServerURL": "x", "Username": "me", "Secret": "s3cret"})
@@ -162,8 +162,7 @@ def test_a_helper_ends_at_once_with_the_call(helpers: Helpers) -> None:
     call = Call()
 
     def abort(is_asked: Callable[[], list[str]]) -> None:
-        while not is_asked():
-            time.sleep(0.01)
+        eventually_sync(is_asked)
         call.abort()
 
     thread = threading.Thread(target=abort, args=(lambda: helpers.asked("slow"),))

@@ -14,6 +14,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import Deploym
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import BuildRequest, EngineInfo, ImageEngine
 from support.engine.engines import FakeEngine
 from support.engine.fake_daemon import Exchange, FakeDaemon
+from support.eventually import eventually
 
 DONE: tuple[Any, ...] = ({"aux": {"ID": "sha256:0123456789abcdef"}}, {"stream": "Successfully built 0123456789ab\n"})
 
@@ -276,8 +277,7 @@ async def test_cancelling_an_export_ends_its_consumer(daemon: FakeDaemon, patien
     await asyncio.to_thread(asked.wait)
     await asyncio.to_thread(began.wait)
     task.cancel()
-    while not ended:  # noqa: ASYNC110 - it is a list, not an event
-        await asyncio.sleep(0.001)
+    await eventually(lambda: ended)
     task.cancel()
     end.set()
     with pytest.raises(asyncio.CancelledError):

@@ -6,7 +6,7 @@ import os
 import re
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.signature im
     parse_authorization,
     verify,
 )
+from support.eventually import eventually
 from support.http.fault_proxy import Fault, FaultProxy
 from support.receiver.scripted import Heard, Reply, ScriptedReceiver, receipt
 from support.sending.uploads import CHECKSUM, PACKAGE_ID, an_upload, an_uploader
@@ -74,12 +75,6 @@ async def failed(uploader: PackageUploader, path: Path, *replies: Reply, **chang
             await send(uploader, path, receiver.url, **changes)
         assert 1 == receiver.connections
     return caught.value
-
-
-async def eventually(condition: Callable[[], bool]) -> None:
-    """Wait until something is so; the test's own time-out bounds it."""
-    while not condition():  # noqa: ASYNC110 - what is waited for tells nobody
-        await asyncio.sleep(0.001)
 
 
 async def test_the_receiver_gets_the_fields_in_order_and_then_the_file(uploader: HttpUploader, package: Path) -> None:

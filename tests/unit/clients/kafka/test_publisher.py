@@ -11,6 +11,7 @@ import pytest
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.kafka.publisher import KafkaPublisher, open_publisher
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import PublishError
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import Delivery
+from support.eventually import eventually
 from support.kafka.protocol import (
     API_VERSIONS,
     BATCH_TOO_LARGE,
@@ -133,8 +134,7 @@ async def test_cancelling_while_it_connects_leaves_nothing_open(request_kind: in
     """Wherever it is; aiokafka alone would forget a connection."""
     async with ScriptedKafka(silent={request_kind}) as kafka:
         opening = asyncio.ensure_future(open_publisher(kafka.address, 5))
-        while not kafka.connections:  # noqa: ASYNC110 - the broker is a list of numbers, not an event
-            await asyncio.sleep(0.01)
+        await eventually(lambda: kafka.connections)
         await asyncio.sleep(0.05)
         opening.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -210,8 +210,7 @@ async def test_closing_while_an_answer_is_missing_ends_in_time(kafka: ScriptedKa
     """Who waits for it is told."""
     kafka.silent.add(PRODUCE)
     publishing = asyncio.ensure_future(publish_failure(impatient))
-    while not kafka.produced:  # noqa: ASYNC110 - the broker is a list of numbers, not an event
-        await asyncio.sleep(0.01)
+    await eventually(lambda: kafka.produced)
 
     await impatient.close()
 
@@ -237,8 +236,7 @@ async def test_a_cancelled_publish_is_cancelled_at_once(kafka: ScriptedKafka) ->
     kafka.silent.add(PRODUCE)
     publisher = await open_publisher(kafka.address, 10)
     publishing = asyncio.ensure_future(publisher.publish(TOPIC, b"key", b"value"))
-    while not kafka.produced:  # noqa: ASYNC110 - the broker is a list of numbers, not an event
-        await asyncio.sleep(0.01)
+    await eventually(lambda: kafka.produced)
     publishing.cancel()
     with pytest.raises(asyncio.CancelledError):
         await publishing

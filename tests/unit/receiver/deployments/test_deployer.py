@@ -27,8 +27,8 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.state import
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.settings import ReceiverSettings
 from support.archives.archives import image_archive, layer, sha256
 from support.engine.engines import FakeEngine
+from support.eventually import eventually
 from support.process.clock import put_forward
-from support.receiver.in_process import until
 
 
 @dataclass
@@ -57,14 +57,14 @@ class Loading:
 
     async def reached(self, deployment: Deployment, status: str) -> Deployment:
         """Wait for a status."""
-        await until(lambda: self.now(deployment).status == status)
+        await eventually(lambda: self.now(deployment).status == status)
         return self.now(deployment)
 
     async def ended(self, package: bytes, *, tag: str = "1.0") -> Deployment:
         """Deploy a package and wait for its end."""
         deployment = await self.keep(package, tag=tag)
         self.loader.submit(deployment)
-        await until(lambda: self.now(deployment).finished)
+        await eventually(lambda: self.now(deployment).finished)
         return self.now(deployment)
 
 
@@ -179,10 +179,10 @@ async def test_an_absent_engine_is_waited_for(make: Make) -> None:
     async with make(engine) as loading:
         deployment = await loading.keep(image_archive())
         loading.loader.submit(deployment)
-        await until(lambda: loading.now(deployment).error_message == "not there")
+        await eventually(lambda: loading.now(deployment).error_message == "not there")
         left = engine.failures_left("ping")
         put_forward(10 * loading.shared.settings.load_timeout_seconds)
-        await until(lambda: engine.failures_left("ping") < left)
+        await eventually(lambda: engine.failures_left("ping") < left)
         waiting = loading.now(deployment)
         engine.heal("ping")
         state = await loading.reached(deployment, "loaded")
@@ -198,7 +198,7 @@ async def test_an_engine_that_goes_away_between_load_and_start_is_waited_for(mak
     async with make(engine, run=True) as loading:
         deployment = await loading.keep(image_archive())
         loading.loader.submit(deployment)
-        await until(lambda: loading.now(deployment).error_message == "restarting")
+        await eventually(lambda: loading.now(deployment).error_message == "restarting")
         waiting = loading.now(deployment)
         await loading.reached(deployment, "running")
     assert (waiting.status, waiting.finished) == ("loaded", False)
@@ -223,7 +223,7 @@ async def test_an_engine_that_hangs_as_a_whole_is_waited_for(make: Make) -> None
         loading.loader.submit(deployment)
         await loading.reached(deployment, "loading")
         engine.fail("ping", ErrorCode.DOCKER_UNAVAILABLE, "frozen", times=100_000)
-        await until(lambda: loading.now(deployment).error_message == "frozen")
+        await eventually(lambda: loading.now(deployment).error_message == "frozen")
         assert loading.now(deployment).status == "received"
         engine.hold.set()
         engine.heal("ping")
@@ -279,7 +279,7 @@ async def test_the_check_of_a_package_is_broken_off_at_the_end(make: Make) -> No
         path = loading.shared.deployments.package_file(deployment)
         await asyncio.to_thread(os.truncate, path, info.size + 10240)
         loading.loader.submit(deployment)
-        await until(lambda: str(path) in open_files())
+        await eventually(lambda: str(path) in open_files())
     assert loading.engine.calls == []
     assert loading.now(deployment).status == "received"
 
@@ -323,7 +323,7 @@ async def test_not_more_than_two_images_are_loaded_at_once(make: Make) -> None:
         ]
         for deployment in deployments:
             loading.loader.submit(deployment)
-        await until(lambda: len(engine.calls) == 2)
+        await eventually(lambda: len(engine.calls) == 2)
         assert +loading.shared.deployments.count() == {"loading": 2, "received": 1}
         engine.hold.set()
         for deployment in deployments:
@@ -337,7 +337,7 @@ async def test_the_later_of_two_tags_has_the_container(make: Make) -> None:
         new = await loading.keep(image_archive(reference="hello:2"), tag="2")
         for deployment in (old, new):
             loading.loader.submit(deployment)
-        await until(lambda: loading.now(old).finished and loading.now(new).finished)
+        await eventually(lambda: loading.now(old).finished and loading.now(new).finished)
         assert [loading.now(one).status for one in (old, new)] == ["replaced", "running"]
         assert loading.engine.containers["hello"][0] == loading.now(new).image_id
 
@@ -348,7 +348,7 @@ async def test_a_package_that_comes_late_to_its_turn_is_not_started(make: Make) 
         old = await loading.keep(image_archive(reference="hello:1"), tag="1")
         new = await loading.ended(image_archive(reference="hello:2"), tag="2")
         loading.loader.submit(old)
-        await until(lambda: loading.now(old).finished)
+        await eventually(lambda: loading.now(old).finished)
         assert (loading.now(old).status, loading.now(new).status) == ("replaced", "running")
     assert loading.engine.calls.count("run") == 1
     assert "hello:1" in loading.engine.images
@@ -360,7 +360,7 @@ async def test_a_package_that_comes_late_to_its_turn_is_not_loaded(make: Make) -
         old = await loading.keep(image_archive(layers=[layer(number=b"1")]))
         new = await loading.ended(image_archive(layers=[layer(number=b"2")]))
         loading.loader.submit(old)
-        await until(lambda: loading.now(old).finished)
+        await eventually(lambda: loading.now(old).finished)
         assert (loading.now(old).status, loading.now(new).status) == ("replaced", "loaded")
     assert loading.engine.calls.count("load") == 1
 
@@ -409,7 +409,7 @@ async def test_whether_a_container_is_started_is_todays_setting(
         await loading.reached(deployment, "loading")
     async with make(run=today) as loading:
         loading.loader.start()
-        await until(lambda: loading.now(deployment).finished)
+        await eventually(lambda: loading.now(deployment).finished)
         assert loading.now(deployment).status == status
         assert loading.now(deployment).body(run=today).will_run is today
     assert loading.engine.calls.count("run") == int(today)
@@ -423,11 +423,11 @@ async def test_a_start_that_was_broken_off_is_todays_setting_too(make: Make, *, 
         engine.fail("run", ErrorCode.DOCKER_UNAVAILABLE)
         deployment = await loading.keep(image_archive())
         loading.loader.submit(deployment)
-        await until(lambda: loading.now(deployment).error_message is not None)
+        await eventually(lambda: loading.now(deployment).error_message is not None)
     assert loading.now(deployment).status == "loaded"
     async with make(engine, run=today) as loading:
         loading.loader.start()
-        await until(lambda: loading.now(deployment).finished)
+        await eventually(lambda: loading.now(deployment).finished)
         assert loading.now(deployment).status == status
     assert engine.calls.count("load") == 1
 

@@ -20,7 +20,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.state import
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.settings import ReceiverSettings
 from support.archives.archives import image_archive
 from support.engine.engines import FakeEngine
-from support.receiver.in_process import until
+from support.eventually import eventually
 
 
 class House:
@@ -128,10 +128,10 @@ async def test_it_looks_again_and_again(house: House, caplog: pytest.LogCaptureF
     house.engine.fail("ping", ErrorCode.DOCKER_UNAVAILABLE, times=2)
     house.engine.fail("inspect", ErrorCode.DOCKER_UNAVAILABLE, "gone")
     house.reconciler.start()
-    await until(lambda: "could not be compared with the engine: gone" in caplog.text)
+    await eventually(lambda: "could not be compared with the engine: gone" in caplog.text)
     assert "loaded" == house.now(loaded).status
     house.engine.images.clear()
-    await until(lambda: house.now(loaded).status == "failed")
+    await eventually(lambda: house.now(loaded).status == "failed")
 
 
 async def test_a_loaded_image_serves_where_nothing_more_is_wanted(house: House) -> None:

@@ -10,7 +10,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import Containe
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.records import Deployment
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.watching import Watching
 from support.engine.engines import FakeEngine
-from support.receiver.in_process import until
+from support.eventually import eventually
 from support.receiver.services import Serving, serving_from
 
 
@@ -189,7 +189,7 @@ async def test_it_looks_again_and_again(tmp_path: Path, engine: FakeEngine, capl
         engine.runtime.containers.clear()
         watching = Watching(serving.shared, serving.services, opened)
         watching.start()
-        await until(lambda: serving.now(deployment).status == "failed")
+        await eventually(lambda: serving.now(deployment).status == "failed")
         await watching.close()
         await watching.close()
 

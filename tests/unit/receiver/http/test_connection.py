@@ -18,7 +18,8 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.http.connect
     bounded_protocol,
     connection_of,
 )
-from support.receiver.in_process import Start, form, until
+from support.eventually import eventually
+from support.receiver.in_process import Start, form
 
 _HEALTH = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
 _CHUNKED = b"POST /deploy HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n"
@@ -195,8 +196,8 @@ async def test_a_response_that_nobody_reads_is_given_up(app: Any, version: bytes
     async with served(app, _SOON) as it:
         with await it.connect() as client:
             await asyncio.get_running_loop().sock_sendall(client, b"GET / HTTP/%b\r\nHost: x\r\n\r\n" % version)
-            await until(lambda: it.server.server_state.total_requests == 1 or it.buffered_bytes > 0)
-            await until(lambda: not it.connections)
+            await eventually(lambda: it.server.server_state.total_requests == 1 or it.buffered_bytes > 0)
+            await eventually(lambda: not it.connections)
 
 
 async def test_a_request_before_the_last_response_was_read_ends_the_connection() -> None:
@@ -205,8 +206,8 @@ async def test_a_request_before_the_last_response_was_read_ends_the_connection()
         with await it.connect() as client:
             for _ in range(3):
                 await asyncio.get_running_loop().sock_sendall(client, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-                await until(lambda: it.server.server_state.total_requests == 1)
-            await until(lambda: not it.connections)
+                await eventually(lambda: it.server.server_state.total_requests == 1)
+            await eventually(lambda: not it.connections)
         assert it.server.server_state.total_requests == 1
 
 

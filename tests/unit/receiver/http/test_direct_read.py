@@ -12,8 +12,9 @@ import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.limits import PIECE_BYTES, STRAIGHT_REST_BYTES
 from support.archives.archives import image_members, written
+from support.eventually import eventually
 from support.http.raw import BOUNDARY, written_upload
-from support.receiver.in_process import Running, Start, until
+from support.receiver.in_process import Running, Start
 
 _MARK = b"\r\n--" + BOUNDARY
 
@@ -132,8 +133,8 @@ async def test_a_sender_that_goes_leaves_nothing(start: Start, large: bytes) -> 
     async with start() as receiver:
         async with receiver.connected() as (_, writer):
             writer.write(written_upload(large)[: 3 * PIECE_BYTES])
-            await until(lambda: len(receiver.staged()) == 1)
-        await until(lambda: receiver.staged() == [])
+            await eventually(lambda: len(receiver.staged()) == 1)
+        await eventually(lambda: receiver.staged() == [])
         assert "uploads_broken_off_total 1" in (await receiver.client.get("/metrics")).text
 
 
@@ -141,11 +142,11 @@ async def test_a_sender_that_resets_the_connection_leaves_nothing(start: Start, 
     """As one that goes."""
     async with start() as receiver, receiver.connected() as (_, writer):
         writer.write(written_upload(large)[: 3 * PIECE_BYTES])
-        await until(lambda: len(receiver.staged()) == 1)
+        await eventually(lambda: len(receiver.staged()) == 1)
         sock = writer.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         writer.transport.abort()
-        await until(lambda: receiver.staged() == [])
+        await eventually(lambda: receiver.staged() == [])
 
 
 async def test_a_sender_that_falls_silent_is_told(start: Start, large: bytes) -> None:
@@ -177,6 +178,6 @@ async def connected_after_stop(start: Start, large: bytes) -> AsyncIterator[tupl
         url = httpx.URL(receiver.url)
         reader, writer = await asyncio.open_connection(url.host, url.port)
         writer.write(written_upload(large)[: 3 * PIECE_BYTES])
-        await until(lambda: len(receiver.staged()) == 1)
+        await eventually(lambda: len(receiver.staged()) == 1)
     yield receiver.store, reader
     writer.close()

@@ -12,9 +12,10 @@ import pytest
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.tls import client_context
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.http.listener import Listener
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.limits import CONNECTIONS_MAX
+from support.eventually import eventually
 from support.http.certificates import Authority
 from support.http.raw import written_upload
-from support.receiver.in_process import Start, until
+from support.receiver.in_process import Start
 
 _MAX = 3
 
@@ -118,7 +119,7 @@ async def test_silent_clients_keep_nobody_out(start: Start, tmp_path: Path, *, t
         httpx.AsyncClient(base_url=receiver.url, verify=context, trust_env=False) as client,
         silent(receiver.url, CONNECTIONS_MAX + 50) as readers,
     ):
-        await until(lambda: sum(reader.at_eof() for reader in readers) == 50)
+        await eventually(lambda: sum(reader.at_eof() for reader in readers) == 50)
         assert (await client.get("/healthz")).status_code == 200
 
 
@@ -127,8 +128,8 @@ async def test_an_upload_goes_on_among_silent_clients(start: Start, package: byt
     whole = written_upload(package)
     async with start() as receiver, receiver.connected() as (reader, writer):
         writer.write(whole[:-100])
-        await until(lambda: len(receiver.staged()) == 1)
+        await eventually(lambda: len(receiver.staged()) == 1)
         async with silent(receiver.url, CONNECTIONS_MAX + 50) as readers:
-            await until(lambda: sum(one.at_eof() for one in readers) == 50)
+            await eventually(lambda: sum(one.at_eof() for one in readers) == 50)
             writer.write(whole[-100:])
             assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 201 ")

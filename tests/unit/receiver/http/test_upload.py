@@ -21,7 +21,8 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.form import 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.signature import SignedRequest, new_nonce, sign
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.limits import FORM_OVERHEAD_MAX_BYTES
 from support.archives.archives import image_archive, layer
-from support.receiver.in_process import Running, Start, form, until
+from support.eventually import eventually
+from support.receiver.in_process import Running, Start, form
 
 _KEY = f"k1:{'s' * 32}"
 
@@ -237,7 +238,7 @@ async def test_two_uploads_of_one_package_at_once_are_one_deployment(start: Star
     async with start() as receiver:
         slow = Slow(receiver, package, package_id=package_id)
         await slow.send(-10)
-        await until(lambda: len(receiver.staged()) == 1)
+        await eventually(lambda: len(receiver.staged()) == 1)
         first = await receiver.upload(package, package_id=package_id)
         assert first.status_code == 201
         status, receipt = await slow.finish()
@@ -254,7 +255,7 @@ async def test_two_uploads_of_one_id_at_once_with_different_bytes_cannot_both_be
     async with start() as receiver:
         slow = Slow(receiver, image_archive("legacy"), package_id=package_id)
         await slow.send(-10)
-        await until(lambda: len(receiver.staged()) == 1)
+        await eventually(lambda: len(receiver.staged()) == 1)
         await receiver.upload(package, package_id=package_id)
         assert (await slow.finish())[0] == 409
         assert (len(receiver.packages()), receiver.staged()) == (1, [])
@@ -292,7 +293,7 @@ async def test_a_package_that_cannot_be_read_again_is_told(start: Start, package
     async with start() as receiver:
         slow = Slow(receiver, package)
         await slow.send(-10)
-        await until(lambda: len(receiver.staged()) == 1)
+        await eventually(lambda: len(receiver.staged()) == 1)
         (receiver.store / "staging" / receiver.staged()[0] / "package").unlink()
         assert (await slow.finish())[0] == 500
 
@@ -360,7 +361,7 @@ async def test_more_uploads_than_allowed_are_sent_away(start: Start, package: by
     async with start(max_concurrent_uploads=1) as receiver:
         slow = Slow(receiver, package)
         await slow.send(-10)
-        await until(lambda: len(receiver.staged()) == 1)
+        await eventually(lambda: len(receiver.staged()) == 1)
         response = await receiver.upload(package)
         expected = (429, "TRANSFER_FAILED", "1 uploads are under way, and no more are taken at once")
         assert told(response) == expected
@@ -397,9 +398,9 @@ async def test_a_sender_that_goes_leaves_nothing(start: Start, package: bytes) -
     async with start() as receiver:
         slow = Slow(receiver, package)
         await slow.send(-10)
-        await until(lambda: len(receiver.staged()) == 1)
+        await eventually(lambda: len(receiver.staged()) == 1)
         await slow.close()
-        await until(lambda: receiver.staged() == [])
+        await eventually(lambda: receiver.staged() == [])
         assert "uploads_broken_off_total 1" in (await receiver.client.get("/metrics")).text
 
 
@@ -408,7 +409,7 @@ async def test_a_stop_lets_uploads_end(start: Start, package: bytes) -> None:
     async with start() as receiver:
         slow = Slow(receiver, package)
         await slow.send(-10)
-        await until(lambda: len(receiver.staged()) == 1)
+        await eventually(lambda: len(receiver.staged()) == 1)
         finished = asyncio.create_task(_later(slow))
     assert (await finished)[0] == 201
     assert len(receiver.packages()) == 1
@@ -424,7 +425,7 @@ async def test_a_stop_does_not_wait_for_ever_for_an_upload(start: Start, package
     async with start(shutdown_seconds=0.2) as receiver:
         slow = Slow(receiver, package)
         await slow.send(-10)
-        await until(lambda: len(receiver.staged()) == 1)
+        await eventually(lambda: len(receiver.staged()) == 1)
     assert (receiver.packages(), receiver.staged()) == ([], [])
     await slow.close()
 

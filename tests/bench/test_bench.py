@@ -1,4 +1,4 @@
-"""The benchmark runs, and sees what is incorrect; how long something takes decides nothing here."""
+"""The benchmark runs, and finds what is incorrect; how long something takes decides nothing here."""
 
 import asyncio
 import io
@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def bench(*arguments: str) -> "subprocess.Popen[str]":
-    """Start it."""
+    """Start the benchmark as a process."""
     return subprocess.Popen(
         [sys.executable, "-m", "bench", *arguments],
         cwd=ROOT,
@@ -42,15 +42,15 @@ def left_by(process: "subprocess.Popen[str]") -> list[Path]:
 
 
 def test_help_names_every_subject() -> None:
-    """So that a person can pick."""
-    said = run(sys.executable, "-m", "bench", "--help")
+    """The names can be given to --only."""
+    printed = run(sys.executable, "-m", "bench", "--help")
 
-    assert ", ".join(ROWS) in " ".join(said.split())
+    assert ", ".join(ROWS) in " ".join(printed.split())
 
 
 @pytest.mark.parametrize("arguments", [["--only", "package,nothing"], ["--rounds", "0"], ["--size-mb", "-1"]])
 def test_what_cannot_be_measured_is_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """Before anything is done."""
+    """The exit code is 2, before anything is measured."""
     with pytest.raises(SystemExit) as refused:
         main(arguments)
 
@@ -58,35 +58,35 @@ def test_what_cannot_be_measured_is_refused(arguments: list[str], capsys: pytest
     assert arguments[0] in capsys.readouterr().err
 
 
-def test_the_cheap_subjects_are_told_to_people_and_to_programs() -> None:
-    """What is not met fails nothing; and the run leaves nothing."""
+def test_the_cheap_subjects_are_printed_for_people_and_for_programs() -> None:
+    """A bound that is not met fails nothing, and no file is left."""
     process = bench("--only", "dispatch,import", "--rounds", "1", "--json")
-    answer, said = process.communicate()
+    output, printed = process.communicate()
 
-    assert 0 == process.returncode, said
-    tables = {table["name"]: table for table in json.loads(answer)["tables"]}
+    assert 0 == process.returncode, printed
+    tables = {table["name"]: table for table in json.loads(output)["tables"]}
     assert ["dispatch", "import"] == list(tables)
     assert [[], []] == [table["wrong"] for table in tables.values()]
     assert [{"µs"}, {"s"}] == [{entry["unit"] for entry in table["entries"]} for table in tables.values()]
     assert {True, False} >= {figure["met"] for table in tables.values() for figure in table["figures"]}
-    assert "dispatch: get_metrics through execute_effect" in said
-    assert "at most 100 µs:" in said
+    assert "dispatch: get_metrics through execute_effect" in printed
+    assert "at most 100 µs:" in printed
     assert [] == left_by(process)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_leaves_nothing(number: signal.Signals) -> None:
-    """Its folder is gone."""
+    """The folder of its run is removed."""
     process = bench("--only", "import")
     assert process.stderr is not None
     assert "bench: import" in process.stderr.readline()
 
     process.send_signal(number)
-    _, said = process.communicate()
+    _, printed = process.communicate()
 
     assert (130, "bench: interrupted; what was made for this run is removed") == (
         process.returncode,
-        said.splitlines()[-1],
+        printed.splitlines()[-1],
     )
     assert [] == left_by(process)
 
@@ -94,7 +94,7 @@ def test_an_interrupted_run_leaves_nothing(number: signal.Signals) -> None:
 def test_what_fails_is_wrong_and_the_next_is_measured(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Only that makes the exit code 1."""
+    """The exit code is 1 for what could not be measured, not for a missed bound."""
 
     def fail(_session: object) -> Table:
         raise BenchError("no such program")
@@ -106,13 +106,13 @@ def test_what_fails_is_wrong_and_the_next_is_measured(
     codes = [main(["--only", names]) for names in ("dispatch,import", "import")]
 
     assert [1, 0] == codes
-    said = capsys.readouterr().out
-    assert "WRONG: BenchError: no such program" in said
-    assert 2 == said.count("good: measured")
+    printed = capsys.readouterr().out
+    assert "WRONG: BenchError: no such program" in printed
+    assert 2 == printed.count("good: measured")
 
 
 def test_a_pipeline_writes_what_its_programs_make(tmp_path: Path) -> None:
-    """In the order of its commands."""
+    """The output of each program is the input of the next."""
     out = tmp_path / "out"
 
     seconds = piped([["printf", "abc"], ["tr", "a-z", "A-Z"], ["rev"]], out)
@@ -123,7 +123,7 @@ def test_a_pipeline_writes_what_its_programs_make(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("commands", [[["false"], ["cat"]], [["printf", "abc"], ["false"]]])
 def test_a_pipeline_fails_with_each_of_its_programs(commands: list[list[str]], tmp_path: Path) -> None:
-    """Not only with the last one, as a shell's would."""
+    """A shell would see only the failure of the last one."""
     with pytest.raises(BenchError, match="false ended with 1"):
         piped(commands, tmp_path / "out")
 
@@ -140,7 +140,7 @@ async def test_a_loop_that_is_held_up_is_seen_for_as_long_as_it_is() -> None:
 
 
 def test_a_layer_holds_files_of_this_machine(tmp_path: Path) -> None:
-    """As many as asked for, each once; the next layer has others."""
+    """The sizes add up to about the given one; the next layer has other files."""
     files = images._Files()
     first, second = list(files.take(1_000_000)), list(files.take(1_000_000))
     with (tmp_path / "layer.tar").open("w+b") as file:
@@ -171,7 +171,7 @@ def test_a_package_can_be_had_again_under_another_id(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("stored", "complaints"), [([], 1), ([b"content"], 0), ([b"other"], 1), ([b"content"] * 2, 1)])
-def test_what_the_receiver_has_stored_is_held_against_what_was_sent(
+def test_what_the_receiver_has_stored_is_compared_with_what_was_sent(
     stored: list[bytes], complaints: int, tmp_path: Path
 ) -> None:
     """One file with the package's checksum, no other and no more."""
@@ -179,7 +179,7 @@ def test_what_the_receiver_has_stored_is_held_against_what_was_sent(
         folder = tmp_path / "receiver" / "packages" / str(number)
         folder.mkdir(parents=True)
         (folder / "package").write_bytes(content)
-    session = Session([1], 1, slow_once=False, folder=tmp_path, tell=lambda _: None)
+    session = Session([1], 1, slow_once=False, folder=tmp_path, report=lambda _: None)
 
     assert complaints == len(session.received(blake3(b"content").hexdigest()))
 
@@ -199,7 +199,7 @@ def archive(**contents: bytes) -> io.BytesIO:
 
 
 @pytest.mark.parametrize("other", [{"a": b"1", "b": b"3"}, {"a": b"1"}, {"b": b"2", "a": b"1"}])
-def test_archives_that_differ_are_told_apart(other: dict[str, bytes]) -> None:
+def test_archives_that_differ_are_found(other: dict[str, bytes]) -> None:
     """By a file's content, by a file that is not there, and by where a link leads."""
     contents = {"a": b"1", "b": b"2"}
 

@@ -1,4 +1,4 @@
-"""The benchmark's arithmetic, and what it tells people and programs."""
+"""The benchmark's arithmetic, and what it prints for people and programs."""
 
 import json
 from collections.abc import Callable
@@ -12,7 +12,7 @@ ROUNDS = Comparison([{"ours": 1.0, "theirs": 2.0, "slow": 9.0}, {"ours": 4.0, "t
 
 
 def test_a_ratio_is_the_median_of_each_rounds_own() -> None:
-    """1/2, 4/4 and 3/9; whoever took part once has one."""
+    """1/2, 4/4 and 3/9; one that ran once has a ratio, too."""
     assert (0.5, 9.0) == (ROUNDS.ratio("ours", "theirs"), ROUNDS.ratio("slow", "ours"))
     assert (3, 4, 9) == tuple(ROUNDS.median(name) for name in ("ours", "theirs", "slow"))
     assert "theirs" == ROUNDS.least(["slow", "theirs"])
@@ -29,11 +29,11 @@ def test_contestants_run_in_turn() -> None:
 
         return work
 
-    told: list[str] = []
-    found = compare({name: contestant(name) for name in "abc"}, 3, once={"c"}, warm_up=True, before=told.append)
+    printed: list[str] = []
+    found = compare({name: contestant(name) for name in "abc"}, 3, once={"c"}, warm_up=True, before=printed.append)
 
     assert "ab abc ba ab".replace(" ", "") == "".join(ran)
-    assert ["round 1 of 3: a", "round 1 of 3: b", "round 1 of 3: c", "round 2 of 3: b"] == told[:4]
+    assert ["round 1 of 3: a", "round 1 of 3: b", "round 1 of 3: c", "round 2 of 3: b"] == printed[:4]
     assert [{"a": 3, "b": 4, "c": 5}, {"b": 6, "a": 7}, {"a": 8, "b": 9}] == list(found.rounds)
 
 
@@ -59,7 +59,7 @@ def test_a_figure_meets_its_bounds_or_not(bounds: dict[str, float], met: bool | 
     assert met == Figure("figure", 2.0, "x", **bounds).met
 
 
-def test_ours_come_first_and_are_held_against_the_floor_and_the_best() -> None:
+def test_ours_come_first_and_are_compared_with_the_floor_and_the_best() -> None:
     """The best is the fastest alternative; what is ours, and the floor, are none."""
     rounds = [{"floor": 1.0, "good": 2.0, "bad": 4.0, "ours": 1.5}]
 
@@ -83,8 +83,8 @@ TABLE = Table(
 )
 
 
-def test_a_person_sees_what_must_be_reached_and_whether_it_is() -> None:
-    """And what is wrong."""
+def test_a_person_sees_each_bound_and_whether_it_is_met() -> None:
+    """And everything that is wrong."""
     assert [
         "subject: what it is",
         "median of floor of best",
@@ -96,11 +96,11 @@ def test_a_person_sees_what_must_be_reached_and_whether_it_is() -> None:
     ] == [" ".join(line.split()) for line in lines(TABLE)]
 
 
-def test_a_program_is_told_the_same() -> None:
-    """As JSON can hold it."""
-    told = json.loads(json.dumps(document({"date": "today"}, [TABLE])))
+def test_a_program_gets_the_same() -> None:
+    """As a JSON document."""
+    printed = json.loads(json.dumps(document({"date": "today"}, [TABLE])))
 
-    assert "today" == told["date"]
-    (table,) = told["tables"]
+    assert "today" == printed["date"]
+    (table,) = printed["tables"]
     assert ["it does not load"] == table["wrong"]
     assert [False, True] == [figure["met"] for figure in table["figures"]]
