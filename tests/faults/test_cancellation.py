@@ -237,7 +237,7 @@ def test_after_the_end_when_it_cannot_be_undone(packaging: Packaging, caplog: py
             await packaging.works(node)
 
     _run(journey())
-    assert "could not be removed" in caplog.text
+    assert "cannot remove package" in caplog.text
 
 
 def test_in_the_clean_up(packaging: Packaging) -> None:

@@ -73,7 +73,7 @@ class Builder:
 @pytest.fixture
 async def builder(tmp_path: Path) -> AsyncIterator[Builder]:
     """Make a builder, and close its node after the test."""
-    builder = Builder(tmp_path)
+    builder = await asyncio.to_thread(Builder, tmp_path)
     yield builder
     await builder.node.cleanup()
 
@@ -272,7 +272,7 @@ def receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReceiverProce
 @pytest.fixture
 async def sender(tmp_path: Path, receiver: ReceiverProcess) -> AsyncIterator[Sender]:
     """Make a sender, and close its node after the test."""
-    sender = Sender(tmp_path / "sender", receiver)
+    sender = await asyncio.to_thread(Sender, tmp_path / "sender", receiver)
     yield sender
     await sender.node.cleanup()
 

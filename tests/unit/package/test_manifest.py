@@ -158,4 +158,3 @@ def test_the_identity_has_the_facts_of_the_manifest() -> None:
     )
 
     assert expected == PackageManifest.from_json(_EARLIER).identity
-    assert "hello:1.0" == expected.reference
