@@ -57,7 +57,7 @@ def test_the_demo_ends_with_a_running_image(command: Command, real_engine: RealE
     assert [str(n) for n in range(1, 8)] == re.findall(r"^(\d)\. ", done.stdout, re.MULTILINE)
     for pattern in (r"deployment  [0-9a-f-]{36}", "status      running", r"BLAKE3      [0-9a-f]{64}", r"MB/s"):
         assert re.search(pattern, done.stdout), pattern
-    assert "it says     Hello! This container was built on one machine" in done.stdout
+    assert "it prints   Hello! This container was built on one machine" in done.stdout
     assert f"{DEMO_IMAGE} stays" in done.stdout
     assert real_engine.api.inspect_image(DEMO_IMAGE)["Id"]  # type: ignore[no-untyped-call]
     assert ([], []) == (containers(real_engine), list(command.temporary.iterdir()))
@@ -275,7 +275,7 @@ def test_a_broker_that_is_back_gets_what_waits(command: Command, broker: KafkaBr
     command.environ["KAFKA_BOOTSTRAP_SERVERS"] = broker.address
     done = command.run("events", "flush")
 
-    assert (0, "1 sent, 0 waiting, 0 set aside\n") == (done.returncode, done.stdout)
+    assert (0, "1 sent, 0 waiting, 0 failed\n") == (done.returncode, done.stdout)
 
 
 def test_a_doctor_finds_a_healthy_house(command: Command, receiver: ReceiverProcess) -> None:
