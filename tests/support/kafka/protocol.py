@@ -1,4 +1,4 @@
-"""A broker that speaks just enough of Kafka's protocol to answer a producer with any error."""
+"""A broker with just enough of Kafka's protocol to respond to a producer with any error."""
 
 import asyncio
 import struct
@@ -23,11 +23,11 @@ class ScriptedKafka:
     """Listens on a loopback port for as long as its `async with` runs.
 
     Attributes:
-        missing: Topics that are not there; every other is.
-        produce: Error codes of the next answers to an event; 0 afterwards.
-        silent: Kinds of requests that get no answer.
-        produced: Events that came, whatever was answered.
-        connections: Connections that are open.
+        missing: Topics that do not exist; every other does.
+        produce: Error codes of the next responses to an event; 0 afterwards.
+        silent: Kinds of requests that get no response.
+        produced: The number of events that arrived, whatever the response was.
+        connections: The number of open connections.
     """
 
     missing: set[str] = field(default_factory=set)
@@ -83,7 +83,7 @@ class ScriptedKafka:
         return self._metadata(body) if api == METADATA else self._produce(body)
 
     def _metadata(self, body: bytes) -> bytes:
-        """Version 1: one broker, which is the controller, and a partition 0 of each topic that is asked for."""
+        """Version 1: one broker, which is the controller, and a partition 0 of each requested topic."""
         topics, place = [], 4
         for _ in range(max(0, struct.unpack_from(">i", body)[0])):
             (length,) = struct.unpack_from(">h", body, place)

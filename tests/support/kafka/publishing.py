@@ -1,7 +1,7 @@
 """Publishes events as a process of its own: `python -m support.kafka.publishing FOLDER SERVERS NAME COUNT [die]`.
 
-Event n of process NAME is of package n modulo 5. Each answer is a line of JSON. With `die` the process is gone at the
-end as if by SIGKILL, without closing anything.
+Event n of process NAME is of package n modulo 5. Each output is a line of JSON. With `die` the process ends as if by
+SIGKILL, without closing anything.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ def start(folder: Path, servers: str, name: str, count: int, *rest: str) -> subp
 
 
 def request(name: str, number: int) -> ModelKafkaPublishInput:
-    """Event `number` of process `name`."""
+    """Return the request of event `number` of process `name`."""
     return ModelKafkaPublishInput(
         event_type="BUILD_STARTED",
         package_id=PACKAGE_IDS[number % len(PACKAGE_IDS)],
