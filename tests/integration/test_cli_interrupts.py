@@ -35,7 +35,7 @@ def stalling() -> Iterator[tuple[str, threading.Event]]:
     """
     begun, ended = threading.Event(), threading.Event()
 
-    def answer(connection: socket.socket) -> None:
+    def respond(connection: socket.socket) -> None:
         with connection:
             read = connection.recv(65_536)
             if read.startswith(b"GET "):
@@ -49,7 +49,7 @@ def stalling() -> Iterator[tuple[str, threading.Event]]:
 
     def serve() -> None:
         while not begun.is_set():
-            answer(listener.accept()[0])
+            respond(listener.accept()[0])
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=serve)
@@ -62,7 +62,7 @@ def stalling() -> Iterator[tuple[str, threading.Event]]:
 
 
 def test_a_shipment_interrupted_while_it_uploads_has_failed(command: Command) -> None:
-    """The receiver cannot have the package: DEPLOYMENT_FAILED is published, and the command to send it again printed."""
+    """DEPLOYMENT_FAILED is published, as the receiver cannot have the package, which can be sent again."""
     (command.context("COPY noise /noise") / "noise").write_bytes(os.urandom(LARGE_BYTES))
     with stalling() as (url, begun):
         process = command.start(*command.ship(url, "--compression", "none"))

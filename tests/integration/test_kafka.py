@@ -123,8 +123,8 @@ async def test_partition_and_offset_are_the_brokers_own(node: NodeDeploymentSend
 
     records = await broker.records(TOPICS)
 
-    told = {(output.event_id, output.partition, output.offset) for output in outputs}
-    assert told == {(json.loads(r.value)["envelope_id"], r.partition, r.offset) for r in records}
+    reported = {(output.event_id, output.partition, output.offset) for output in outputs}
+    assert reported == {(json.loads(r.value)["envelope_id"], r.partition, r.offset) for r in records}
     assert {0, 1, 2} == {output.partition for output in outputs}
 
 
@@ -278,7 +278,7 @@ async def test_an_event_that_a_broker_finds_too_large_blocks_its_own_package_onl
     assert "message.max.bytes" in str(large.recovery)
     assert str(large.event_id) in str(behind.error_message)
     assert other.event_published
-    # By whoever was faster, the node or the flush: the refused one again, and the one behind it.
+    # The node or the flush, whichever is faster, sends the refused one again, and the one after it.
     assert (4, 0, 0, None) == (kafka.produced, report.waiting, report.failed, report.error)
 
 
@@ -287,9 +287,9 @@ async def test_two_processes_publish_side_by_side(tmp_path: Path, broker: KafkaB
     await broker.create_topics(TOPICS)
     processes = [publishing.start(tmp_path / "store", broker.address, name, 100) for name in ("one", "two")]
 
-    outputs = [await asyncio.to_thread(answers, process) for process in processes]
+    outputs = [await asyncio.to_thread(outputs_of, process) for process in processes]
 
-    assert [[True] * 100] * 2 == [[output["event_published"] for output in told] for told in outputs]
+    assert [[True] * 100] * 2 == [[output["event_published"] for output in reported] for reported in outputs]
     records = await broker.records(TOPICS)
     assert 200 == len(records)
     assert in_order(["one", "two"], 100) == first_deliveries(records)
@@ -299,7 +299,7 @@ async def test_events_of_a_killed_process_are_delivered(tmp_path: Path, broker: 
     """The next process delivers them."""
     broker.stop()
     process = publishing.start(tmp_path / "store", broker.address, "killed", 10, "die")
-    outputs = await asyncio.to_thread(answers, process)
+    outputs = await asyncio.to_thread(outputs_of, process)
     broker.start()
 
     report = await flush(tmp_path, broker.address)
@@ -313,20 +313,20 @@ async def test_events_of_a_killed_process_are_delivered(tmp_path: Path, broker: 
 async def test_a_process_killed_at_any_moment_loses_no_accepted_event(tmp_path: Path, broker: KafkaBroker) -> None:
     """It is killed at another place each time."""
     await broker.create_topics(TOPICS)
-    told: dict[str, int] = {}
+    reported: dict[str, int] = {}
     for name in ("a", "b", "c", "d"):
         process = publishing.start(tmp_path / "store", broker.address, name, 100_000)
         assert process.stdout is not None
         await asyncio.to_thread(process.stdout.readline)
         await asyncio.sleep(0.05)
         process.kill()
-        told[name] = 1 + len(await asyncio.to_thread(answers, process))
+        reported[name] = 1 + len(await asyncio.to_thread(outputs_of, process))
 
     report = await flush(tmp_path, broker.address)
 
     assert (0, 0) == (report.waiting, report.failed)
     found = first_deliveries(await broker.records(TOPICS))
-    for name, count in told.items():
+    for name, count in reported.items():
         numbers = sorted(number for (_, process_name), some in found.items() if process_name == name for number in some)
         assert list(range(len(numbers))) == numbers
         assert count <= len(numbers) <= count + 1
@@ -372,8 +372,8 @@ async def test_every_acknowledged_event_is_counted(node: NodeDeploymentSenderEff
     )
 
 
-def answers(process: "subprocess.Popen[str]") -> list[dict[str, Any]]:
-    """What a publishing process answered, whole lines only; it is gone afterwards."""
+def outputs_of(process: "subprocess.Popen[str]") -> list[dict[str, Any]]:
+    """Return the outputs of a publishing process, whole lines only, once it has ended."""
     assert process.stdout is not None
     with process, process.stdout as stdout:
         text = stdout.read()

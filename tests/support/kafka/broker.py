@@ -54,20 +54,20 @@ class KafkaBroker:
         command += ["--kafka-port", str(self._port), "--data-dir", str(self._folder)]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         self._process = process
-        # A broker that says nothing is ended, which ends the reading.
+        # A broker that prints nothing is killed, which ends the reading.
         watch = threading.Timer(_STARTS_IN_SECONDS, process.kill)
         watch.start()
         assert process.stdout is not None
-        said = []
+        printed = []
         for line in process.stdout:
-            said.append(line)
+            printed.append(line)
             if line.split()[:1] == ["kafka"]:
                 self._port = int(line.split()[1].rpartition(":")[2])
             if line.startswith("press"):  # after the file by which `stop` finds it
                 break
         else:
             process.wait()
-            raise AssertionError(f"the broker did not start: {said}")
+            raise AssertionError(f"the broker did not start: {printed}")
         watch.cancel()
         watch.join()
 
@@ -106,7 +106,7 @@ class KafkaBroker:
         if process is None:
             return
         os.kill(process.pid, number)
-        os.kill(process.pid, signal.SIGCONT)  # a frozen one does not hear anything else
+        os.kill(process.pid, signal.SIGCONT)  # a frozen process receives no other signal
         process.wait()
         assert process.stdout is not None
         process.stdout.close()

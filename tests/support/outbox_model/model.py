@@ -126,7 +126,7 @@ class Model:
             if unsent(state.rows):
                 yield Step(who, "retry_failed"), self._retry_failed(state, who)
 
-    # What the broker answers.
+    # The responses of the broker.
 
     def _broker_steps(self, state: State, who: int, me: Publisher) -> Iterator[tuple[Step, State]]:
         if me.event in state.log:

@@ -20,8 +20,8 @@ from support.outbox_model.model import SENDING, Publisher, State, Step
 
 __all__ = ["Replay"]
 
-_HANG_SECONDS = 60.0  # bounds a publisher that does not come to where the model says it is
-_FREE = {"counts"}  # a flush tells it at its end; the model has no use for it
+_HANG_SECONDS = 60.0  # bounds the wait for a publisher that never reaches its place
+_FREE = {"counts"}  # a flush calls it at its end; the model does not have it
 
 
 class Replay:

@@ -16,10 +16,10 @@ COMMANDS = ("demo", "ship", "package", "transfer", "publish", "status", "metrics
 
 def test_help_has_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     """Each has its first sentence, not cut off."""
-    code, told = run(["--help"]), capsys.readouterr().out
+    code, output = run(["--help"]), capsys.readouterr().out
 
     assert 0 == code
-    lines = told.partition("Commands:\n")[2].splitlines()
+    lines = output.partition("Commands:\n")[2].splitlines()
     assert COMMANDS == tuple(line.split()[0] for line in lines)
     assert [] == [line for line in lines if not line.endswith(".") or line.endswith("...")]
 

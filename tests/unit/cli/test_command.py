@@ -101,9 +101,9 @@ def test_a_common_option_before_the_command_and_after_it_is_a_wrong_command_line
 
 def test_the_docstring_is_the_help(app: App) -> None:
     """The options of a group are listed as the command's."""
-    told = app.help("paint")
+    help_text = app.help("paint")
 
-    assert all(words in told for words in ("Paint something.", "--first", "--other", "--package-dir"))
+    assert all(words in help_text for words in ("Paint something.", "--first", "--other", "--package-dir"))
 
 
 @pytest.mark.parametrize("arguments", [("walls",), ("walls", "list")])

@@ -69,7 +69,7 @@ def test_a_retry_starts_again() -> None:
 def test_the_reason_of_a_wait_is_shown() -> None:
     """A failed attempt, and the receiver's status."""
     for step, words in (
-        (Progress("retry", line="nobody there; trying again in 4 s"), ("waiting", "trying again in 4 s")),
+        (Progress("retry", line="not there; trying again in 4 s"), ("waiting", "trying again in 4 s")),
         (Progress("deploy", line="it is loading"), ("deploying", "it is loading")),
     ):
         shown = drawn(step)

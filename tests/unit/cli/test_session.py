@@ -29,14 +29,14 @@ def failing(error: BaseException) -> Callable[[], Awaitable[bool]]:
     return work
 
 
-async def _answer(*, answer: bool) -> bool:
-    return answer
+async def _work(*, success: bool) -> bool:
+    return success
 
 
-@pytest.mark.parametrize(("answer", "code"), [(True, 0), (False, 1)])
-def test_success_is_0_and_failure_1(answer: bool, code: int) -> None:
+@pytest.mark.parametrize(("success", "code"), [(True, 0), (False, 1)])
+def test_success_is_0_and_failure_1(success: bool, code: int) -> None:
     """The result of the work decides."""
-    assert code == Session(CommonOptions()).run(lambda: _answer(answer=answer))
+    assert code == Session(CommonOptions()).run(lambda: _work(success=success))
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_verbose_shows_our_own_log_lines() -> None:
     ours = logging.getLogger("omninode_bridge")
     before = ours.level
     try:
-        Session(CommonOptions(verbose=True)).run(lambda: _answer(answer=True))
+        Session(CommonOptions(verbose=True)).run(lambda: _work(success=True))
         assert logging.INFO == ours.level
     finally:
         ours.setLevel(before)

@@ -8,16 +8,16 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.cli.units import dura
 
 
 @pytest.mark.parametrize(
-    ("size_bytes", "told"),
+    ("size_bytes", "formatted"),
     [(0, "0 bytes"), (999, "999 bytes"), (1_000, "1.0 KB"), (2_147_040, "2.1 MB"), (1_500_000_000, "1.50 GB")],
 )
-def test_a_size_has_units_of_a_thousand(size_bytes: int, told: str) -> None:
+def test_a_size_has_units_of_a_thousand(size_bytes: int, formatted: str) -> None:
     """1 MB is 1,000,000 bytes."""
-    assert told == size(size_bytes)
+    assert formatted == size(size_bytes)
 
 
 @pytest.mark.parametrize(
-    ("duration_ms", "told"),
+    ("duration_ms", "formatted"),
     [
         (0, "0 ms"),
         (75.4, "75 ms"),
@@ -27,9 +27,9 @@ def test_a_size_has_units_of_a_thousand(size_bytes: int, told: str) -> None:
         (119_700, "2 min 0 s"),
     ],
 )
-def test_a_duration_has_the_unit_that_fits(duration_ms: float, told: str) -> None:
+def test_a_duration_has_the_unit_that_fits(duration_ms: float, formatted: str) -> None:
     """Milliseconds, seconds or minutes."""
-    assert told == duration(duration_ms)
+    assert formatted == duration(duration_ms)
 
 
 @pytest.mark.parametrize(

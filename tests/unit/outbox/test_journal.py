@@ -164,7 +164,7 @@ def test_a_late_failure_does_not_undo_a_delivery(outbox: OutboxJournal) -> None:
     stored = outbox.accept(an_event())
     outbox.queue_acknowledged(stored, Delivery(0, 0))
 
-    outbox.record_failure(stored, "no answer", for_good=True)
+    outbox.record_failure(stored, "no response", for_good=True)
 
     assert ["sent"] == states(outbox)
 

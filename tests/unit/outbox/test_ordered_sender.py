@@ -173,10 +173,10 @@ async def test_callers_that_wait_for_a_turn_share_its_failure(setup: Setup) -> N
     setup.broker.script("a", Fault.REFUSED)
     stored = await setup.accept("a", b"1", b"2", b"3")
 
-    answers = await asyncio.gather(*(setup.sender.deliver(one, alone=False) for one in stored), return_exceptions=True)
+    results = await asyncio.gather(*(setup.sender.deliver(one, alone=False) for one in stored), return_exceptions=True)
 
     assert [b""] == [b"".join(setup.broker.values)]
-    assert [True] * 3 == [isinstance(answer, PublishError) for answer in answers]
+    assert [True] * 3 == [isinstance(result, PublishError) for result in results]
     assert 1 == (await setup.outbox.run(OutboxJournal.entries, 10))[2].attempts
 
 

@@ -521,7 +521,7 @@ async def test_another_process_may_drop_this_ones_event(
     outcome = await submitting
 
     assert outcome.error is not None
-    # The two steps are two transactions: whoever waits may look in between.
+    # The two steps are two transactions: a waiting process may read in between.
     assert outcome.error.message in {"the event was dropped", "the broker refused the event for good: too large"}
 
 

@@ -46,12 +46,12 @@ async def test_after_a_failed_connect_the_next_event_tries_again(
     broker.down = True
     with pytest.raises(PublishError):
         await connection.publish(an_event())
-    told = connection.failure
+    failure = connection.failure
     broker.down = False
 
     await connection.publish(an_event())
 
-    assert told is not None
+    assert failure is not None
     assert connection.failure is None
     assert 2 == broker.opened
 
@@ -62,10 +62,10 @@ async def test_callers_that_wait_for_one_attempt_share_its_failure(
     """They do not try one after the other."""
     broker.down = True
 
-    answers = await asyncio.gather(*(connection.publish(an_event(key)) for key in "abc"), return_exceptions=True)
+    results = await asyncio.gather(*(connection.publish(an_event(key)) for key in "abc"), return_exceptions=True)
 
     assert 1 == broker.opened
-    assert [connection.failure] * 3 == answers
+    assert [connection.failure] * 3 == results
 
 
 async def test_after_an_error_with_retry_it_connects_again(

@@ -195,14 +195,14 @@ def locked(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "told"),
+    ("spoil", "message"),
     [
         (a_folder, "it cannot be opened"),
         (locked, "an operation failed"),
     ],
 )
 async def test_a_file_that_cannot_be_opened_is_reported(
-    tmp_path: Path, spoil: Callable[[Path], None], told: str
+    tmp_path: Path, spoil: Callable[[Path], None], message: str
 ) -> None:
     """With what to do."""
     path = tmp_path / "folder" / "outbox.sqlite3"
@@ -213,7 +213,7 @@ async def test_a_file_that_cannot_be_opened_is_reported(
     error = await failure(outbox)
     await outbox.close()
 
-    assert told in error.message
+    assert message in error.message
     assert "publish again" in error.recovery
 
 

@@ -58,7 +58,7 @@ def test_every_label_stands_for_a_counter(names: MetricNames) -> None:
 
 def test_the_documents_list_every_metric_of_a_receiver() -> None:
     """And no other."""
-    told = set(re.findall(r"^\| `deployment_receiver_(\w+)(?:\{\w+\})?` \|", PROTOCOL.read_text(), re.MULTILINE))
+    documented = set(re.findall(r"^\| `deployment_receiver_(\w+)(?:\{\w+\})?` \|", PROTOCOL.read_text(), re.MULTILINE))
 
     gauges = {"uploads_active", "deployments"}
-    assert {*RECEIVER.counters, *RECEIVER.labelled, *RECEIVER.histograms, *gauges} == told
+    assert {*RECEIVER.counters, *RECEIVER.labelled, *RECEIVER.histograms, *gauges} == documented

@@ -87,8 +87,8 @@ def test_each_damaged_package_is_reported(cli: "CommandLine") -> None:
     printed = cli.run("packages", "check")
 
     assert 1 == printed.code
-    *told, last = printed.out.splitlines()
-    assert sorted(ids[:3]) == sorted(line.split()[1] for line in told)
+    *shown, last = printed.out.splitlines()
+    assert sorted(ids[:3]) == sorted(line.split()[1] for line in shown)
     assert last.endswith(", 3 damaged")
     assert "error: CHECKSUM_MISMATCH: 3 of 4 packages damaged\nwhat to do: " in printed.err
 
@@ -116,9 +116,9 @@ def test_damage_is_a_document_for_programs(cli: "CommandLine") -> None:
 def test_packages_are_pruned(cli: "CommandLine") -> None:
     """The oldest are removed first, and each is described."""
     ids = [cli.packaged() for _ in range(3)]
-    *told, last = cli.run("packages", "prune", "--keep", "1").out.splitlines()
+    *shown, last = cli.run("packages", "prune", "--keep", "1").out.splitlines()
 
-    assert [["removed", package_id, "a:1"] for package_id in ids[:2]] == [line.split()[:3] for line in told]
+    assert [["removed", package_id, "a:1"] for package_id in ids[:2]] == [line.split()[:3] for line in shown]
     assert last.startswith("removed 2 packages, ")
     assert [ids[2]] == _listed(cli)
 

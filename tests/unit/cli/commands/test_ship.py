@@ -67,9 +67,9 @@ def test_each_step_is_an_event(cli: "CommandLine") -> None:
 def test_every_step_has_one_correlation_id(cli: "CommandLine") -> None:
     """It is made if none is given."""
     document = cli.document(*arguments(cli))
-    told_ids = {part["correlation_id"] for part in (document, document["package"], document["transfer"])}
+    result_ids = {part["correlation_id"] for part in (document, document["package"], document["transfer"])}
 
-    assert {document["correlation_id"]} == told_ids | {event["correlation_id"] for event in document["events"]}
+    assert {document["correlation_id"]} == result_ids | {event["correlation_id"] for event in document["events"]}
     assert 36 == len(document["correlation_id"])
 
 
@@ -149,21 +149,21 @@ def info(engine: ReceiverEngine | None = AMD64, **event_types: Any) -> ReceiverI
 
 
 @pytest.mark.parametrize(
-    ("said", "more", "words"),
+    ("reported", "more", "words"),
     [
-        (DeploymentSenderError(ErrorCode.REMOTE_UNREACHABLE, "nobody there"), [], "REMOTE_UNREACHABLE: nobody there"),
+        (DeploymentSenderError(ErrorCode.REMOTE_UNREACHABLE, "not there"), [], "REMOTE_UNREACHABLE: not there"),
         (DeploymentSenderError(ErrorCode.TRANSFER_FAILED, "401", retry=False), [], "TRANSFER_FAILED: 401"),
         (info(None, engine_error="no socket"), [], "the receiver's engine does not answer: no socket"),
         (info(), ["--wait-for", "running"], "this receiver starts no containers"),
         (info(), ["--platform", "linux/arm64"], "built for linux/arm64, and the receiver's engine runs linux/amd64"),
     ],
-    ids=["nobody", "key", "engine", "run", "platform"],
+    ids=["not there", "key", "engine", "run", "platform"],
 )
 def test_a_receiver_that_cannot_deploy_is_reported_before_the_build(
-    cli: "CommandLine", said: ReceiverInfo | Exception, more: list[str], words: str
+    cli: "CommandLine", reported: ReceiverInfo | Exception, more: list[str], words: str
 ) -> None:
     """The advice is printed; there is no build and no event."""
-    cli.uploader.infos = [said]
+    cli.uploader.infos = [reported]
     printed = cli.run(*arguments(cli, *more))
 
     assert (1, [], []) == (printed.code, cli.engine.calls, recorded(cli))
@@ -172,7 +172,7 @@ def test_a_receiver_that_cannot_deploy_is_reported_before_the_build(
 
 
 @pytest.mark.parametrize(
-    ("said", "more"),
+    ("reported", "more"),
     [
         (info(), []),
         (info(will_run=True), ["--wait-for", "loaded"]),
@@ -180,9 +180,11 @@ def test_a_receiver_that_cannot_deploy_is_reported_before_the_build(
         (info(replace(AMD64, platform="linux/arm64")), ["--platform", "linux/amd64", "--any-platform"]),
     ],
 )
-def test_a_receiver_that_can_deploy_gets_the_package(cli: "CommandLine", said: ReceiverInfo, more: list[str]) -> None:
+def test_a_receiver_that_can_deploy_gets_the_package(
+    cli: "CommandLine", reported: ReceiverInfo, more: list[str]
+) -> None:
     """Whether it starts containers or not."""
-    cli.uploader.infos = [said]
+    cli.uploader.infos = [reported]
 
     assert 0 == cli.run(*arguments(cli, *more)).code
 

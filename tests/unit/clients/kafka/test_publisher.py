@@ -116,12 +116,12 @@ async def test_connecting_to_several_silent_brokers_ends_in_time(kafka: Scripted
 async def test_connecting_to_something_else_than_a_broker_ends_in_time() -> None:
     """A web server, for example."""
 
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
         writer.close()
 
-    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+    async with await asyncio.start_server(respond, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         error = await open_failure(f"127.0.0.1:{port}")
 
