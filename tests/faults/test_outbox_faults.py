@@ -1,4 +1,4 @@
-"""An outbox that is damaged, as the commands and a node that runs meet it."""
+"""A damaged outbox, as the commands and a running node find it."""
 
 import json
 import os
@@ -22,7 +22,7 @@ def command(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]"
 
 
 def events(folder: Path) -> list[dict[str, Any]]:
-    """What `deployment-sender events` lists, newest first."""
+    """Return what `deployment-sender events` lists, newest first."""
     done = command(folder, "events", "--limit", "100")
     assert (0, "") == (done.returncode, done.stderr)
     found: list[dict[str, Any]] = json.loads(done.stdout)["events"]
@@ -30,12 +30,12 @@ def events(folder: Path) -> list[dict[str, Any]]:
 
 
 async def publish(node: NodeDeploymentSenderEffect, *numbers: int) -> list[bool]:
-    """Have events accepted; without a broker they wait."""
+    """Publish events without a broker; return whether each waits in the outbox."""
     return [(await node.publish_transfer_event(request("node", number))).queued for number in numbers]
 
 
-async def test_a_cut_outbox_is_reported_once_and_kept(tmp_path: Path) -> None:
-    """The command says where it is and what to do; the next one lists what could be read."""
+async def test_a_cut_outbox_is_reported_once_and_renamed(tmp_path: Path) -> None:
+    """The command reports the new name and what to do; the next one lists the events that could be read."""
     async with NodeDeploymentSenderEffect({"package_dir": str(tmp_path)}) as node:
         await publish(node, *range(40))
     path = tmp_path / "outbox.sqlite3"
@@ -55,8 +55,8 @@ async def test_a_cut_outbox_is_reported_once_and_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["outbox.sqlite3", "outbox.sqlite3-wal"])
-async def test_an_outbox_that_became_empty_is_no_new_one(tmp_path: Path, name: str) -> None:
-    """Whoever emptied it hears of it; here it was a process that is killed, and whose log is left."""
+async def test_an_empty_outbox_is_reported_as_damaged(tmp_path: Path, name: str) -> None:
+    """Its log is kept too, if the process that wrote it was killed."""
     async with NodeDeploymentSenderEffect({"package_dir": str(tmp_path)}) as node:
         await publish(node, 1)
     path = tmp_path / "outbox.sqlite3"
@@ -72,8 +72,8 @@ async def test_an_outbox_that_became_empty_is_no_new_one(tmp_path: Path, name: s
     assert (b"" if name == path.name else b"log") == aside.read_bytes()
 
 
-async def test_a_node_goes_on_in_the_outbox_that_another_process_began(tmp_path: Path) -> None:
-    """It had the damaged one open when that was kept aside."""
+async def test_a_node_continues_in_the_outbox_that_another_process_made(tmp_path: Path) -> None:
+    """It had the damaged file open when another process renamed it."""
     path = tmp_path / "outbox.sqlite3"
     async with NodeDeploymentSenderEffect({"package_dir": str(tmp_path)}) as node:
         assert [True] == await publish(node, 1)

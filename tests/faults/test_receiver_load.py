@@ -45,7 +45,7 @@ async def test_a_package_of_an_honest_length(deliveries: Deliveries) -> None:
         output = await deliveries.send(large, attempts=3)
         figures = (await deliveries.ask("/metrics")).text
     assert (ErrorCode.PACKAGE_TOO_LARGE, 1) == failed(output)
-    assert "upload_bytes_total 0\n" in figures
+    assert "upload_bytes_total 0.0\n" in figures
     assert ([], []) == (deliveries.kept(), deliveries.staged())
 
 
@@ -58,7 +58,7 @@ async def test_a_package_of_unknown_length(deliveries: Deliveries) -> None:
         resource.prlimit(receiver.pid, resource.RLIMIT_FSIZE, (LIMIT_BYTES, LIMIT_BYTES))
         async with RawConnection(receiver.url) as connection:
             _, answer = await asyncio.gather(connection.send(request), connection.answer())
-        seen = int((await deliveries.ask("/metrics")).text.split("upload_bytes_total ")[-1].split()[0])
+        seen = float((await deliveries.ask("/metrics")).text.split("upload_bytes_total ")[-1].split()[0])
     assert answer is not None
     assert (413, "PACKAGE_TOO_LARGE") == (answer.status, answer.json()["error_code"])
     assert LIMIT_BYTES - PIECE_BYTES < seen <= LIMIT_BYTES

@@ -227,7 +227,7 @@ async def test_a_transfer_that_breaks_is_tried_again(sender: Sender, large: str,
 
     assert (True, True, 3) == (output.success, output.checksum_verified, output.attempts)
     assert LARGE_BYTES == output.bytes_transferred
-    assert "uploads_stored_total 1\n" in figures
+    assert "uploads_stored_total 1.0\n" in figures
     assert [] == list((tmp_path / "receiver" / "staging").iterdir())
 
 
@@ -331,7 +331,7 @@ async def test_a_lost_answer_makes_no_second_deployment(
     assert (True, 2, "loaded") == (output.success, output.attempts, output.deployment_status)
     assert [output.remote_deployment_id] == [one["deployment_id"] for one in kept]
     assert again.remote_deployment_id == output.remote_deployment_id
-    assert "uploads_stored_total 1\n" in figures
+    assert "uploads_stored_total 1.0\n" in figures
     assert "uploads_repeated_total 2\n" in figures
     assert 1 == await asyncio.to_thread(loads, real_engine, digest, since)
 

@@ -23,7 +23,7 @@ PACKAGE_ID = "5f0c2a52-91ab-4c3e-8a53-0d6c1f6f7a10"
 
 @pytest.fixture
 def command(tmp_path: Path, real_engine: RealEngine) -> Command:
-    """The command, and the engine that is cleaned up after it."""
+    """The command; the engine is cleaned up after it."""
     return Command(tmp_path, real_engine.base_image, real_engine.new_image())
 
 
@@ -36,7 +36,7 @@ def receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReceiverProce
 
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[KafkaBroker]:
-    """A broker of this test's own."""
+    """A broker for one test."""
     broker = KafkaBroker(tmp_path / "broker")
     broker.start()
     yield broker
@@ -44,12 +44,12 @@ def broker(tmp_path: Path) -> Iterator[KafkaBroker]:
 
 
 def containers(engine: RealEngine) -> list[str]:
-    """Those that a demo may have left."""
+    """Return the containers that a demo may have left."""
     return [one["Id"] for one in engine.api.containers(all=True, filters={"ancestor": DEMO_IMAGE})]
 
 
 def test_the_demo_ends_with_a_running_image(command: Command, real_engine: RealEngine) -> None:
-    """It tells deployment, checksum, throughput and the container's own words, and leaves the image alone."""
+    """It prints deployment, checksum, throughput and the container's first line, and only the image stays."""
     real_engine.remove_later(DEMO_IMAGE)
     done = command.run("demo")
 
@@ -57,14 +57,14 @@ def test_the_demo_ends_with_a_running_image(command: Command, real_engine: RealE
     assert [str(n) for n in range(1, 8)] == re.findall(r"^(\d)\. ", done.stdout, re.MULTILINE)
     for pattern in (r"deployment  [0-9a-f-]{36}", "status      running", r"BLAKE3      [0-9a-f]{64}", r"MB/s"):
         assert re.search(pattern, done.stdout), pattern
-    assert "it says     Hello! This container was built on one machine" in done.stdout
+    assert "it prints   Hello! This container was built on one machine" in done.stdout
     assert f"{DEMO_IMAGE} stays" in done.stdout
     assert real_engine.api.inspect_image(DEMO_IMAGE)["Id"]  # type: ignore[no-untyped-call]
     assert ([], []) == (containers(real_engine), list(command.temporary.iterdir()))
 
 
-def test_the_demo_tells_programs_everything(command: Command, real_engine: RealEngine) -> None:
-    """In one document; without a container the image is loaded."""
+def test_the_demo_prints_one_document_for_programs(command: Command, real_engine: RealEngine) -> None:
+    """Without a container, the image is loaded."""
     real_engine.remove_later(DEMO_IMAGE)
     document = command.document("demo", "--no-run")
 
@@ -77,8 +77,8 @@ def test_the_demo_tells_programs_everything(command: Command, real_engine: RealE
     assert 1 == document["metrics"]["successful_transfers"]
 
 
-def test_the_demo_says_what_to_do_without_a_base_image(command: Command) -> None:
-    """And leaves nothing."""
+def test_the_demo_prints_what_to_do_without_a_base_image(command: Command) -> None:
+    """Nothing is left behind."""
     command.environ["DEPLOYMENT_SENDER_BASE_IMAGE"] = "deployment-sender.invalid/no/such:image"
     done = command.run("demo")
 
@@ -89,7 +89,7 @@ def test_the_demo_says_what_to_do_without_a_base_image(command: Command) -> None
 
 
 def test_an_interrupted_demo_cleans_up(command: Command, real_engine: RealEngine) -> None:
-    """Folders and containers, wherever it was."""
+    """Folders and containers are removed, whatever step was interrupted."""
     real_engine.remove_later(DEMO_IMAGE)
     process = command.start("demo")
     assert process.stdout is not None
@@ -103,7 +103,7 @@ def test_an_interrupted_demo_cleans_up(command: Command, real_engine: RealEngine
 
 
 def test_a_shipment_arrives(command: Command, receiver: ReceiverProcess, real_engine: RealEngine) -> None:
-    """Both results are told, and the receiving engine has the image."""
+    """Both results are printed, and the receiving engine has the image."""
     command.context()
     done = command.run(*command.ship(receiver.url))
 
@@ -115,7 +115,7 @@ def test_a_shipment_arrives(command: Command, receiver: ReceiverProcess, real_en
 
 
 def test_a_shipment_is_one_document_for_programs(command: Command, receiver: ReceiverProcess) -> None:
-    """Also with everything said on stderr."""
+    """Also if progress is printed to stderr."""
     command.context()
     document = command.document(*command.ship(receiver.url, "--verbose", "--correlation-id", "deploy-001"))
 
@@ -127,7 +127,7 @@ def test_a_shipment_is_one_document_for_programs(command: Command, receiver: Rec
     )
 
 
-def test_a_shipment_tells_a_broker(command: Command, receiver: ReceiverProcess, broker: KafkaBroker) -> None:
+def test_a_shipment_publishes_to_a_broker(command: Command, receiver: ReceiverProcess, broker: KafkaBroker) -> None:
     """Each event has the broker's own partition and offset."""
     command.context()
     command.environ["KAFKA_BOOTSTRAP_SERVERS"] = broker.address
@@ -138,7 +138,7 @@ def test_a_shipment_tells_a_broker(command: Command, receiver: ReceiverProcess, 
 
 
 def test_package_list_transfer_and_remove(command: Command, receiver: ReceiverProcess) -> None:
-    """The journey in single steps."""
+    """A package goes through the single commands."""
     name, _, tag = command.reference.partition(":")
     package = command.document("package", str(command.context()), "--name", name, "--tag", tag, "--compression", "zstd")
     package_id = package["package_id"]
@@ -151,7 +151,7 @@ def test_package_list_transfer_and_remove(command: Command, receiver: ReceiverPr
 
 
 def test_a_secret_build_argument_comes_from_the_environment(command: Command, receiver: ReceiverProcess) -> None:
-    """It reaches the build, and nobody prints it."""
+    """The build gets it, and it is never printed."""
     command.context('ARG TOKEN\nRUN test -n "$TOKEN" && echo it is $TOKEN && false')
     command.environ["TOKEN"] = "s3cret"
     done = command.run(*command.ship(receiver.url, "--build-arg", "TOKEN", "--verbose"))
@@ -161,8 +161,8 @@ def test_a_secret_build_argument_comes_from_the_environment(command: Command, re
     assert "s3cret" not in done.stdout + done.stderr
 
 
-def test_a_receiver_that_is_not_there_is_told_before_the_build(command: Command) -> None:
-    """Nothing was built, kept or told."""
+def test_a_receiver_that_does_not_respond_is_reported_before_the_build(command: Command) -> None:
+    """Nothing is built, stored or published."""
     command.context()
     done = command.run(*command.ship(NOBODY))
 
@@ -180,10 +180,10 @@ def test_a_receiver_that_is_not_there_is_told_before_the_build(command: Command)
     ],
     ids=["key", "engine"],
 )
-def test_a_receiver_that_cannot_take_it_is_told_before_the_build(
+def test_a_receiver_that_cannot_deploy_is_reported_before_the_build(
     command: Command, tmp_path: Path, environ: dict[str, str], words: str
 ) -> None:
-    """Its key does not match, or its engine is down: nothing was built, kept or told."""
+    """If its key does not match or its engine is down, nothing is built, stored or published."""
     command.context()
     with ReceiverProcess(tmp_path / "receiver", environ=environ) as receiver:
         done = command.run(*command.ship(receiver.url))
@@ -195,7 +195,7 @@ def test_a_receiver_that_cannot_take_it_is_told_before_the_build(
 
 
 def test_a_receiver_that_goes_away_after_the_build_is_waited_for(command: Command, tmp_path: Path) -> None:
-    """Each attempt is a line; at the end of its time the package stays, and it says how to send it again."""
+    """Each attempt is a line; after the time limit the package is kept, and the command to send it again is printed."""
     command.context("RUN echo now && sleep 1")
     with ReceiverProcess(tmp_path / "receiver") as receiver:
         process = command.start(*command.ship(receiver.url, "--verbose", "--transfer-timeout", "1"))
@@ -212,7 +212,7 @@ def test_a_receiver_that_goes_away_after_the_build_is_waited_for(command: Comman
 
 
 def test_a_bad_dockerfile_fails_with_the_end_of_its_log(command: Command, receiver: ReceiverProcess) -> None:
-    """So that the reason is on the screen."""
+    """So the reason is on the screen."""
     command.context("RUN echo just before it breaks && false")
     done = command.run(*command.ship(receiver.url))
 
@@ -235,7 +235,7 @@ def test_a_bad_dockerfile_fails_with_the_end_of_its_log(command: Command, receiv
     ],
 )
 def test_a_mistake_has_exit_code_2(command: Command, arguments: list[str], words: str) -> None:
-    """It says what is wrong, and shows no traceback."""
+    """The message says what is wrong, without a traceback."""
     done = command.run(*arguments)
 
     assert (2, "") == (done.returncode, done.stdout)
@@ -260,8 +260,8 @@ def test_a_signal_ends_a_shipment(command: Command, receiver: ReceiverProcess, n
     assert {"packages": []} == command.document("packages")
 
 
-def test_publish_events_and_metrics_know_of_each_other(command: Command) -> None:
-    """By way of the outbox."""
+def test_publish_events_and_metrics_use_one_outbox(command: Command) -> None:
+    """An event that one command records is listed and counted by the others."""
     published = command.document("publish", "BUILD_STARTED", "--name", "a", "--tag", "1")
 
     assert (True, False, True) == (published["success"], published["event_published"], published["queued"])
@@ -269,17 +269,17 @@ def test_publish_events_and_metrics_know_of_each_other(command: Command) -> None
     assert 1 == command.document("metrics")["events_waiting"]
 
 
-def test_a_broker_that_is_back_gets_what_waits(command: Command, broker: KafkaBroker) -> None:
-    """`events flush` delivers it."""
+def test_waiting_events_are_flushed_to_a_broker_that_is_back(command: Command, broker: KafkaBroker) -> None:
+    """`events flush` delivers them."""
     command.run("publish", "BUILD_STARTED")
     command.environ["KAFKA_BOOTSTRAP_SERVERS"] = broker.address
     done = command.run("events", "flush")
 
-    assert (0, "1 sent, 0 waiting, 0 set aside\n") == (done.returncode, done.stdout)
+    assert (0, "1 sent, 0 waiting, 0 failed\n") == (done.returncode, done.stdout)
 
 
-def test_a_doctor_finds_a_healthy_house(command: Command, receiver: ReceiverProcess) -> None:
-    """Every look has a verdict."""
+def test_a_doctor_finds_that_all_is_well(command: Command, receiver: ReceiverProcess) -> None:
+    """Every check has a verdict."""
     document = command.document("doctor", "--to", receiver.url)
 
     assert document["success"]
@@ -291,7 +291,7 @@ def test_a_doctor_finds_a_healthy_house(command: Command, receiver: ReceiverProc
 
 
 def test_a_doctor_finds_a_missing_engine(command: Command) -> None:
-    """Exit code 1, and what to do."""
+    """The exit code is 1, and the advice is printed."""
     command.environ["DOCKER_HOST"] = "unix:///no/such/docker.sock"
     done = command.run("doctor")
 
@@ -301,12 +301,12 @@ def test_a_doctor_finds_a_missing_engine(command: Command) -> None:
 
 
 def test_metrics_of_a_receiver(command: Command, receiver: ReceiverProcess) -> None:
-    """As numbers for programs."""
+    """They are numbers for programs."""
     assert "deployment_receiver_uploads_stored_total" in command.document("metrics", "--receiver", receiver.url)
 
 
-def test_a_terminal_sees_a_live_bar(command: Command, receiver: ReceiverProcess) -> None:
-    """It goes through building and exporting or uploading, and is gone at the end."""
+def test_a_terminal_shows_a_progress_bar(command: Command, receiver: ReceiverProcess) -> None:
+    """It shows building and exporting or uploading, and is removed at the end."""
     command.context("RUN echo slowly && sleep 1")
     leader, follower = pty.openpty()
     process = command.start(*command.ship(receiver.url), stderr=follower)
@@ -320,7 +320,7 @@ def test_a_terminal_sees_a_live_bar(command: Command, receiver: ReceiverProcess)
 
 
 def _read_all(leader: int) -> str:
-    """Read a terminal until its other end is closed, which Linux tells as EIO."""
+    """Read a terminal until its other end is closed, which Linux reports as EIO."""
     shown = b""
     with os.fdopen(leader, "rb", buffering=0) as terminal:
         try:
@@ -332,7 +332,7 @@ def _read_all(leader: int) -> str:
 
 
 def test_the_console_script_is_the_same(command: Command) -> None:
-    """The one that pip has installed."""
+    """It is the script that pip has installed."""
     script = Path(sys.executable).with_name("deployment-sender")
     done = subprocess.run([script, "--version"], capture_output=True, text=True, check=True)
 

@@ -1,4 +1,4 @@
-"""Ctrl-C at each stage of a shipment: what is known is told, and no event says what is not so."""
+"""Ctrl-C at each stage of a shipment: what is known is printed, and no event reports what is not known."""
 
 import os
 import re
@@ -22,20 +22,20 @@ SOME_BYTES = 100_000
 
 @pytest.fixture
 def command(tmp_path: Path, real_engine: RealEngine) -> Command:
-    """The command, and the engine that is cleaned up after it."""
+    """The command; the engine is cleaned up after it."""
     return Command(tmp_path, real_engine.base_image, real_engine.new_image())
 
 
 @contextmanager
 def stalling() -> Iterator[tuple[str, threading.Event]]:
-    """Listen as a receiver that says nothing of itself, and reads a package's beginning and no more.
+    """Listen as a receiver without /info, which reads the beginning of a package and then stops reading.
 
     Yields:
-        Where it listens, and what is set when it has read so far.
+        Its URL, and an event that is set when it has read so far.
     """
     begun, ended = threading.Event(), threading.Event()
 
-    def answer(connection: socket.socket) -> None:
+    def respond(connection: socket.socket) -> None:
         with connection:
             read = connection.recv(65_536)
             if read.startswith(b"GET "):
@@ -49,7 +49,7 @@ def stalling() -> Iterator[tuple[str, threading.Event]]:
 
     def serve() -> None:
         while not begun.is_set():
-            answer(listener.accept()[0])
+            respond(listener.accept()[0])
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=serve)
@@ -61,8 +61,8 @@ def stalling() -> Iterator[tuple[str, threading.Event]]:
             thread.join()
 
 
-def test_during_the_upload_it_has_failed(command: Command) -> None:
-    """The receiver cannot have the package: DEPLOYMENT_FAILED is so; the package is kept, and how to send it told."""
+def test_a_shipment_interrupted_while_it_uploads_has_failed(command: Command) -> None:
+    """DEPLOYMENT_FAILED is published, as the receiver cannot have the package, which can be sent again."""
     (command.context("COPY noise /noise") / "noise").write_bytes(os.urandom(LARGE_BYTES))
     with stalling() as (url, begun):
         process = command.start(*command.ship(url, "--compression", "none"))
@@ -77,8 +77,10 @@ def test_during_the_upload_it_has_failed(command: Command) -> None:
     assert ["BUILD_STARTED", "BUILD_COMPLETED", "TRANSFER_STARTED", "DEPLOYMENT_FAILED"] == command.events()
 
 
-def test_during_the_wait_it_goes_on(command: Command, real_engine: RealEngine, tmp_path: Path) -> None:
-    """Sent, verified, the deployment's id and how to look; it ends well, and no event has said that it failed."""
+def test_a_shipment_interrupted_while_it_waits_has_not_failed(
+    command: Command, real_engine: RealEngine, tmp_path: Path
+) -> None:
+    """The deployment's id and the command for its status are printed, and no event reports a failure."""
     command.context()
     with LoadGate(real_engine.docker_host) as gate:
         gate.hold = "before"

@@ -1,4 +1,4 @@
-"""Events, from the node to a real broker and back from it."""
+"""Events, from the node to a real broker and back."""
 
 import asyncio
 import json
@@ -31,20 +31,20 @@ TOPICS = [topic.name for topic in load_contract().topics.values()]
 
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[KafkaBroker]:
-    """A broker of the test's own."""
+    """A broker for one test."""
     with running_broker(tmp_path / "broker") as broker:
         yield broker
 
 
 @pytest.fixture
 async def node(tmp_path: Path, broker: KafkaBroker) -> AsyncIterator[NodeDeploymentSenderEffect]:
-    """A node that knows the broker."""
+    """A node with the broker's address."""
     async with NodeDeploymentSenderEffect(values(tmp_path, broker.address)) as node:
         yield node
 
 
 def values(tmp_path: Path, servers: str | None) -> dict[str, Any]:
-    """What a container holds."""
+    """Return the settings of a node."""
     folder = str(tmp_path / "store")
     return {"package_dir": folder, "kafka_bootstrap_servers": servers, "publish_timeout_seconds": 60}
 
@@ -82,7 +82,7 @@ async def waiting(tmp_path: Path) -> int:
 
 
 def first_deliveries(records: list[BrokerRecord]) -> dict[tuple[str, str], list[int]]:
-    """By package and process, the numbers of the events in the order in which each first came."""
+    """Return by package and process the numbers of the events, in the order in which each first arrived."""
     seen: set[str] = set()
     found = defaultdict(list)
     for record in sorted(records, key=lambda record: (record.partition, record.offset)):
@@ -94,15 +94,15 @@ def first_deliveries(records: list[BrokerRecord]) -> dict[tuple[str, str], list[
 
 
 def in_order(names: list[str], count: int) -> dict[tuple[str, str], list[int]]:
-    """What `first_deliveries` finds when every event came, in order per package and process."""
+    """Return what `first_deliveries` returns if every event arrived, in order per package and process."""
     packages = publishing.PACKAGE_IDS
     return {
         (key, name): list(range(index, count, len(packages))) for index, key in enumerate(packages) for name in names
     }
 
 
-async def test_a_consumer_gets_what_was_published(node: NodeDeploymentSenderEffect, broker: KafkaBroker) -> None:
-    """Where the answer says it is."""
+async def test_a_consumer_reads_each_event_at_its_place(node: NodeDeploymentSenderEffect, broker: KafkaBroker) -> None:
+    """The place is the one in the output."""
     await broker.create_topics(TOPICS)
     output = await publish(node, event_type="TRANSFER_COMPLETED", event_payload={"size": 12}, correlation_id="d-1")
 
@@ -117,28 +117,28 @@ async def test_a_consumer_gets_what_was_published(node: NodeDeploymentSenderEffe
 
 
 async def test_partition_and_offset_are_the_brokers_own(node: NodeDeploymentSenderEffect, broker: KafkaBroker) -> None:
-    """For many packages over several partitions."""
+    """Many packages are spread over several partitions."""
     await broker.create_topics(TOPICS)
     outputs = await asyncio.gather(*(publish(node) for _ in range(60)))
 
     records = await broker.records(TOPICS)
 
-    told = {(output.event_id, output.partition, output.offset) for output in outputs}
-    assert told == {(json.loads(r.value)["envelope_id"], r.partition, r.offset) for r in records}
+    reported = {(output.event_id, output.partition, output.offset) for output in outputs}
+    assert reported == {(json.loads(r.value)["envelope_id"], r.partition, r.offset) for r in records}
     assert {0, 1, 2} == {output.partition for output in outputs}
 
 
-async def test_the_largest_event_that_is_accepted_is_taken(
+async def test_a_broker_stores_the_largest_event_that_is_accepted(
     node: NodeDeploymentSenderEffect, broker: KafkaBroker
 ) -> None:
-    """By a broker with default settings."""
+    """The broker has default settings."""
     output = await publish(node, event_payload={"log": "x" * 1_040_000})
 
     assert output.event_published
 
 
-async def test_what_waited_for_a_broker_is_flushed_in_order(tmp_path: Path, broker: KafkaBroker) -> None:
-    """Nothing is lost and nothing comes twice."""
+async def test_waiting_events_are_flushed_in_order(tmp_path: Path, broker: KafkaBroker) -> None:
+    """None is lost and none is stored twice."""
     broker.stop()
     async with NodeDeploymentSenderEffect(values(tmp_path, broker.address)) as node:
         outputs = await publish_numbered(node, range(30))
@@ -154,10 +154,8 @@ async def test_what_waited_for_a_broker_is_flushed_in_order(tmp_path: Path, brok
     assert in_order(["test"], 30) == first_deliveries(records)
 
 
-async def test_what_waited_for_a_broker_goes_with_the_next_event(
-    node: NodeDeploymentSenderEffect, broker: KafkaBroker
-) -> None:
-    """In order, too."""
+async def test_waiting_events_are_sent_with_the_next_one(node: NodeDeploymentSenderEffect, broker: KafkaBroker) -> None:
+    """In order too."""
     broker.stop()
     await publish_numbered(node, range(29))
     broker.start()
@@ -169,7 +167,7 @@ async def test_what_waited_for_a_broker_goes_with_the_next_event(
     assert in_order(["test"], 30) == first_deliveries(await broker.records(TOPICS))
 
 
-async def test_what_waited_without_a_broker_goes_when_there_is_one(tmp_path: Path, broker: KafkaBroker) -> None:
+async def test_events_that_waited_without_a_broker_are_sent_to_one(tmp_path: Path, broker: KafkaBroker) -> None:
     """The outbox is the same."""
     async with NodeDeploymentSenderEffect(values(tmp_path, None)) as node:
         outputs = await publish_numbered(node, range(10))
@@ -183,7 +181,7 @@ async def test_what_waited_without_a_broker_goes_when_there_is_one(tmp_path: Pat
 async def test_a_broker_that_restarts_loses_nothing(
     tmp_path: Path, node: NodeDeploymentSenderEffect, broker: KafkaBroker
 ) -> None:
-    """What was under way comes once more at worst."""
+    """An event under way is stored twice at most."""
     await broker.create_topics(TOPICS)
     outputs = []
     for number in range(0, 60, 5):
@@ -201,10 +199,10 @@ async def test_a_broker_that_restarts_loses_nothing(
     assert in_order(["test"], 60) == first_deliveries(await broker.records(TOPICS))
 
 
-async def test_a_frozen_broker_is_left_in_time(
+async def test_a_publish_to_a_frozen_broker_ends_at_its_deadline(
     tmp_path: Path, node: NodeDeploymentSenderEffect, broker: KafkaBroker
 ) -> None:
-    """Connected already or not; nothing else on the node is slowed, and nothing is lost."""
+    """Connected already or not; nothing else on the node is delayed, and nothing is lost."""
     await publish_numbered(node, range(5))
     broker.freeze()
 
@@ -225,7 +223,7 @@ async def test_a_frozen_broker_is_left_in_time(
 async def test_a_cancelled_publish_to_a_frozen_broker_ends(
     tmp_path: Path, node: NodeDeploymentSenderEffect, broker: KafkaBroker
 ) -> None:
-    """The event waits, and goes with the next."""
+    """The event waits, and is sent with the next one."""
     await publish_numbered(node, range(5))
     broker.freeze()
     task = asyncio.create_task(publish_numbered(node, range(5, 6)))
@@ -244,7 +242,7 @@ async def test_a_cancelled_publish_to_a_frozen_broker_ends(
 
 
 async def test_a_missing_topic_blocks_its_own_package_only(tmp_path: Path) -> None:
-    """Others are not slowed; once the topic is there, the event goes."""
+    """Other packages are not delayed; once the topic exists, the event is sent."""
     missing = load_contract().topics["DEPLOYMENT_FAILED"].name
     async with (
         ScriptedKafka(missing={missing}) as kafka,
@@ -263,7 +261,7 @@ async def test_a_missing_topic_blocks_its_own_package_only(tmp_path: Path) -> No
 
 
 async def test_an_event_that_a_broker_finds_too_large_blocks_its_own_package_only(tmp_path: Path) -> None:
-    """It is set aside and told, and others go; once the broker takes it, what waits behind it goes, too."""
+    """It fails and other packages go on; once the broker accepts it, the later events of its package follow."""
     package_id = str(uuid4())
     async with (
         ScriptedKafka(produce=deque([TOO_LARGE])) as kafka,
@@ -280,28 +278,28 @@ async def test_an_event_that_a_broker_finds_too_large_blocks_its_own_package_onl
     assert "message.max.bytes" in str(large.recovery)
     assert str(large.event_id) in str(behind.error_message)
     assert other.event_published
-    # By whoever was faster, the node or the flush: the refused one again, and the one behind it.
+    # The node or the flush, whichever is faster, sends the refused one again, and the one after it.
     assert (4, 0, 0, None) == (kafka.produced, report.waiting, report.failed, report.error)
 
 
 async def test_two_processes_publish_side_by_side(tmp_path: Path, broker: KafkaBroker) -> None:
-    """Over one outbox, for the same packages."""
+    """They share one outbox and the same packages."""
     await broker.create_topics(TOPICS)
     processes = [publishing.start(tmp_path / "store", broker.address, name, 100) for name in ("one", "two")]
 
-    outputs = [await asyncio.to_thread(answers, process) for process in processes]
+    outputs = [await asyncio.to_thread(outputs_of, process) for process in processes]
 
-    assert [[True] * 100] * 2 == [[output["event_published"] for output in told] for told in outputs]
+    assert [[True] * 100] * 2 == [[output["event_published"] for output in reported] for reported in outputs]
     records = await broker.records(TOPICS)
     assert 200 == len(records)
     assert in_order(["one", "two"], 100) == first_deliveries(records)
 
 
-async def test_what_a_killed_process_accepted_is_delivered(tmp_path: Path, broker: KafkaBroker) -> None:
-    """By whoever comes next."""
+async def test_events_of_a_killed_process_are_delivered(tmp_path: Path, broker: KafkaBroker) -> None:
+    """The next process delivers them."""
     broker.stop()
     process = publishing.start(tmp_path / "store", broker.address, "killed", 10, "die")
-    outputs = await asyncio.to_thread(answers, process)
+    outputs = await asyncio.to_thread(outputs_of, process)
     broker.start()
 
     report = await flush(tmp_path, broker.address)
@@ -312,25 +310,23 @@ async def test_what_a_killed_process_accepted_is_delivered(tmp_path: Path, broke
     assert in_order(["killed"], 10) == first_deliveries(await broker.records(TOPICS))
 
 
-async def test_a_process_killed_at_any_moment_loses_nothing_that_it_accepted(
-    tmp_path: Path, broker: KafkaBroker
-) -> None:
-    """Each time somewhere else."""
+async def test_a_process_killed_at_any_moment_loses_no_accepted_event(tmp_path: Path, broker: KafkaBroker) -> None:
+    """It is killed at another place each time."""
     await broker.create_topics(TOPICS)
-    told: dict[str, int] = {}
+    reported: dict[str, int] = {}
     for name in ("a", "b", "c", "d"):
         process = publishing.start(tmp_path / "store", broker.address, name, 100_000)
         assert process.stdout is not None
         await asyncio.to_thread(process.stdout.readline)
         await asyncio.sleep(0.05)
         process.kill()
-        told[name] = 1 + len(await asyncio.to_thread(answers, process))
+        reported[name] = 1 + len(await asyncio.to_thread(outputs_of, process))
 
     report = await flush(tmp_path, broker.address)
 
     assert (0, 0) == (report.waiting, report.failed)
     found = first_deliveries(await broker.records(TOPICS))
-    for name, count in told.items():
+    for name, count in reported.items():
         numbers = sorted(number for (_, process_name), some in found.items() if process_name == name for number in some)
         assert list(range(len(numbers))) == numbers
         assert count <= len(numbers) <= count + 1
@@ -338,7 +334,7 @@ async def test_a_process_killed_at_any_moment_loses_nothing_that_it_accepted(
 
 
 async def test_a_full_disk_accepts_nothing_and_loses_nothing(tmp_path: Path, broker: KafkaBroker) -> None:
-    """What was accepted before is delivered, and with room again so is what comes."""
+    """Earlier events are delivered, and later ones too once there is space."""
     outputs: list[ModelKafkaPublishOutput] = []
     with small_disk(tmp_path / "store", 4_000_000) as store:
         (store / "something else").write_bytes(bytes(2_000_000))
@@ -360,10 +356,8 @@ async def test_a_full_disk_accepts_nothing_and_loses_nothing(tmp_path: Path, bro
     }
 
 
-async def test_every_event_that_the_broker_took_is_counted(
-    node: NodeDeploymentSenderEffect, broker: KafkaBroker
-) -> None:
-    """Those that waited, too."""
+async def test_every_acknowledged_event_is_counted(node: NodeDeploymentSenderEffect, broker: KafkaBroker) -> None:
+    """Those that waited too."""
     broker.stop()
     await publish_numbered(node, range(5))
     broker.start()
@@ -378,8 +372,8 @@ async def test_every_event_that_the_broker_took_is_counted(
     )
 
 
-def answers(process: "subprocess.Popen[str]") -> list[dict[str, Any]]:
-    """What a publishing process answered, whole lines only; it is gone afterwards."""
+def outputs_of(process: "subprocess.Popen[str]") -> list[dict[str, Any]]:
+    """Return the outputs of a publishing process, whole lines only, once it has ended."""
     assert process.stdout is not None
     with process, process.stdout as stdout:
         text = stdout.read()

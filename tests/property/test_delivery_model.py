@@ -1,7 +1,7 @@
-"""Two publishers, one outbox, a broker: every state that they can come to, whatever fails, whoever dies at any step.
+"""Two publishers, one outbox and a broker: every state that they can reach, whatever fails and whenever one dies.
 
-The rules are those of a small model; the real couriers, outbox files and locks then take the model's steps, and must
-be where it says after each.
+The rules are those of a small model. The real publishers, outbox files and locks then take the model's steps, and their
+state is compared after each.
 """
 
 from collections.abc import AsyncIterator
@@ -20,7 +20,7 @@ NO_END = "not all events can be delivered any more"
 
 
 def test_whatever_happens_every_promise_is_kept() -> None:
-    """Two events of two packages each; the broker refuses one for good."""
+    """Two publishers have two events each, of two packages; the broker refuses one for good."""
     model = Model("a1 b1", "a2! b2")
     graph = Graph(model.start, model.steps)
 
@@ -41,8 +41,8 @@ def test_whatever_happens_every_promise_is_kept() -> None:
     }
 
 
-def test_the_order_does_not_hang_on_the_lock() -> None:
-    """Where both deliver side by side, nothing is lost and nothing overtakes."""
+def test_the_order_does_not_depend_on_the_lock() -> None:
+    """If both deliver side by side, no event is lost and none overtakes another."""
     model = NoLock("a1 a2!", "a3")
     graph = Graph(model.start, model.steps)
 
@@ -51,36 +51,36 @@ def test_the_order_does_not_hang_on_the_lock() -> None:
 
 
 class NoLock(Model):
-    """Everybody may deliver."""
+    """Every publisher may deliver."""
 
     def may_acquire(self, others: list[Publisher]) -> bool:
         return True
 
 
 class Overtakes(Model):
-    """Sends an event while one before it is not acknowledged."""
+    """Sends an event while an earlier one is not acknowledged."""
 
     def next_unsent(self, rows: tuple[Row, ...], me: Publisher) -> Row | None:
         own = [row for row in unsent(rows) if row.event == me.target]
         return own[0] if own else super().next_unsent(rows, me)
 
 
-class LooksForNothing(Model):
-    """Takes every event for the only one."""
+class IgnoresOthers(Model):
+    """Treats every event as the only one."""
 
     def alone(self, rows: tuple[Row, ...]) -> bool:
         return True
 
 
 class ForgetsOnTimeout(Model):
-    """Takes what was not answered for delivered."""
+    """Treats an event without a response as delivered."""
 
     def failed(self, me: Publisher) -> Publisher:
         return me.idle()._replace(acknowledged=(*me.acknowledged, me.event))
 
 
 class SkipsRefused(Model):
-    """Goes on behind an event that was set aside."""
+    """Continues after an event that failed."""
 
     def next_unsent(self, rows: tuple[Row, ...], me: Publisher) -> Row | None:
         return super().next_unsent(tuple(row for row in rows if row.state != "failed"), me)
@@ -96,8 +96,8 @@ class OneQueue(Model):
         return [row.event[0] for row in unsent(rows)[:1] if row.state == "waiting"]
 
 
-class NobodyComesBack(Model):
-    """Leaves what was left."""
+class SweepsNothing(Model):
+    """Never delivers what earlier attempts left."""
 
     def waiting_keys(self, rows: tuple[Row, ...]) -> list[str]:
         return []
@@ -108,15 +108,15 @@ class NobodyComesBack(Model):
     [
         (Model, set()),
         (Overtakes, {ORDER}),
-        (LooksForNothing, {ORDER}),
+        (IgnoresOthers, {ORDER}),
         (ForgetsOnTimeout, {LOST, ORDER, NO_END}),
         (SkipsRefused, {ORDER}),
         (OneQueue, {BLOCKED}),
-        (NobodyComesBack, {BLOCKED, NO_END}),
+        (SweepsNothing, {BLOCKED, NO_END}),
     ],
 )
-def test_a_rule_that_is_broken_is_found_out(rules: type[Model], expected: set[str]) -> None:
-    """By the promise that hangs on it."""
+def test_a_broken_rule_is_detected(rules: type[Model], expected: set[str]) -> None:
+    """By the promise that depends on it."""
     model = rules("a1! b1", "a2")
 
     assert expected == broken(model, Graph(model.start, model.steps)).keys()
@@ -124,15 +124,15 @@ def test_a_rule_that_is_broken_is_found_out(rules: type[Model], expected: set[st
 
 @pytest.fixture
 async def replay(tmp_path: Path) -> AsyncIterator[Replay]:
-    """The real ones, who look again when the run says so, not when some time has passed."""
+    """The real publishers; they read the outbox again when the run says so, not after some time."""
     replay = Replay(tmp_path / "outbox.sqlite3")
     yield replay
     await replay.close()
 
 
 @pytest.mark.parametrize(("plans", "every"), [("a1 | a2", 5), ("a1! | a2", 5), ("a1! b1 | a2", 250)])
-async def test_the_real_ones_do_as_the_model_does(replay: Replay, plans: str, every: int) -> None:
-    """Steps from all over the model, with the shortest ways between them."""
+async def test_the_real_publishers_do_as_the_model_does(replay: Replay, plans: str, every: int) -> None:
+    """They take steps from all over the model, by the shortest ways between them."""
     model = Model(*plans.split("|"))
     graph = Graph(model.start, model.steps)
     all_steps = [(number, step, after) for number, steps in enumerate(graph.steps) for step, after in steps]
@@ -148,8 +148,8 @@ async def test_the_real_ones_do_as_the_model_does(replay: Replay, plans: str, ev
     assert {step.does for _, step, _ in all_steps} == set(taken)
 
 
-async def test_the_real_ones_do_not_as_a_broken_model_does(replay: Replay) -> None:
-    """So the comparison bites."""
+async def test_the_real_publishers_differ_from_a_broken_model(replay: Replay) -> None:
+    """So the comparison can fail."""
     model = ForgetsOnTimeout("a1")
     await replay.begin(1)
     states = [model.start]
@@ -162,7 +162,7 @@ async def test_the_real_ones_do_not_as_a_broken_model_does(replay: Replay) -> No
 
 
 def visible(state: State) -> tuple[object, ...]:
-    """What a replay tells of the same state."""
+    """Return what a replay shows of the same state."""
     return (
         tuple((row.event, row.state) for row in state.rows if row.state != "dropped"),
         tuple((publisher.has_lock, publisher.acknowledged) for publisher in state.publishers),
@@ -170,7 +170,7 @@ def visible(state: State) -> tuple[object, ...]:
 
 
 def broken(model: Model, graph: Graph[State, Step]) -> dict[str, list[Step]]:
-    """Each promise that is not kept, with a shortest run that shows it."""
+    """Return each promise that is not kept, with a shortest run that shows it."""
 
     def is_end(state: State) -> bool:
         return (
@@ -193,19 +193,19 @@ def broken(model: Model, graph: Graph[State, Step]) -> dict[str, list[Step]]:
 
 
 def all_accepted(model: Model, state: State) -> bool:
-    """Nobody has another event to publish."""
+    """Whether every event of the plans is accepted."""
     return {event for plan in model.plans for event in plan} == {row.event for row in state.rows}
 
 
 def nothing_is_lost(state: State) -> bool:
-    """What is not stored by the broker waits; only what it refuses is set aside, or dropped."""
+    """Whether every event that the broker has not stored waits; only one that it refuses may fail or be dropped."""
     return all(
         row.state in {"waiting", "failed", "dropped"} for row in state.rows if row.event not in state.log
     ) and all(row.event.endswith("!") for row in state.rows if row.state in {"failed", "dropped"})
 
 
 def is_in_order(state: State) -> bool:
-    """Of each package the broker has the first ones, without a gap, and none behind one that it refuses."""
+    """Whether the broker has the first events of each package, without a gap, and none after one that it refuses."""
     accepted = deliverable(state.rows)
     for package in {event[0] for event in state.log}:
         stored = [event for event in state.log if event[0] == package]
@@ -215,7 +215,7 @@ def is_in_order(state: State) -> bool:
 
 
 def deliverable(rows: tuple[Row, ...]) -> list[str]:
-    """What the broker takes, and no event that it refuses stands before it, in the order of acceptance."""
+    """Return the events that the broker accepts and that no refused one precedes, in the order of acceptance."""
     found, blocked = [], set()
     for event, state in rows:
         if event.endswith("!"):

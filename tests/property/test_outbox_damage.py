@@ -1,4 +1,4 @@
-"""Whatever is cut off or overwritten of an outbox: it works again, with nothing in it that was not accepted."""
+"""However an outbox is cut or overwritten, it works again, and has no event that was not accepted."""
 
 import sqlite3
 from pathlib import Path
@@ -16,7 +16,7 @@ EVENTS = [an_event(f"key-{number}", b'{"x": "%s"}' % (b"x" * (6000 if number == 
 
 
 def _whole() -> bytes:
-    """The file of an outbox that has these events."""
+    """Return the file of an outbox with these events."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "outbox.sqlite3"
         outbox = OutboxJournal(path)
@@ -30,7 +30,7 @@ WHOLE = _whole()
 
 
 def found(outbox: OutboxJournal) -> list[bool]:
-    """Tell of each event that is to be delivered whether it is one that was accepted."""
+    """Return for each event to be delivered whether it is one that was accepted."""
     outbox.entries(1000)
     outbox.counts()
     heads = [outbox.next_unsent(key) for key in outbox.waiting_keys()]
@@ -38,7 +38,7 @@ def found(outbox: OutboxJournal) -> list[bool]:
 
 
 def fault(outbox: OutboxJournal, *, may_be_missed: bool) -> Exception | None:
-    """Use an outbox; return what is wrong with it, if that can be told."""
+    """Use an outbox; return its error, if one is detected."""
     try:
         assert all(found(outbox)) or may_be_missed
     except (sqlite3.Error, OutboxDamagedError) as exc:
@@ -66,14 +66,14 @@ def damaged(content: bytes, *, may_be_missed: bool) -> None:
 
 @given(st.integers(0, len(WHOLE) - 1))
 @settings(max_examples=60)
-def test_an_outbox_that_is_cut(size: int) -> None:
-    """Anywhere."""
+def test_an_outbox_cut_anywhere_works_again(size: int) -> None:
+    """The damage is always detected."""
     damaged(WHOLE[:size], may_be_missed=False)
 
 
 @given(st.integers(0, len(WHOLE) - 1), st.integers(1, 6000), st.sampled_from([b"\0", b"\xff"]))
 @settings(max_examples=60)
-def test_an_outbox_that_is_overwritten(start: int, length: int, byte: bytes) -> None:
-    """Anywhere; what falls into the middle of a value nobody can tell, unless something else was hit, too."""
+def test_an_outbox_overwritten_anywhere_works_again(start: int, length: int, byte: bytes) -> None:
+    """Damage inside of a value cannot be detected, unless something else was hit too."""
     content = WHOLE[:start] + byte * length + WHOLE[start + length :]
     damaged(content[: len(WHOLE)], may_be_missed=True)

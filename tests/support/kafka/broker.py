@@ -18,7 +18,7 @@ _STARTS_IN_SECONDS = 120
 
 @dataclass(frozen=True)
 class BrokerRecord:
-    """What a consumer gets; `timestamp_ms` is when the producer took it, in milliseconds since the epoch."""
+    """An event as a consumer reads it; `timestamp_ms` is the time of the producer, in milliseconds since the epoch."""
 
     topic: str
     partition: int
@@ -35,7 +35,7 @@ def _binary() -> Path:
 
 
 class KafkaBroker:
-    """A broker that keeps its data in `folder`; started again, it has the same port and the same data."""
+    """A broker that stores its data in `folder`; after a restart it has the same port and the same data."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -48,53 +48,53 @@ class KafkaBroker:
         return f"127.0.0.1:{self._port}"
 
     def start(self) -> None:
-        """Start, and wait until it listens and can be told to stop."""
+        """Start it, and wait until it listens and can be stopped."""
         self._folder.mkdir(parents=True, exist_ok=True)
         command = [str(_binary()), "start", "--only", "kafka", "--host", "127.0.0.1"]
         command += ["--kafka-port", str(self._port), "--data-dir", str(self._folder)]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         self._process = process
-        # A broker that says nothing is ended, which ends the reading.
+        # A broker that prints nothing is killed, which ends the reading.
         watch = threading.Timer(_STARTS_IN_SECONDS, process.kill)
         watch.start()
         assert process.stdout is not None
-        said = []
+        printed = []
         for line in process.stdout:
-            said.append(line)
+            printed.append(line)
             if line.split()[:1] == ["kafka"]:
                 self._port = int(line.split()[1].rpartition(":")[2])
             if line.startswith("press"):  # after the file by which `stop` finds it
                 break
         else:
             process.wait()
-            raise AssertionError(f"the broker did not start: {said}")
+            raise AssertionError(f"the broker did not start: {printed}")
         watch.cancel()
         watch.join()
 
     def stop(self) -> None:
-        """End it, as an operator does; it keeps its data."""
+        """Stop it with SIGTERM, as an operator does; its data stay."""
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it at once."""
+        """Kill it with SIGKILL."""
         self._end(signal.SIGKILL)
 
     def save_and_kill(self) -> None:
-        """End it at once, with all that it has acknowledged on the disk.
+        """Kill it, with all that it has acknowledged on the disk.
 
-        noida-db 0.2.3 saves once a second, and also on SIGTERM acknowledges a little that it does not save. Told to
-        stop serving, it cuts every connection first and saves then.
+        noida-db 0.2.3 saves once a second, and on SIGTERM too acknowledges a few events that it does not save. With
+        the command `stop` it closes every connection first and saves then.
         """
         command = [str(_binary()), "stop", "kafka", "--data-dir", str(self._folder)]
         subprocess.run(command, check=True, capture_output=True, timeout=_STARTS_IN_SECONDS)
         self.kill()
 
     def freeze(self) -> None:
-        """Let it answer nothing any more; its connections stay."""
+        """Stop its process, so that it responds to nothing; its connections stay open."""
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let it go on."""
+        """Let its process continue."""
         self._signal(signal.SIGCONT)
 
     def _signal(self, number: int) -> None:
@@ -106,7 +106,7 @@ class KafkaBroker:
         if process is None:
             return
         os.kill(process.pid, number)
-        os.kill(process.pid, signal.SIGCONT)  # a frozen one does not hear anything else
+        os.kill(process.pid, signal.SIGCONT)  # a frozen process receives no other signal
         process.wait()
         assert process.stdout is not None
         process.stdout.close()
@@ -145,7 +145,7 @@ class KafkaBroker:
 
 @contextmanager
 def running_broker(folder: Path) -> Iterator[KafkaBroker]:
-    """A broker for as long as the body runs."""
+    """Run a broker for the length of the block."""
     broker = KafkaBroker(folder)
     broker.start()
     try:

@@ -1,4 +1,4 @@
-"""Events for tests of the outbox and of what delivers from it."""
+"""Events for tests of the outbox and of their delivery."""
 
 from itertools import count
 from uuid import UUID
@@ -9,5 +9,5 @@ _numbers = count(1)
 
 
 def an_event(key: str = "package", value: bytes = b"{}", topic: str = "topic") -> Event:
-    """An event with an id of its own."""
+    """Return an event with an id of its own."""
     return Event(str(UUID(int=next(_numbers))), "BUILD_STARTED", topic, key, value)

@@ -1,4 +1,4 @@
-"""A broker that speaks just enough of Kafka's protocol to answer a producer with any error."""
+"""A broker with just enough of Kafka's protocol to respond to a producer with any error."""
 
 import asyncio
 import struct
@@ -25,11 +25,11 @@ class ScriptedKafka:
     """Listens on a loopback port for as long as its `async with` runs.
 
     Attributes:
-        missing: Topics that are not there; every other is.
-        produce: Error codes of the next answers to an event; 0 afterwards.
-        silent: Kinds of requests that get no answer.
-        produced: Events that came, whatever was answered.
-        connections: Connections that are open.
+        missing: Topics that do not exist; every other does.
+        produce: Error codes of the next responses to an event; 0 afterwards.
+        silent: Kinds of requests that get no response.
+        produced: The number of events that arrived, whatever the response was.
+        connections: The number of open connections.
     """
 
     missing: set[str] = field(default_factory=set)
@@ -65,16 +65,16 @@ class ScriptedKafka:
                 (size,) = struct.unpack(">i", await reader.readexactly(4))
                 request = await reader.readexactly(size)
                 api, _, correlation = struct.unpack_from(">hhi", request)
-                answer = self._answer(api, request)
+                response = self._response(api, request)
                 if api not in self.silent:
-                    writer.write(struct.pack(">ii", len(answer) + 4, correlation) + answer)
+                    writer.write(struct.pack(">ii", len(response) + 4, correlation) + response)
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
             self.connections -= 1
             writer.close()
 
-    def _answer(self, api: int, request: bytes) -> bytes:
+    def _response(self, api: int, request: bytes) -> bytes:
         (client,) = struct.unpack_from(">h", request, 8)
         body = request[10 + client :]
         if api == API_VERSIONS:
@@ -84,20 +84,20 @@ class ScriptedKafka:
         return self._metadata(body) if api == METADATA else self._produce(body)
 
     def _metadata(self, body: bytes) -> bytes:
-        """Version 1: one broker, which is the controller, and a partition 0 of each topic that is asked for."""
+        """Version 1: one broker, which is the controller, and a partition 0 of each requested topic."""
         topics, place = [], 4
         for _ in range(max(0, struct.unpack_from(">i", body)[0])):
             (length,) = struct.unpack_from(">h", body, place)
             topics.append(body[place + 2 : place + 2 + length].decode())
             place += 2 + length
-        answer = struct.pack(">ii", 1, 7) + _string("127.0.0.1") + struct.pack(">ih", self._port, -1)
-        answer += struct.pack(">ii", 7, len(topics))
+        response = struct.pack(">ii", 1, 7) + _string("127.0.0.1") + struct.pack(">ih", self._port, -1)
+        response += struct.pack(">ii", 7, len(topics))
         partition = struct.pack(">hiiiiii", 0, 0, 7, 1, 7, 1, 7)
         for topic in topics:
             error = UNKNOWN_TOPIC if topic in self.missing else 0
-            answer += struct.pack(">h", error) + _string(topic) + b"\x00"
-            answer += struct.pack(">i", 0) if error else struct.pack(">i", 1) + partition
-        return answer
+            response += struct.pack(">h", error) + _string(topic) + b"\x00"
+            response += struct.pack(">i", 0) if error else struct.pack(">i", 1) + partition
+        return response
 
     def _produce(self, body: bytes) -> bytes:
         """Version 3: one topic with one partition, as a producer that waits for each event sends it."""
@@ -106,5 +106,5 @@ class ScriptedKafka:
         (length,) = struct.unpack_from(">h", body, 12)
         topic = body[14 : 14 + length].decode()
         self._offset += 0 if error else 1
-        answer = struct.pack(">i", 1) + _string(topic)
-        return answer + struct.pack(">iihqqi", 1, 0, error, -1 if error else self._offset, -1, 0)
+        response = struct.pack(">i", 1) + _string(topic)
+        return response + struct.pack(">iihqqi", 1, 0, error, -1 if error else self._offset, -1, 0)

@@ -1,11 +1,11 @@
-"""A model of two publishers that share an outbox, small enough to look at every state that there is.
+"""A model of two publishers that share an outbox, small enough to check every state.
 
-It has the rules of `events/`, and nothing of its own: an operation of the outbox is one step, and so is each thing that
-the broker or the world may do. At any step a publisher may die (another one starts in its place), its caller may give
+It has the rules of `outbox/` and no others: an operation of the outbox is one step, and so is each thing that the
+broker or the environment may do. At any step a publisher may die (another one starts in its place), its caller may give
 up, and a send may fail, whether the broker has stored the event, stores it later, or never does.
 
-An event is a word: its first letter is its package, and one with `!` the broker refuses for good. What a publisher has
-under way, it does one after the other: a sweep takes packages in turn, as they share nothing but the file.
+An event is a word: its first letter is its package, and the broker refuses one with `!` for good. A publisher does one
+thing after the other: a sweep takes packages in turn, as they share nothing but the file.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ SENDING = "publish"
 
 
 class Step(NamedTuple):
-    """Who does what: an operation of the outbox by its name, or what the broker or the world does."""
+    """A process, and an operation of the outbox by its name, or an act of the broker or the environment."""
 
     who: int | None
     does: str
@@ -26,25 +26,25 @@ class Step(NamedTuple):
 
 
 class Row(NamedTuple):
-    """An accepted event: `waiting`, `sent`, `failed` (set aside) or `dropped`."""
+    """An accepted event: `waiting`, `sent`, `failed` or `dropped`."""
 
     event: str
     state: str
 
 
 class Publisher(NamedTuple):
-    """What one process has in its memory.
+    """The memory of one process.
 
     Attributes:
-        does: What it does next, an operation of the outbox or `publish`; empty where nothing is under way.
-        event: What it sends, or what it has to note; while it asks for the first event of a package, the package.
+        does: Its next operation of the outbox, or `publish`; empty if nothing is under way.
+        event: The event that it sends, or whose failure it records; the package while it reads the next event of one.
         target: The event that its caller waits for; empty in a sweep.
         alone: Every other event was sent when the target was accepted.
-        for_good: What it has to note is a refusal for good.
-        failed: Packages that a sweep leaves.
-        flushes: The sweep is one that somebody waits for.
-        has_lock: It has the lock.
-        acknowledged: What was acknowledged and is not marked in the outbox yet.
+        for_good: The failure that it records is final.
+        failed: Packages that a sweep skips.
+        flushes: A caller waits for the sweep.
+        has_lock: It has the delivery lock.
+        acknowledged: Events that were acknowledged and are not marked as sent in the outbox yet.
     """
 
     does: str = ""
@@ -58,21 +58,21 @@ class Publisher(NamedTuple):
     acknowledged: tuple[str, ...] = ()
 
     def at(self, does: str, event: str = "", *, for_good: bool = False) -> "Publisher":
-        """The same task, at its next step."""
+        """Return the same task at its next step."""
         return self._replace(does=does, event=event, for_good=for_good)
 
     def idle(self) -> "Publisher":
-        """The task has ended."""
+        """Return the process without a task."""
         return Publisher(has_lock=self.has_lock, acknowledged=self.acknowledged)
 
 
 class State(NamedTuple):
-    """All there is.
+    """The state of everything.
 
     Attributes:
         rows: The outbox, in the order of acceptance.
-        log: What the broker has stored, in the order of first deliveries; later ones of the same event change nothing.
-        wire: What was sent and is not stored: the broker may have it yet.
+        log: The events that the broker has stored, by their first deliveries; later ones of an event change nothing.
+        wire: Events that were sent and are not stored: the broker may store them yet.
         publishers: The processes.
     """
 
@@ -83,7 +83,7 @@ class State(NamedTuple):
 
 
 def unsent(rows: tuple[Row, ...]) -> list[Row]:
-    """What is still to be delivered, or set aside."""
+    """Return the events that wait or failed."""
     return [row for row in rows if row.state in {"waiting", "failed"}]
 
 
@@ -91,7 +91,7 @@ class Model:
     """The rules.
 
     Args:
-        plans: What each publisher is given, in this order; words.
+        plans: The events of each publisher in their order, as words.
     """
 
     def __init__(self, *plans: str) -> None:
@@ -99,7 +99,7 @@ class Model:
         self.start = State((), (), frozenset(), (Publisher(),) * len(plans))
 
     def steps(self, state: State) -> Iterator[tuple[Step, State]]:
-        """All that can happen next, and what it leads to."""
+        """Yield every step that can happen next, and the state after it."""
         for event in sorted(state.wire):
             yield Step(None, "store", event), state._replace(log=(*state.log, event), wire=state.wire - {event})
         for row in state.rows:
@@ -126,7 +126,7 @@ class Model:
             if unsent(state.rows):
                 yield Step(who, "retry_failed"), self._retry_failed(state, who)
 
-    # What the broker answers.
+    # The responses of the broker.
 
     def _broker_steps(self, state: State, who: int, me: Publisher) -> Iterator[tuple[Step, State]]:
         if me.event in state.log:
@@ -234,24 +234,24 @@ class Model:
         return not any(other.has_lock for other in others)
 
     def alone(self, rows: tuple[Row, ...]) -> bool:
-        """Whether an event that comes now need not look for others before it."""
+        """Whether a new event need not wait for earlier ones."""
         return not unsent(rows)
 
     def next_unsent(self, rows: tuple[Row, ...], me: Publisher) -> Row | None:
-        """What goes next of a package."""
+        """Return the next event to send of a package."""
         return next((row for row in unsent(rows) if row.event[0] == me.event), None)
 
     def waiting_keys(self, rows: tuple[Row, ...]) -> list[str]:
-        """Packages whose first unsent event waits, longest waiting first."""
+        """Return the packages whose first unsent event waits, longest waiting first."""
         first = {row.event[0]: row.state for row in reversed(unsent(rows))}
         return [key for key in dict.fromkeys(row.event[0] for row in unsent(rows)) if first[key] == "waiting"]
 
     def failed(self, me: Publisher) -> Publisher:
-        """What a publisher does when a send failed, or was not answered in time."""
+        """Return a publisher after a send that failed or got no response in time."""
         return me.at("record_failure", me.event)
 
     def crashed(self, me: Publisher) -> Publisher:
-        """What is left of a process that died."""
+        """Return the publisher in the place of a process that died."""
         return Publisher()
 
 
@@ -265,12 +265,12 @@ def _is_behind(rows: tuple[Row, ...], event: str, other: str) -> bool:
 
 
 def _delivered(me: Publisher) -> Publisher:
-    """What the caller waits for is delivered; what waits of other packages is next, if there may be any."""
+    """Return a publisher whose target is delivered: waiting events of other packages follow, if there are any."""
     return me.idle() if me.alone else me.idle()._replace(does="acquire_delivery_lock")
 
 
 def _blocked_by(me: Publisher, event: str) -> Publisher:
-    """Nothing more of this package: the caller is told, and a sweep goes on with the others."""
+    """Return a publisher that skips this package: its caller gets the error, and a sweep continues with the others."""
     if me.target:
         return me.idle()
     return me._replace(failed="".join(sorted({*me.failed, event[0]}))).at("waiting_keys")

@@ -1,7 +1,7 @@
-"""Has the real couriers, on a real outbox file, take the steps of a run of the model, and compares after each.
+"""Makes real publishers, on a real outbox file, take the steps of a run of the model, and compares after each.
 
 Each publisher is an `OutboxPublisher` with a file descriptor, a lock and a thread of its own: as good as a process. It
-stops before every operation of its outbox and at every send, until the run says what comes next.
+stops before every operation of its outbox and at every send, until the run continues it.
 """
 
 import asyncio
@@ -20,8 +20,8 @@ from support.outbox_model.model import SENDING, Publisher, State, Step
 
 __all__ = ["Replay"]
 
-_HANG_SECONDS = 60.0  # bounds a publisher that does not come to where the model says it is
-_FREE = {"counts"}  # a flush tells it at its end; the model has no use for it
+_HANG_SECONDS = 60.0  # bounds the wait for a publisher that never reaches its place
+_FREE = {"counts"}  # a flush calls it at its end; the model does not have it
 
 
 class Replay:
@@ -38,7 +38,7 @@ class Replay:
         self._stored: set[str] = set()
 
     async def begin(self, publishers: int) -> None:
-        """Begin a run: an empty outbox, new processes."""
+        """Begin a caller's work."""
         for process in self._processes:
             await process.die()
         await self._observer.run(_empty)
@@ -46,15 +46,15 @@ class Replay:
         self._stored = set()
 
     async def close(self) -> None:
-        """Leave all."""
+        """Close everything."""
         await self.begin(0)
         await self._observer.close()
 
     async def take(self, step: Step, before: State, after: State, *, hang_seconds: float = _HANG_SECONDS) -> None:
-        """Take a step; return when every publisher is where the model says that it is.
+        """Take a step; return when every publisher is where the model has it.
 
         Raises:
-            AssertionError: One has not come there, telling where it is.
+            AssertionError: One is elsewhere; the message says where.
         """
         if step.does == "store":
             assert any(step.event in process.sent for process in self._processes)
@@ -94,7 +94,7 @@ class Replay:
                 await process.goes_on_from(_place(publisher))
 
     async def state(self) -> tuple[object, ...]:
-        """Tell what the outbox has, and per publisher whether it has the lock and what it has still to mark."""
+        """Return the rows of the outbox, and for each publisher its lock and the events that it has to mark."""
         rows = await self._observer.run(_rows)
         names = {seq: event for seq, event, _ in rows}
         return (
@@ -104,10 +104,10 @@ class Replay:
 
 
 class _Process:
-    """A publisher, and where it stands.
+    """A publisher, and the place where it stands.
 
     Attributes:
-        sent: What it, and those before it in its place, have sent so far.
+        sent: The events that it, and those before it in its place, have sent so far.
     """
 
     def __init__(self, path: Path, sent: set[str] | None = None) -> None:
@@ -121,12 +121,12 @@ class _Process:
 
     @property
     def has_lock(self) -> bool:
-        """It has the lock."""
+        """Whether it has the delivery lock."""
         return self.outbox.journal._lock.held
 
     @property
     def acknowledged(self) -> list[int]:
-        """What it has still to mark as sent."""
+        """The events that it still has to mark as sent."""
         return [stored.seq for stored, *_ in self.outbox.journal._acknowledged]
 
     def begin(self, work: Any) -> None:
@@ -135,7 +135,7 @@ class _Process:
         self._task.add_done_callback(self._ended)
 
     async def stop_at(self, place: str) -> None:
-        """Stand here until the run goes on."""
+        """Stand here until the run continues it."""
         self._stands[place] = asyncio.get_running_loop().create_future()
         self._moved.set()
         try:
@@ -144,7 +144,7 @@ class _Process:
             self._stands.pop(place, None)
 
     async def goes_on_from(self, place: str, error: Exception | None = None) -> None:
-        """Let it go on, once it has come here."""
+        """Continue it, once it stands here."""
         await self.comes_to(place)
         stands = self._stands.pop(place)
         if error is None:
@@ -153,7 +153,7 @@ class _Process:
             stands.set_exception(error)
 
     async def comes_to(self, place: str, hang_seconds: float = _HANG_SECONDS) -> None:
-        """Wait until it stands here; empty: until nothing is under way."""
+        """Wait until it stands here; if the place is empty, until nothing is under way."""
         try:
             async with asyncio.timeout(hang_seconds):
                 while not (place in self._stands if place else self._is_idle()):
@@ -171,14 +171,14 @@ class _Process:
         return (self._task is None or self._task.done()) and self.publisher._sweeping is None
 
     async def give_up(self) -> None:
-        """Its caller does not wait any longer."""
+        """Cancel its caller."""
         for task in (self._task, self.publisher._sweeping):
             if task is not None and not task.done():
                 task.cancel()
                 await asyncio.wait({task})
 
     async def die(self) -> None:
-        """End as if by SIGKILL: what was in its memory is gone, its descriptors are closed."""
+        """End as if by SIGKILL: its memory is lost, its descriptors are closed."""
         await self.give_up()
         await self.outbox.die()
         await self.publisher.close()
@@ -188,7 +188,7 @@ class _Process:
 
 
 class _SlowOutbox(OutboxThread):
-    """Stops before every operation; the lock is kept until the run says otherwise."""
+    """Stops before every operation, and keeps the lock until the run releases it."""
 
     def __init__(self, path: Path, process: _Process) -> None:
         super().__init__(path)
@@ -206,7 +206,7 @@ class _SlowOutbox(OutboxThread):
         return await super().run(operation, *args, **kwargs)
 
     def start(self, operation: Callable[[OutboxJournal], None]) -> None:
-        """The run says when the lock is released."""
+        """Do nothing: the run decides when the lock is released."""
 
     async def release_now(self) -> None:
         """Release the lock."""
@@ -219,7 +219,7 @@ class _SlowOutbox(OutboxThread):
 
 
 class _Publisher:
-    """The broker, as one process sees it."""
+    """The broker, as one process uses it."""
 
     def __init__(self, process: _Process) -> None:
         self._process = process

@@ -1,4 +1,4 @@
-"""All states that a model can come to, and all steps between them."""
+"""All states that a model can reach, and all steps between them."""
 
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator
@@ -37,7 +37,7 @@ class Graph(Generic[StateT, StepT]):
                 self.steps[number].append((step, numbers[after]))
 
     def way_to(self, number: int) -> list[StepT]:
-        """What happens from the start to a state."""
+        """Return the steps from the start to a state."""
         way = []
         while (before := self._before[number]) is not None:
             number, step = before
@@ -47,7 +47,7 @@ class Graph(Generic[StateT, StepT]):
     def without_a_way_to(
         self, is_goal: Callable[[StateT], bool], may_take: Callable[[StepT], bool] = lambda _: True
     ) -> list[int]:
-        """Tell from which states no goal can be reached by steps that may be taken."""
+        """Return the states from which no goal can be reached by steps that may be taken."""
         leading_to: list[list[int]] = [[] for _ in self.states]
         for number, steps in enumerate(self.steps):
             for step, after in steps:

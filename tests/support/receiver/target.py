@@ -1,6 +1,5 @@
 """A receiver as a process for others to attack, and what that does to it."""
 
-import re
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -9,6 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.settings import ReceiverSettings
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.telemetry.prometheus import read_samples
 from support.eventually import eventually_sync
 from support.http.wire import Reply, ask, request
 from support.receiver.process import ReceiverProcess
@@ -78,8 +78,7 @@ class Target:
 
     def counter(self, name: str) -> int:
         """What it counts of this so far."""
-        (value,) = re.findall(rf"^\w+_{name} (\d+)$", self.get("/metrics").content.decode(), re.MULTILINE)
-        return int(value)
+        return int(read_samples(self.get("/metrics").content.decode())[f"deployment_receiver_{name}"])
 
     def kept(self, reply: Reply) -> bytes:
         """The package file that was kept, by what the sender was told."""

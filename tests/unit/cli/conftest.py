@@ -17,7 +17,7 @@ from support.sending.uploader import FakeUploader
 
 @dataclass(frozen=True)
 class Printed:
-    """What a run has left."""
+    """What a run has printed, and its exit code."""
 
     code: int
     out: str
@@ -25,16 +25,16 @@ class Printed:
 
     @property
     def document(self) -> Any:
-        """What programs read."""
+        """The JSON document on stdout."""
         return json.loads(self.out)
 
 
 @dataclass
 class CommandLine:
-    """Runs commands; all their clients are these fakes.
+    """Runs commands with fakes for all their clients.
 
     Attributes:
-        broker: Where KAFKA_BOOTSTRAP_SERVERS leads to; not asked while that is not set.
+        broker: The broker of KAFKA_BOOTSTRAP_SERVERS; unused while that is not set.
     """
 
     folder: Path
@@ -68,7 +68,7 @@ class CommandLine:
         return self.run("--json", *arguments).document
 
     def packaged(self) -> str:
-        """Package something; answer its id."""
+        """Package something; return its id."""
         return str(self.document("package", self.context, "--name", "a", "--tag", "1")["package_id"])
 
     async def _engine(self, _: DeploymentSenderSettings) -> FakeEngine:
@@ -83,12 +83,12 @@ class CommandLine:
 
 @pytest.fixture
 def cli(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> CommandLine:
-    """A command line of its own."""
+    """A command line for one test."""
     return CommandLine(tmp_path, capsys)
 
 
 @pytest.fixture
 def broker(cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> FakeBroker:
-    """The broker of that command line, which is set now."""
+    """The broker of that command line, whose address is set now."""
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "broker:9092")
     return cli.broker

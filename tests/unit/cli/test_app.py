@@ -1,4 +1,4 @@
-"""The commands together, and the way in."""
+"""All commands together, and the entry point."""
 
 import sys
 from typing import TYPE_CHECKING
@@ -15,30 +15,30 @@ COMMANDS = ("demo", "ship", "package", "transfer", "publish", "status", "metrics
 
 
 def test_help_has_every_command(capsys: pytest.CaptureFixture[str]) -> None:
-    """Each with its first sentence in full."""
-    code, told = run(["--help"]), capsys.readouterr().out
+    """Each has its first sentence, not cut off."""
+    code, output = run(["--help"]), capsys.readouterr().out
 
     assert 0 == code
-    lines = told.partition("Commands:\n")[2].splitlines()
+    lines = output.partition("Commands:\n")[2].splitlines()
     assert COMMANDS == tuple(line.split()[0] for line in lines)
     assert [] == [line for line in lines if not line.endswith(".") or line.endswith("...")]
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Plain text, without frames or colours."""
+    """It is plain text, without frames or colours."""
     assert 0 == run([name, "--help"])
     assert capsys.readouterr().out.isascii()
 
 
 def test_no_command_is_a_wrong_command_line(capsys: pytest.CaptureFixture[str]) -> None:
-    """And shows the help."""
+    """The help is printed."""
     assert 2 == run([])
     assert "Usage: deployment-sender" in "".join(capsys.readouterr())
 
 
 def test_an_unknown_option_is_a_wrong_command_line(capsys: pytest.CaptureFixture[str]) -> None:
-    """On stderr, without a traceback."""
+    """The message is on stderr, without a traceback."""
     assert 2 == run(["packages", "--nonsense"])
     assert ("", True) == ((printed := capsys.readouterr()).out, "No such option: --nonsense" in printed.err)
 
@@ -50,7 +50,7 @@ def test_the_version_is_that_of_the_distribution(capsys: pytest.CaptureFixture[s
 
 
 def test_common_options_may_stand_before_the_command(cli: "CommandLine") -> None:
-    """Or behind it."""
+    """Or after it."""
     before, behind = cli.run("--json", "packages"), cli.run("packages", "--json")
 
     assert {"packages": []} == before.document == behind.document
@@ -64,7 +64,7 @@ def without_typer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, f"{package.__name__}.command", raising=False)
 
 
-def test_the_way_in_leaves_with_the_exit_code(
+def test_the_entry_point_exits_with_the_exit_code(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It reads the process's own arguments."""
@@ -76,8 +76,8 @@ def test_the_way_in_leaves_with_the_exit_code(
 
 
 @pytest.mark.usefixtures("without_typer")
-def test_without_the_extra_one_sentence_says_so(capsys: pytest.CaptureFixture[str]) -> None:
-    """And no traceback."""
+def test_without_its_extra_the_command_names_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a traceback."""
     with pytest.raises(SystemExit) as left:
         package.main()
 

@@ -1,4 +1,4 @@
-"""Async functions become commands of typer's."""
+"""Typer commands from async functions."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +22,7 @@ class Colours:
 
 
 class App:
-    """An application with one command, `paint`, and a group, `walls`, that lists if it is told nothing else."""
+    """An application with one command, `paint`, and a group, `walls`, that lists by default."""
 
     def __init__(self, outer: Path | None = Path("/outer")) -> None:
         self.seen: list[object] = []
@@ -62,7 +62,7 @@ def app() -> App:
 
 
 def test_a_group_of_options_arrives_as_one_object(app: App) -> None:
-    """Beside the command's own, and the session."""
+    """Beside the command's own options and the session."""
     app.run("paint", "wall", "--first", "red", "--other", "blue", "--other", "green", "--twice")
 
     assert [(Path("/outer"), "wall", Colours(first="red", others=["blue", "green"]), True)] == app.seen
@@ -81,13 +81,13 @@ def test_an_option_without_a_default_must_be_given(app: App) -> None:
 
 
 @pytest.mark.parametrize(("what", "code"), [("wall", 0), ("sky", 1)])
-def test_the_answer_becomes_the_exit_code(app: App, what: str, code: int) -> None:
+def test_the_result_becomes_the_exit_code(app: App, what: str, code: int) -> None:
     """True is success."""
     assert code == app.run("paint", what, "--first", "red")
 
 
-def test_every_command_takes_the_common_options() -> None:
-    """As if they stood before the command's name."""
+def test_every_command_has_the_common_options() -> None:
+    """They have the same effect as before the command's name."""
     app = App(outer=None)
     app.run("paint", "wall", "--first", "red", "--package-dir", "/inner")
 
@@ -95,19 +95,19 @@ def test_every_command_takes_the_common_options() -> None:
 
 
 def test_a_common_option_before_the_command_and_after_it_is_a_wrong_command_line(app: App) -> None:
-    """One of both values would be passed over."""
+    """One of the two values would be ignored."""
     assert (2, []) == (app.run("paint", "wall", "--first", "red", "--package-dir", "/inner"), app.seen)
 
 
 def test_the_docstring_is_the_help(app: App) -> None:
-    """And the options of a group are the command's."""
-    told = app.help("paint")
+    """The options of a group are listed as the command's."""
+    help_text = app.help("paint")
 
-    assert all(words in told for words in ("Paint something.", "--first", "--other", "--package-dir"))
+    assert all(words in help_text for words in ("Paint something.", "--first", "--other", "--package-dir"))
 
 
 @pytest.mark.parametrize("arguments", [("walls",), ("walls", "list")])
-def test_a_group_lists_with_and_without_the_word(app: App, arguments: tuple[str, ...]) -> None:
+def test_a_group_lists_with_and_without_its_command(app: App, arguments: tuple[str, ...]) -> None:
     """Once."""
     app.run(*arguments)
 

@@ -1,4 +1,4 @@
-"""What is printed where."""
+"""Which output goes where."""
 
 import io
 import json
@@ -13,7 +13,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import Progress
 
 
 class Terminal(io.StringIO):
-    """Says that it is one."""
+    """Reports that it is a terminal."""
 
     def isatty(self) -> bool:
         return True
@@ -37,18 +37,18 @@ def test_facts_line_up() -> None:
     assert ["image       a:1", "deployment  d"] == facts([("image", "a:1"), ("deployment", "d")])
 
 
-def test_facts_make_room_for_a_long_name() -> None:
-    """The column moves to the right for it."""
+def test_a_long_name_moves_the_column_of_values() -> None:
+    """To the right."""
     assert ["a long long name  1", "b                 2"] == facts([("a long long name", "1"), ("b", "2")])
 
 
 def test_a_table_has_columns_as_wide_as_their_widest_cell() -> None:
-    """And no blanks at the end of a line."""
+    """No line ends with blanks."""
     assert ["A    B", "1    2", "333  4"] == table(("A", "B"), [("1", "2"), ("333", "4")])
 
 
 def test_people_get_lines_on_stdout() -> None:
-    """And no document."""
+    """They get no document."""
     streams = Streams()
     streams.console.result({"a": 1}, ["one", "two"])
 
@@ -56,7 +56,7 @@ def test_people_get_lines_on_stdout() -> None:
 
 
 def test_programs_get_one_document_on_stdout() -> None:
-    """And no lines."""
+    """They get no lines."""
     streams = Streams(as_json=True)
     streams.console.result({"a": "é"}, ["one", "two"])
 
@@ -64,15 +64,15 @@ def test_programs_get_one_document_on_stdout() -> None:
 
 
 def test_a_note_goes_to_stderr() -> None:
-    """It is no result."""
+    """It is not a result."""
     streams = Streams()
     streams.console.note("by the way")
 
     assert ("", "by the way\n") == streams.printed
 
 
-def test_quiet_leaves_notes_out() -> None:
-    """Steps and notes alike."""
+def test_quiet_prints_no_notes() -> None:
+    """And no steps."""
     streams = Streams(quiet=True)
     streams.console.note("by the way")
     with streams.console.step("packaging") as step:
@@ -82,7 +82,7 @@ def test_quiet_leaves_notes_out() -> None:
 
 
 def test_a_failure_names_code_message_and_recovery() -> None:
-    """Also when quiet, and on stderr."""
+    """On stderr, also if the command is quiet."""
     streams = Streams(quiet=True)
     streams.console.failure(
         OutputModel(success=False, error_code=ErrorCode.BUILD_FAILED, error_message="no", recovery="Fix it.")
@@ -92,7 +92,7 @@ def test_a_failure_names_code_message_and_recovery() -> None:
 
 
 def test_an_error_may_have_neither_code_nor_recovery() -> None:
-    """Then it is one line."""
+    """It is one line then."""
     streams = Streams()
     streams.console.error("interrupted")
 
@@ -100,15 +100,15 @@ def test_an_error_may_have_neither_code_nor_recovery() -> None:
 
 
 def test_escape_sequences_do_not_reach_the_terminal() -> None:
-    """A build log or a foreign answer may hold them."""
+    """A build log or a response may contain them."""
     streams = Streams()
     streams.console.print_lines("a\x1b[31mb\tc\nd")
 
     assert ("a?[31mb\tc\nd\n", "") == streams.printed
 
 
-def test_a_step_elsewhere_is_told_by_two_lines() -> None:
-    """Its beginning, and its end with the time it took; never a line for each piece."""
+def test_a_step_without_a_terminal_has_two_lines() -> None:
+    """One at its beginning and one at its end, with the time; none for each progress."""
     streams = Streams()
     with streams.console.step("packaging a:1") as step:
         step.on_progress(Progress(stage="build", line="Step 1/1 : FROM scratch"))
@@ -118,8 +118,8 @@ def test_a_step_elsewhere_is_told_by_two_lines() -> None:
     assert re.fullmatch(r"packaging a:1 \.\.\.\npackaged a:1 in \d+ ms\n", streams.err.getvalue())
 
 
-def test_a_step_that_did_not_get_done_says_nothing_at_its_end() -> None:
-    """The error that follows does."""
+def test_a_step_that_fails_has_no_last_line() -> None:
+    """The error follows."""
     streams = Streams()
     with streams.console.step("packaging a:1"):
         pass
@@ -128,7 +128,7 @@ def test_a_step_that_did_not_get_done_says_nothing_at_its_end() -> None:
 
 
 def test_verbose_shows_the_build_log() -> None:
-    """Each line under the step."""
+    """Each line stands under its step."""
     streams = Streams(verbose=True)
     with streams.console.step("packaging a:1") as step:
         step.on_progress(Progress(stage="build", line="Step 1/1 : FROM scratch"))
@@ -136,8 +136,8 @@ def test_verbose_shows_the_build_log() -> None:
     assert ("", "packaging a:1 ...\n  Step 1/1 : FROM scratch\n") == streams.printed
 
 
-def test_a_console_without_step_lines_says_the_rest() -> None:
-    """And leaves the first one as it is."""
+def test_a_console_without_step_lines_still_prints_notes() -> None:
+    """The original console is unchanged."""
     streams = Streams()
     silent = streams.console.without_step_lines()
     for console in (silent, streams.console):
@@ -149,8 +149,8 @@ def test_a_console_without_step_lines_says_the_rest() -> None:
 
 
 @pytest.mark.parametrize("options", [{"quiet": True}, {"verbose": True}])
-def test_no_bar_is_drawn_for_the_quiet_and_the_verbose(options: dict[str, bool]) -> None:
-    """It would stand in the way of log lines."""
+def test_quiet_and_verbose_draw_no_progress_bar(options: dict[str, bool]) -> None:
+    """It would stand between log lines."""
     streams = Streams(terminal=True, **options)
     with streams.console.step("packaging"):
         pass
@@ -158,8 +158,8 @@ def test_no_bar_is_drawn_for_the_quiet_and_the_verbose(options: dict[str, bool])
     assert "\x1b" not in streams.err.getvalue()
 
 
-def test_a_terminal_gets_a_bar() -> None:
-    """It is drawn over itself, and the last line tells what was done."""
+def test_a_terminal_gets_a_progress_bar() -> None:
+    """It is removed, and the last line says what was done."""
     streams = Streams(terminal=True)
     with streams.console.step("packaging a:1") as step:
         step.on_progress(Progress(stage="build", line="Step 1/1 : FROM scratch"))

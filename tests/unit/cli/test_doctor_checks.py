@@ -1,4 +1,4 @@
-"""What `doctor` looks at on this machine."""
+"""The checks of `doctor` on this machine."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 def settings(**values: object) -> DeploymentSenderSettings:
-    """Settings of this test alone."""
+    """Return settings of one test."""
     return DeploymentSenderSettings.load(values, {})
 
 
-async def test_a_package_folder_need_not_be_there_yet(tmp_path: Path) -> None:
-    """And the look does not make it."""
+async def test_a_package_folder_need_not_exist_yet(tmp_path: Path) -> None:
+    """The check does not make it."""
     found = await check_package_folder(settings(package_dir=tmp_path / "a" / "b", max_package_size_gb=0.000001))
 
     assert ("ok", []) == (found.verdict, list(tmp_path.iterdir()))
@@ -35,14 +35,14 @@ async def test_a_package_folder_that_is_a_file_fails(tmp_path: Path) -> None:
 
 
 async def test_a_disk_that_is_nearly_full_is_a_warning(tmp_path: Path) -> None:
-    """A package may be larger than what is free."""
+    """A package may be larger than the free space."""
     found = await check_package_folder(settings(package_dir=tmp_path, max_package_size_gb=1e9))
 
     assert "warn" == found.verdict
 
 
-def test_doctor_lists_every_look(cli: "CommandLine") -> None:
-    """Verdict first; what needs no receiver is done without one."""
+def test_doctor_lists_every_check(cli: "CommandLine") -> None:
+    """The verdict is first; without a receiver, all other checks still run."""
     printed = cli.run("doctor")
 
     assert ["engine", "packages", "broker", "receiver"] == [
@@ -51,8 +51,8 @@ def test_doctor_lists_every_look(cli: "CommandLine") -> None:
     assert (0, "ok    engine    Docker Engine 0.0.0-fake, memory") == (printed.code, printed.out.splitlines()[0])
 
 
-def test_doctor_fails_if_one_look_does(cli: "CommandLine") -> None:
-    """And says what to do, under it."""
+def test_doctor_fails_if_one_check_does(cli: "CommandLine") -> None:
+    """The advice is under it."""
     cli.engine.fail("info", ErrorCode.DOCKER_UNAVAILABLE, "no engine")
     printed = cli.run("doctor")
 
@@ -62,8 +62,8 @@ def test_doctor_fails_if_one_look_does(cli: "CommandLine") -> None:
     assert second.strip().startswith("what to do: ")
 
 
-def test_doctor_tells_programs_every_finding(cli: "CommandLine") -> None:
-    """As one document."""
+def test_doctor_prints_every_finding_for_programs(cli: "CommandLine") -> None:
+    """In one document."""
     document = cli.document("doctor")
 
     assert {"success", "checks"} == set(document)
@@ -72,7 +72,7 @@ def test_doctor_tells_programs_every_finding(cli: "CommandLine") -> None:
 
 @pytest.mark.parametrize(("down", "verdict"), [(False, "ok"), (True, "fail")])
 def test_doctor_connects_to_the_broker(cli: "CommandLine", broker: FakeBroker, down: bool, verdict: str) -> None:
-    """And leaves it again."""
+    """And disconnects."""
     broker.down = down
     found = {check["subject"]: check["verdict"] for check in cli.document("doctor")["checks"]}
 
@@ -80,6 +80,6 @@ def test_doctor_connects_to_the_broker(cli: "CommandLine", broker: FakeBroker, d
     assert all(publisher.closed for publisher in broker.publishers)
 
 
-def test_doctor_refuses_an_address_that_is_none(cli: "CommandLine") -> None:
-    """As a transfer would."""
+def test_doctor_refuses_a_wrong_address(cli: "CommandLine") -> None:
+    """As a transfer does."""
     assert 2 == cli.run("doctor", "--to", "ftp://edge").code

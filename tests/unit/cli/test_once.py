@@ -15,7 +15,7 @@ def run(*arguments: str) -> tuple[int, str]:
 
     @app.callback()
     def root(house: Annotated[str, typer.Option()] = "") -> None:
-        """Do something to a house."""
+        """Do something with a house."""
 
     @app.command("paint", cls=OnceCommand)
     def paint(
@@ -40,8 +40,8 @@ def run(*arguments: str) -> tuple[int, str]:
         (["--house", "a", "--house", "b", "paint", "wall"], "--house is given 2 times; give it once."),
     ],
 )
-def test_one_value_is_given_once(arguments: list[str], words: str) -> None:
-    """Exit code 2, and a sentence."""
+def test_an_option_with_one_value_may_be_given_once(arguments: list[str], words: str) -> None:
+    """The exit code is 2 otherwise."""
     code, printed = run(*arguments)
 
     assert 2 == code
@@ -56,6 +56,6 @@ def test_one_value_is_given_once(arguments: list[str], words: str) -> None:
         ["paint", "wall", "--quiet", "--quiet"],
     ],
 )
-def test_what_may_be_repeated_is_taken(arguments: list[str]) -> None:
+def test_lists_and_switches_may_be_repeated(arguments: list[str]) -> None:
     """Several values, several arguments, and a switch that is on already."""
     assert 0 == run(*arguments)[0]

@@ -21,24 +21,24 @@ ID = "5f0c2a52-91ab-4c3e-8a53-0d6c1f6f7a10"
 
 
 def refused(option: str, text: str, environ: dict[str, str] | None) -> InvalidInputError:
-    """The error that reading a text gives."""
+    """Return the error for a text."""
     with pytest.raises(InvalidInputError) as raised:
         parse_pairs(option, [text], environ)
     return raised.value
 
 
 def test_a_pair_is_split_at_its_first_equals_sign() -> None:
-    """Values may hold more of them, or nothing."""
+    """A value may contain more of them, or be empty."""
     assert {"A": "b=c", "D": ""} == parse_pairs("--build-arg", ["A=b=c", "D="], {})
 
 
-def test_a_bare_name_takes_its_value_from_the_environment() -> None:
-    """So that a secret need not be typed."""
+def test_the_value_of_a_bare_name_is_read_from_the_environment() -> None:
+    """So a secret need not be typed."""
     assert {"TOKEN": "s3cret"} == parse_pairs("--build-arg", ["TOKEN"], {"TOKEN": "s3cret"})
 
 
 def test_the_last_of_two_wins() -> None:
-    """As for `docker build`."""
+    """As with `docker build`."""
     assert {"A": "2"} == parse_pairs("--build-arg", ["A=1", "A=2"], {})
 
 
@@ -112,8 +112,8 @@ def test_transfer_options_become_the_input() -> None:
     )
 
 
-def test_without_a_word_a_transfer_waits_as_far_as_the_receiver_goes() -> None:
-    """Running where it starts containers."""
+def test_without_a_status_a_transfer_waits_for_the_receivers_last() -> None:
+    """That is running, if the receiver starts containers."""
     assert TransferOptions().request(ID, "http://edge:8001").wait_for is None
 
 
@@ -126,6 +126,6 @@ def test_options_after_the_command_join_those_before_it() -> None:
 
 
 def test_a_folder_is_given_before_the_command_or_after_it() -> None:
-    """Not in both places: one of them would be passed over."""
+    """Not in both places: one of them would be ignored."""
     with pytest.raises(typer.BadParameter, match="--package-dir is given before the command and after it"):
         CommonOptions(package_dir=Path("/inner")).over(CommonOptions(package_dir=Path("/outer")))

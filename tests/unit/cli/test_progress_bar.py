@@ -1,4 +1,4 @@
-"""A live bar for a terminal."""
+"""A progress bar for a terminal."""
 
 import io
 
@@ -7,14 +7,14 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import Progress
 
 
 class Terminal(io.StringIO):
-    """Says that it is one."""
+    """Reports that it is a terminal."""
 
     def isatty(self) -> bool:
         return True
 
 
 def drawn(*steps: Progress) -> str:
-    """What is on the terminal after these steps, with what was drawn over."""
+    """Return everything that was drawn after these steps."""
     terminal = Terminal()
     with progress_bar(terminal, "packaging a:1") as update:
         for step in steps:
@@ -23,12 +23,12 @@ def drawn(*steps: Progress) -> str:
 
 
 def test_it_has_a_title_before_the_first_stage() -> None:
-    """What was asked for."""
+    """The one that was given."""
     assert "packaging a:1" in drawn()
 
 
-def test_a_build_shows_the_log_line_that_came_last() -> None:
-    """Without what a terminal would obey."""
+def test_a_build_shows_the_last_line_of_its_log() -> None:
+    """Without control characters."""
     shown = drawn(Progress("build", line="one"), Progress("build", line="two\x1b[2J"))
 
     assert "building" in shown
@@ -36,7 +36,7 @@ def test_a_build_shows_the_log_line_that_came_last() -> None:
 
 
 def test_an_export_shows_bytes() -> None:
-    """How many there will be, the engine does not tell."""
+    """Without their total, which the engine does not report."""
     shown = drawn(Progress("export", done_bytes=8_000_000), Progress("export", done_bytes=16_000_000))
 
     assert "exporting" in shown
@@ -44,7 +44,7 @@ def test_an_export_shows_bytes() -> None:
 
 
 def test_an_upload_shows_bytes() -> None:
-    """While there are some left."""
+    """Until the last one is sent."""
     shown = drawn(Progress("upload", done_bytes=1_000_000, total_bytes=4_000_000))
 
     assert "uploading" in shown
@@ -52,12 +52,12 @@ def test_an_upload_shows_bytes() -> None:
 
 
 def test_after_the_last_byte_it_waits_for_the_receiver() -> None:
-    """Which verifies and loads."""
+    """The receiver verifies and loads."""
     assert "waiting for the receiver" in drawn(Progress("upload", done_bytes=4, total_bytes=4))
 
 
 def test_a_retry_starts_again() -> None:
-    """With the bytes of its own."""
+    """With its own bytes."""
     shown = drawn(
         Progress("upload", done_bytes=3_000_000, total_bytes=4_000_000),
         Progress("upload", done_bytes=1_000_000, total_bytes=4_000_000),
@@ -66,10 +66,10 @@ def test_a_retry_starts_again() -> None:
     assert "1.0 MB" in shown
 
 
-def test_what_is_waited_for_is_shown() -> None:
-    """An attempt that failed, and what the receiver does."""
+def test_the_reason_of_a_wait_is_shown() -> None:
+    """A failed attempt, and the receiver's status."""
     for step, words in (
-        (Progress("retry", line="nobody there; trying again in 4 s"), ("waiting", "trying again in 4 s")),
+        (Progress("retry", line="not there; trying again in 4 s"), ("waiting", "trying again in 4 s")),
         (Progress("deploy", line="it is loading"), ("deploying", "it is loading")),
     ):
         shown = drawn(step)

@@ -1,4 +1,4 @@
-"""What results look like to people."""
+"""Results as people read them."""
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.cli.reports import (
     event_documents,
@@ -54,8 +54,8 @@ QUEUED = ModelKafkaPublishOutput(success=True, event_published=False, queued=Tru
 LOST = ModelKafkaPublishOutput(success=False, event_published=False, topic="t.v1")
 
 
-def test_a_package_is_told_in_eight_lines() -> None:
-    """The throughput is that of the bytes that the engine handed out."""
+def test_a_package_has_eight_lines() -> None:
+    """The rate is that of the bytes read from the engine."""
     assert [
         f"package     {PACKAGE_ID}",
         "image       hello:1.0 0123456789ab",
@@ -68,8 +68,8 @@ def test_a_package_is_told_in_eight_lines() -> None:
     ] == package_lines(PACKAGE)
 
 
-def test_a_transfer_is_told_in_four_lines() -> None:
-    """The throughput in MB/s."""
+def test_a_transfer_has_four_lines() -> None:
+    """The rate is in MB/s."""
     assert [
         "deployment  d-1",
         "status      loaded",
@@ -78,8 +78,8 @@ def test_a_transfer_is_told_in_four_lines() -> None:
     ] == transfer_lines(TRANSFER)
 
 
-def test_what_a_receiver_does_not_tell_is_said_so() -> None:
-    """A foreign one may have no statuses, and may not verify."""
+def test_facts_that_a_receiver_does_not_report_are_marked() -> None:
+    """A receiver of another make may have no statuses, and may not verify."""
     foreign = TRANSFER.model_copy(update={"deployment_status": None, "checksum_verified": False, "attempts": 3})
 
     assert [
@@ -102,8 +102,8 @@ def test_a_tiny_package_has_no_rate() -> None:
     )
 
 
-def test_events_are_told_one_by_one() -> None:
-    """Where each is; the numbers are the broker's."""
+def test_each_event_has_a_line() -> None:
+    """With its place; the numbers are the broker's."""
     events = [(EventType.BUILD_STARTED, SENT), (EventType.BUILD_COMPLETED, QUEUED), (EventType.TRANSFER_STARTED, LOST)]
 
     assert [
@@ -113,23 +113,23 @@ def test_events_are_told_one_by_one() -> None:
     ] == event_lines(events)
 
 
-def test_events_are_told_in_short() -> None:
-    """Those that are published and those that wait."""
+def test_events_are_counted_in_one_line() -> None:
+    """Published ones and waiting ones."""
     events = [(EventType.BUILD_STARTED, SENT), (EventType.BUILD_COMPLETED, QUEUED)]
 
     assert "1 published, 1 in the outbox (`deployment-sender events`)" == events_line(events)
     assert "none recorded" == events_line([(EventType.BUILD_STARTED, LOST)])
 
 
-def test_an_event_is_told_to_programs_with_its_type() -> None:
-    """Which its output does not have."""
+def test_the_document_of_an_event_has_its_type() -> None:
+    """Its output does not have it."""
     (document,) = event_documents([(EventType.BUILD_STARTED, SENT)])
 
     assert ("BUILD_STARTED", 7) == (document["event_type"], document["offset"])
 
 
-def test_figures_are_told_in_short() -> None:
-    """An average only where there is one."""
+def test_metrics_have_a_line_for_each_kind_of_work() -> None:
+    """With an average only if there is one."""
     metrics = Metrics(SENDER)
     with metrics.span("builds", "a:1"):
         pass
@@ -142,5 +142,5 @@ def test_figures_are_told_in_short() -> None:
 
 
 def test_an_id_is_shortened_as_docker_does() -> None:
-    """Twelve digits."""
+    """To twelve digits."""
     assert "0123456789ab" == short_id(f"sha256:0123456789ab{'c' * 52}") == short_id("0123456789abcdef")

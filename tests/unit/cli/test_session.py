@@ -21,7 +21,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import (
 
 
 def failing(error: BaseException) -> Callable[[], Awaitable[bool]]:
-    """Work that raises."""
+    """Return work that raises."""
 
     async def work() -> bool:
         raise error
@@ -29,14 +29,14 @@ def failing(error: BaseException) -> Callable[[], Awaitable[bool]]:
     return work
 
 
-async def _answer(*, answer: bool) -> bool:
-    return answer
+async def _work(*, success: bool) -> bool:
+    return success
 
 
-@pytest.mark.parametrize(("answer", "code"), [(True, 0), (False, 1)])
-def test_success_is_0_and_failure_1(answer: bool, code: int) -> None:
-    """What the work answers decides."""
-    assert code == Session(CommonOptions()).run(lambda: _answer(answer=answer))
+@pytest.mark.parametrize(("success", "code"), [(True, 0), (False, 1)])
+def test_success_is_0_and_failure_1(success: bool, code: int) -> None:
+    """The result of the work decides."""
+    assert code == Session(CommonOptions()).run(lambda: _work(success=success))
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_a_raised_error_has_its_exit_code(error: Exception, expected: int) -> No
     assert expected == Session(CommonOptions()).run(failing(error))
 
 
-def test_a_raised_error_is_told_with_its_recovery(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_raised_error_is_printed_with_its_recovery(capsys: pytest.CaptureFixture[str]) -> None:
     """On stderr; stdout stays empty."""
     error = DeploymentSenderError(ErrorCode.VALIDATION_ERROR, "the tag is wrong", recovery="Give another.")
     Session(CommonOptions()).run(failing(error))
@@ -73,8 +73,8 @@ def test_a_raised_error_is_a_document_for_programs(capsys: pytest.CaptureFixture
     ) == capsys.readouterr().out
 
 
-def test_what_nobody_expected_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
-    """Without the exception's text, which may hold a secret."""
+def test_an_unexpected_error_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without the exception's text, which may contain a secret."""
     code = Session(CommonOptions()).run(failing(KeyError("s3cret")))
 
     assert 1 == code
@@ -83,23 +83,23 @@ def test_what_nobody_expected_is_one_sentence(capsys: pytest.CaptureFixture[str]
     assert "--verbose" in err
 
 
-def test_verbose_shows_the_traceback_of_what_nobody_expected(capsys: pytest.CaptureFixture[str]) -> None:
-    """And does not ask for it."""
+def test_verbose_shows_the_traceback_of_an_unexpected_error(capsys: pytest.CaptureFixture[str]) -> None:
+    """It does not ask for --verbose then."""
     Session(CommonOptions(verbose=True)).run(failing(KeyError("why")))
     err = capsys.readouterr().err
 
     assert (True, False) == ("Traceback" in err, "--verbose" in err)
 
 
-def test_a_reader_that_has_gone_is_left_to_typer() -> None:
-    """It leaves without a word then."""
+def test_a_closed_stdout_is_left_to_typer() -> None:
+    """Typer exits without a message."""
     with pytest.raises(BrokenPipeError):
         Session(CommonOptions()).run(failing(BrokenPipeError()))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_cancels_the_work(number: signal.Signals, capsys: pytest.CaptureFixture[str]) -> None:
-    """It may clean up; the exit code is 130."""
+    """It can clean up; the exit code is 130."""
     cleaned_up = []
 
     async def work() -> bool:
@@ -114,13 +114,13 @@ def test_a_signal_cancels_the_work(number: signal.Signals, capsys: pytest.Captur
     assert ("", "error: interrupted\n") == capsys.readouterr()
 
 
-def test_an_interrupt_before_the_loop_listens_is_the_same() -> None:
+def test_an_interrupt_before_the_loop_runs_has_the_same_exit_code() -> None:
     """Python raises it by itself then."""
     assert 130 == Session(CommonOptions()).run(failing(KeyboardInterrupt()))
 
 
 def test_the_folder_of_the_options_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As container values do."""
+    """As values of a container do."""
     monkeypatch.setenv("PACKAGE_DIR", "/outside")
 
     assert Path("/given") == Session(CommonOptions(package_dir=Path("/given"))).settings().package_dir
@@ -138,17 +138,17 @@ def test_the_receiver_is_the_one_given_or_the_setting(monkeypatch: pytest.Monkey
 
 
 def test_no_receiver_at_all_is_a_mistake() -> None:
-    """It shows before anything is built."""
+    """It is reported before anything is built."""
     with pytest.raises(InvalidInputError, match="no receiver is given"):
         Session(CommonOptions()).receiver_url(None)
 
 
-def test_verbose_lets_our_own_log_lines_through() -> None:
-    """Those of other libraries only from warnings on."""
+def test_verbose_shows_our_own_log_lines() -> None:
+    """Other libraries' only from warnings on."""
     ours = logging.getLogger("omninode_bridge")
     before = ours.level
     try:
-        Session(CommonOptions(verbose=True)).run(lambda: _answer(answer=True))
+        Session(CommonOptions(verbose=True)).run(lambda: _work(success=True))
         assert logging.INFO == ours.level
     finally:
         ours.setLevel(before)

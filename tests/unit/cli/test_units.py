@@ -1,4 +1,4 @@
-"""Figures as people read them."""
+"""Numbers as people read them."""
 
 from datetime import UTC, datetime
 
@@ -8,16 +8,16 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.cli.units import dura
 
 
 @pytest.mark.parametrize(
-    ("size_bytes", "told"),
+    ("size_bytes", "formatted"),
     [(0, "0 bytes"), (999, "999 bytes"), (1_000, "1.0 KB"), (2_147_040, "2.1 MB"), (1_500_000_000, "1.50 GB")],
 )
-def test_a_size_is_told_in_units_of_a_thousand(size_bytes: int, told: str) -> None:
+def test_a_size_has_units_of_a_thousand(size_bytes: int, formatted: str) -> None:
     """1 MB is 1,000,000 bytes."""
-    assert told == size(size_bytes)
+    assert formatted == size(size_bytes)
 
 
 @pytest.mark.parametrize(
-    ("duration_ms", "told"),
+    ("duration_ms", "formatted"),
     [
         (0, "0 ms"),
         (75.4, "75 ms"),
@@ -27,9 +27,9 @@ def test_a_size_is_told_in_units_of_a_thousand(size_bytes: int, told: str) -> No
         (119_700, "2 min 0 s"),
     ],
 )
-def test_a_duration_is_told_in_the_unit_that_fits(duration_ms: float, told: str) -> None:
-    """Milliseconds, seconds, minutes."""
-    assert told == duration(duration_ms)
+def test_a_duration_has_the_unit_that_fits(duration_ms: float, formatted: str) -> None:
+    """Milliseconds, seconds or minutes."""
+    assert formatted == duration(duration_ms)
 
 
 @pytest.mark.parametrize(
@@ -53,6 +53,6 @@ def test_few_bytes_in_a_moment_have_no_rate(size_bytes: int, duration_ms: float)
     assert "" == rate(size_bytes, duration_ms)
 
 
-def test_a_time_is_told_to_the_second() -> None:
-    """In the zone that it has."""
+def test_a_time_is_shown_to_the_second() -> None:
+    """In its own zone."""
     assert "2025-11-23 21:04:59" == when(datetime(2025, 11, 23, 21, 4, 59, 123, tzinfo=UTC))

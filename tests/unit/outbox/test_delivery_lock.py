@@ -21,7 +21,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """The lock file; its folder does not exist yet."""
+    """Return the path of the lock file; its folder does not exist yet."""
     return tmp_path / "store" / "outbox.lock"
 
 
@@ -68,7 +68,7 @@ def test_a_process_that_dies_releases_it(path: Path) -> None:
 
 
 def test_a_lock_that_fails_leaves_no_descriptor_open(path: Path) -> None:
-    """A held lock, for one; `/dev/fd` lists what is open."""
+    """`/dev/fd` lists the open ones."""
     path.parent.mkdir()
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT)
     fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -1,4 +1,4 @@
-"""Rows of the outbox: whole, or not at all."""
+"""Rows of the outbox are read completely, or not at all."""
 
 from dataclasses import astuple
 from typing import Any
@@ -49,7 +49,7 @@ def test_a_whole_row_is_a_stored_event() -> None:
     [(0, None), (1, b"x"), (3, 1), (4, ""), (5, ""), (5, None), (6, None), (7, 1), (8, "x"), (9, 1.5), (10, "x")],
 )
 def test_a_damaged_row_is_no_entry(place: int, value: Any) -> None:
-    """Whatever is wrong in it."""
+    """Whichever field is wrong."""
     row = [*ENTRY[:place], value, *ENTRY[place + 1 :]]
 
     with pytest.raises(OutboxDamagedError, match="it contains an event"):
@@ -58,15 +58,15 @@ def test_a_damaged_row_is_no_entry(place: int, value: Any) -> None:
 
 @pytest.mark.parametrize(("place", "value"), [(1, ""), (2, b"x"), (3, None), (6, 1), (7, None), (7, "{}")])
 def test_a_damaged_row_is_no_stored_event(place: int, value: Any) -> None:
-    """Whatever is wrong in it."""
+    """Whichever field is wrong."""
     row = [*STORED[:place], value, *STORED[place + 1 :]]
 
     with pytest.raises(OutboxDamagedError, match="it contains an event"):
         read_stored(row)
 
 
-def test_what_is_no_text_is_damage() -> None:
-    """SQLite keeps whatever bytes it is given."""
+def test_text_that_is_not_utf_8_is_damage() -> None:
+    """SQLite stores any bytes as text."""
     assert "\u00e9" == decode_text("\u00e9".encode())
     with pytest.raises(OutboxDamagedError, match="it contains an event that cannot be read"):
         decode_text(b"\xff")

@@ -1,4 +1,4 @@
-"""From a request to what goes to the broker."""
+"""From a request to its event."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -22,25 +22,25 @@ PACKAGE_ID = "0b54cb3c-6d0f-4a07-9d2b-8d2f4c0a1c11"
 
 
 def event(**fields: Any) -> Event:
-    """An event of a request with these fields."""
+    """Return the event of a request with these fields."""
     return build_event(ModelKafkaPublishInput.read({"event_type": "BUILD_STARTED"} | fields), TOPIC, "production")
 
 
 def envelope(**fields: Any) -> dict[str, Any]:
-    """Its envelope."""
+    """Return its envelope."""
     read: dict[str, Any] = json.loads(event(**fields).value)
     return read
 
 
 def payload(**fields: Any) -> dict[str, Any]:
-    """Its payload, without the time."""
+    """Return its payload, without the time."""
     found: dict[str, Any] = envelope(**fields)["payload"]
     del found["occurred_at"]
     return found
 
 
 def nested(depth: int) -> list[Any]:
-    """A list in a list in a list."""
+    """Return a list in a list in a list."""
     value: list[Any] = []
     for _ in range(depth):
         value = [value]
@@ -48,14 +48,14 @@ def nested(depth: int) -> list[Any]:
 
 
 def circular() -> list[Any]:
-    """A list that holds itself."""
+    """Return a list that contains itself."""
     value: list[Any] = []
     value.append(value)
     return value
 
 
-def test_the_payload_is_the_callers_with_what_the_request_knows() -> None:
-    """And where it runs."""
+def test_the_payload_is_the_callers_with_the_fields_of_the_request() -> None:
+    """And the environment."""
     assert {
         "event_type": "BUILD_STARTED",
         "package_id": PACKAGE_ID,
@@ -74,7 +74,7 @@ def test_the_payload_is_the_callers_with_what_the_request_knows() -> None:
 
 
 def test_the_requests_own_values_win() -> None:
-    """Consumers must be able to trust them."""
+    """Consumers can trust them."""
     given = {"event_type": "X", "package_id": "other", "environment": "mine", "occurred_at": "never"}
 
     found = envelope(event_payload=given, package_id=PACKAGE_ID)["payload"]
@@ -87,13 +87,13 @@ def test_the_requests_own_values_win() -> None:
     assert "never" != found["occurred_at"]
 
 
-def test_where_the_request_has_no_value_the_callers_stands() -> None:
-    """It is not overwritten with nothing."""
+def test_without_a_value_in_the_request_the_callers_stays() -> None:
+    """It is not overwritten with null."""
     assert "hello" == payload(event_payload={"container_name": "hello"})["container_name"]
 
 
-def test_every_key_is_there() -> None:
-    """With null where nobody has a value."""
+def test_every_key_is_present() -> None:
+    """With null if there is no value."""
     assert {
         "event_type": "BUILD_STARTED",
         "package_id": None,
@@ -104,8 +104,8 @@ def test_every_key_is_there() -> None:
     } == payload()
 
 
-def test_the_envelope_says_when_in_utc() -> None:
-    """The payload says the same."""
+def test_the_envelope_has_the_time_in_utc() -> None:
+    """The payload has the same."""
     before = datetime.now(UTC)
     found = envelope()
     when = datetime.fromisoformat(found["envelope_timestamp"])
@@ -124,7 +124,7 @@ def test_topic_and_types_come_from_the_contract() -> None:
 
 
 def test_the_event_id_is_the_envelopes() -> None:
-    """A new one each time."""
+    """It is a new one each time."""
     one, other = event(), event()
 
     assert one.event_id == json.loads(one.value)["envelope_id"]
@@ -144,7 +144,7 @@ def test_the_key_is_the_package_or_else_the_correlation_id(fields: dict[str, str
 
 
 def test_without_either_the_key_is_the_events_own_id() -> None:
-    """It has no order to keep."""
+    """Such an event has no order to keep."""
     found = event()
 
     assert found.event_id == found.key
@@ -165,18 +165,18 @@ def test_the_envelopes_correlation_id_is_a_uuid(given: str | None, expected: str
 
 
 def test_the_payload_keeps_the_correlation_id_as_it_was_given() -> None:
-    """That is what a person looks for."""
+    """A person searches for that one."""
     assert "deploy-001" == payload(correlation_id="deploy-001")["correlation_id"]
 
 
 def test_the_namespace_is_derived_as_documented() -> None:
-    """So that others can compute the same ids."""
+    """So others can compute the same ids."""
     assert uuid5(NAMESPACE_DNS, "correlation.deployment-sender") == CORRELATION_NAMESPACE
     assert UUID("7892e3f4-9e3e-5537-b2bb-215ba82fb9d5") == CORRELATION_NAMESPACE
 
 
 def test_the_value_is_compact_utf_8() -> None:
-    """No escapes, no blanks."""
+    """It has no escapes and no blanks."""
     assert '"name":"Grüße 🚀"' in event(event_payload={"name": "Grüße 🚀"}).value.decode()
 
 
@@ -197,22 +197,22 @@ def test_the_value_is_compact_utf_8() -> None:
     ],
     ids=["datetime", "bytes", "set", "nan", "inf", "surrogate", "tuple key", "deep", "circular", "object", "huge int"],
 )
-def test_what_json_cannot_hold_is_the_callers_mistake(value: object) -> None:
-    """Told before anything is written, without the value."""
+def test_a_value_that_json_cannot_represent_is_the_callers_mistake(value: object) -> None:
+    """It is reported before anything is written, without the value."""
     with pytest.raises(InvalidInputError) as caught:
         event(event_payload={"value": value})
 
     assert "secret" not in caught.value.message
 
 
-def test_an_event_that_no_broker_takes_is_the_callers_mistake() -> None:
-    """Told before anything is written."""
+def test_an_event_over_the_limit_is_the_callers_mistake() -> None:
+    """It is reported before anything is written."""
     with pytest.raises(InvalidInputError, match="the limit is 1,047,552"):
         event(event_payload={"value": "x" * MAX_EVENT_BYTES})
 
 
-def test_an_event_of_just_the_limit_goes() -> None:
-    """Key and value together."""
+def test_an_event_of_exactly_the_limit_is_accepted() -> None:
+    """Key and value count together."""
     room = MAX_EVENT_BYTES - len(event(event_payload={"value": ""}).value) - 36
 
     found = event(event_payload={"value": "x" * room})

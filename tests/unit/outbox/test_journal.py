@@ -20,7 +20,7 @@ FULL = 2  # sqlite.org/pragma.html#pragma_synchronous
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where the outbox is; its folder does not exist yet."""
+    """Return the path of the outbox; its folder does not exist yet."""
     return tmp_path / "store" / "outbox.sqlite3"
 
 
@@ -41,16 +41,16 @@ def other(path: Path) -> Iterator[OutboxJournal]:
 
 
 def states(outbox: OutboxJournal) -> list[str]:
-    """The state of every event, oldest first."""
+    """Return the state of every event, oldest first."""
     return [entry.state.value for entry in reversed(outbox.entries(1000))]
 
 
-def test_making_it_touches_nothing(path: Path, outbox: OutboxJournal) -> None:
-    """The first operation does."""
+def test_the_file_is_made_when_it_is_first_used(path: Path, outbox: OutboxJournal) -> None:
+    """Not before."""
     assert not path.parent.exists()
 
 
-def test_all_of_it_is_for_this_user_only(path: Path, outbox: OutboxJournal) -> None:
+def test_its_files_are_for_this_user_only(path: Path, outbox: OutboxJournal) -> None:
     """Also the lock, which is made first."""
     outbox.acquire_delivery_lock()
     outbox.accept(an_event())
@@ -61,8 +61,8 @@ def test_all_of_it_is_for_this_user_only(path: Path, outbox: OutboxJournal) -> N
     }.items()
 
 
-def test_an_accepted_event_is_there_for_every_other_process(outbox: OutboxJournal, other: OutboxJournal) -> None:
-    """Whole, and waiting."""
+def test_other_processes_read_an_accepted_event(outbox: OutboxJournal, other: OutboxJournal) -> None:
+    """It is complete, and waits."""
     event = an_event(value=b"\x00{}")
 
     stored = outbox.accept(event)
@@ -83,8 +83,8 @@ def test_the_first_event_of_a_key_is_the_oldest_unsent(outbox: OutboxJournal) ->
     assert [one, two, None] == heads
 
 
-def test_a_sent_event_is_listed_with_what_the_broker_said(outbox: OutboxJournal) -> None:
-    """And nothing else."""
+def test_a_sent_event_is_listed_with_its_place(outbox: OutboxJournal) -> None:
+    """It has the broker's numbers."""
     event = an_event()
     outbox.queue_acknowledged(outbox.accept(event), Delivery(2, 17))
 
@@ -110,7 +110,7 @@ def test_a_waiting_event_has_no_place_at_the_broker(outbox: OutboxJournal) -> No
     assert (None, None, None, None) == (entry.delivery, entry.partition, entry.offset, entry.sent_at)
 
 
-def test_the_value_of_a_sent_event_does_not_stay(path: Path, outbox: OutboxJournal) -> None:
+def test_the_value_of_a_sent_event_is_deleted(path: Path, outbox: OutboxJournal) -> None:
     """The broker has it."""
     outbox.queue_acknowledged(outbox.accept(an_event(value=b"large")), Delivery(0, 0))
     outbox.commit_acknowledged()
@@ -122,7 +122,7 @@ def test_the_value_of_a_sent_event_does_not_stay(path: Path, outbox: OutboxJourn
         db.close()
 
 
-def test_what_was_sent_is_marked_by_the_next_event(outbox: OutboxJournal, other: OutboxJournal) -> None:
+def test_an_acknowledged_event_is_marked_with_the_next_event(outbox: OutboxJournal, other: OutboxJournal) -> None:
     """In one commit."""
     outbox.queue_acknowledged(outbox.accept(an_event()), Delivery(0, 0))
 
@@ -132,7 +132,7 @@ def test_what_was_sent_is_marked_by_the_next_event(outbox: OutboxJournal, other:
 
 
 def test_a_mark_that_could_not_be_written_is_written_later(outbox: OutboxJournal, other: OutboxJournal) -> None:
-    """What the disk refuses now it may take afterwards."""
+    """The disk may have space again."""
     outbox.queue_acknowledged(outbox.accept(an_event()), Delivery(0, 0))
     outbox._db.execute("PRAGMA max_page_count = 1")
     with pytest.raises(sqlite3.OperationalError, match="full"):
@@ -146,7 +146,7 @@ def test_a_mark_that_could_not_be_written_is_written_later(outbox: OutboxJournal
 
 
 @pytest.mark.parametrize("for_good", [True, False])
-def test_a_failed_attempt_is_noted(outbox: OutboxJournal, for_good: bool) -> None:
+def test_a_failed_attempt_is_recorded(outbox: OutboxJournal, for_good: bool) -> None:
     """With its reason."""
     outbox.record_failure(outbox.accept(an_event()), "no broker", for_good=for_good)
 
@@ -159,18 +159,18 @@ def test_a_failed_attempt_is_noted(outbox: OutboxJournal, for_good: bool) -> Non
     )
 
 
-def test_a_late_failure_does_not_undo_what_was_sent(outbox: OutboxJournal) -> None:
-    """Another attempt may have got through."""
+def test_a_late_failure_does_not_undo_a_delivery(outbox: OutboxJournal) -> None:
+    """Another attempt may have succeeded."""
     stored = outbox.accept(an_event())
     outbox.queue_acknowledged(stored, Delivery(0, 0))
 
-    outbox.record_failure(stored, "no answer", for_good=True)
+    outbox.record_failure(stored, "no response", for_good=True)
 
     assert ["sent"] == states(outbox)
 
 
-def test_the_disk_is_waited_for_whatever_was_done_before(outbox: OutboxJournal) -> None:
-    """Marks do not wait for it; the next event does."""
+def test_the_next_event_waits_for_the_disk(outbox: OutboxJournal) -> None:
+    """Also after changes that do not."""
     stored = outbox.accept(an_event())
     outbox.record_failure(stored, "no broker", for_good=False)
     outbox.queue_acknowledged(stored, Delivery(0, 0))
@@ -179,7 +179,7 @@ def test_the_disk_is_waited_for_whatever_was_done_before(outbox: OutboxJournal) 
     assert (FULL,) == outbox._db.execute("PRAGMA synchronous").fetchone()
 
 
-def test_keys_that_wait_come_oldest_first(outbox: OutboxJournal) -> None:
+def test_waiting_keys_come_oldest_first(outbox: OutboxJournal) -> None:
     """Each once."""
     for key in ("b", "a", "b", "c"):
         outbox.accept(an_event(key))
@@ -187,7 +187,7 @@ def test_keys_that_wait_come_oldest_first(outbox: OutboxJournal) -> None:
     assert ["b", "a", "c"] == outbox.waiting_keys()
 
 
-def test_a_key_whose_first_event_was_set_aside_does_not_wait(outbox: OutboxJournal) -> None:
+def test_a_key_whose_first_event_failed_does_not_wait(outbox: OutboxJournal) -> None:
     """Nothing overtakes it."""
     outbox.record_failure(outbox.accept(an_event("a")), "too large", for_good=True)
     outbox.accept(an_event("a"))
@@ -196,8 +196,8 @@ def test_a_key_whose_first_event_was_set_aside_does_not_wait(outbox: OutboxJourn
     assert ["b"] == outbox.waiting_keys()
 
 
-def test_what_was_set_aside_can_be_tried_again(outbox: OutboxJournal) -> None:
-    """It waits where it was."""
+def test_a_failed_event_can_be_tried_again(outbox: OutboxJournal) -> None:
+    """It waits in its old place."""
     outbox.record_failure(outbox.accept(an_event("a")), "too large", for_good=True)
     outbox.accept(an_event("b"))
 
@@ -206,8 +206,8 @@ def test_what_was_set_aside_can_be_tried_again(outbox: OutboxJournal) -> None:
     assert ["a", "b"] == outbox.waiting_keys()
 
 
-def test_what_was_set_aside_can_be_dropped(outbox: OutboxJournal) -> None:
-    """What comes after it of its key goes on."""
+def test_a_failed_event_can_be_dropped(outbox: OutboxJournal) -> None:
+    """The later events of its key go on."""
     event = an_event("a")
     outbox.record_failure(outbox.accept(event), "too large", for_good=True)
     behind = outbox.accept(an_event("a"))
@@ -216,7 +216,7 @@ def test_what_was_set_aside_can_be_dropped(outbox: OutboxJournal) -> None:
     assert behind == outbox.next_unsent("a")
 
 
-def test_what_waits_cannot_be_dropped(outbox: OutboxJournal) -> None:
+def test_a_waiting_event_cannot_be_dropped(outbox: OutboxJournal) -> None:
     """It was accepted."""
     event = an_event()
     outbox.accept(event)
@@ -226,7 +226,7 @@ def test_what_waits_cannot_be_dropped(outbox: OutboxJournal) -> None:
 
 
 def test_the_newest_events_are_listed_first(outbox: OutboxJournal) -> None:
-    """As many as were asked for."""
+    """As many as were requested."""
     events = [an_event() for _ in range(3)]
     for event in events:
         outbox.accept(event)
@@ -235,15 +235,15 @@ def test_the_newest_events_are_listed_first(outbox: OutboxJournal) -> None:
 
 
 def test_events_are_counted_by_state(outbox: OutboxJournal) -> None:
-    """All three, also where there is none."""
+    """All three states are there, also with 0."""
     outbox.accept(an_event())
     outbox.queue_acknowledged(outbox.accept(an_event()), Delivery(0, 0))
 
     assert {EventState.WAITING: 1, EventState.SENT: 1, EventState.FAILED: 0} == outbox.counts()
 
 
-def test_sent_events_go_when_they_are_old(outbox: OutboxJournal) -> None:
-    """What still waits stays, however old."""
+def test_old_sent_events_are_deleted(outbox: OutboxJournal) -> None:
+    """Waiting events stay, however old."""
     outbox.accept(an_event("waits"))
     outbox._db.execute("BEGIN")
     outbox._db.executemany(
@@ -260,7 +260,7 @@ def test_sent_events_go_when_they_are_old(outbox: OutboxJournal) -> None:
 
 
 def test_only_one_process_delivers(outbox: OutboxJournal, other: OutboxJournal) -> None:
-    """Until it rests."""
+    """Until it releases the lock."""
     found = [outbox.acquire_delivery_lock(), outbox.acquire_delivery_lock(), other.acquire_delivery_lock()]
     outbox.release_delivery_lock()
 
@@ -268,14 +268,14 @@ def test_only_one_process_delivers(outbox: OutboxJournal, other: OutboxJournal) 
 
 
 def test_closing_lets_another_process_deliver(outbox: OutboxJournal, other: OutboxJournal) -> None:
-    """As resting does."""
+    """It releases the lock."""
     outbox.acquire_delivery_lock()
     outbox.close()
 
     assert other.acquire_delivery_lock()
 
 
-def test_accepting_to_deliver_tells_whether_this_process_may(outbox: OutboxJournal, other: OutboxJournal) -> None:
+def test_accepting_reports_whether_this_process_has_the_lock(outbox: OutboxJournal, other: OutboxJournal) -> None:
     """The event is accepted in both cases."""
     owned = [outbox.accept_to_deliver(an_event()).has_lock, other.accept_to_deliver(an_event()).has_lock]
 
@@ -283,8 +283,8 @@ def test_accepting_to_deliver_tells_whether_this_process_may(outbox: OutboxJourn
     assert 2 == outbox.counts()[EventState.WAITING]
 
 
-def test_accepting_to_deliver_tells_whether_anything_else_waits(outbox: OutboxJournal) -> None:
-    """What was sent just before does not."""
+def test_accepting_reports_whether_another_event_waits(outbox: OutboxJournal) -> None:
+    """One that was acknowledged just before does not."""
     first = outbox.accept_to_deliver(an_event("a"))
     outbox.queue_acknowledged(first.stored, Delivery(0, 0))
     second = outbox.accept_to_deliver(an_event("b"))
@@ -293,8 +293,8 @@ def test_accepting_to_deliver_tells_whether_anything_else_waits(outbox: OutboxJo
     assert [True, True, False] == [first.alone, second.alone, third.alone]
 
 
-def test_a_look_tells_what_became_of_an_event(outbox: OutboxJournal, other: OutboxJournal) -> None:
-    """And whether this process may deliver now."""
+def test_the_status_of_an_event_is_the_present_one(outbox: OutboxJournal, other: OutboxJournal) -> None:
+    """It also says whether this process has the lock now."""
     outbox.acquire_delivery_lock()
     stored = outbox.accept(an_event())
     before = other.event_status(stored)
@@ -310,15 +310,15 @@ def test_a_look_tells_what_became_of_an_event(outbox: OutboxJournal, other: Outb
     ]
 
 
-def test_a_look_finds_nothing_where_there_is_nothing(outbox: OutboxJournal) -> None:
-    """It may have been dropped, or be in a damaged file with its number given anew."""
+def test_the_status_of_a_missing_event_has_no_entry(outbox: OutboxJournal) -> None:
+    """It may have been dropped, or its number may be another event's after a rescue."""
     stored = outbox.accept(an_event())
 
     assert outbox.event_status(replace(stored, event=an_event())).entry is None
 
 
-def test_what_is_noted_of_an_event_is_noted_of_no_other(outbox: OutboxJournal) -> None:
-    """One that was in a damaged file may have had the same number."""
+def test_a_change_is_made_to_no_other_event_of_that_number(outbox: OutboxJournal) -> None:
+    """One in a damaged file may have had the same number."""
     stored = outbox.accept(an_event())
     another = replace(stored, event=an_event())
 
@@ -328,8 +328,8 @@ def test_what_is_noted_of_an_event_is_noted_of_no_other(outbox: OutboxJournal) -
     assert stored == outbox.next_unsent("package")
 
 
-def test_it_is_still_there_after_closing(outbox: OutboxJournal) -> None:
-    """The next operation opens it again."""
+def test_events_are_still_there_after_closing(outbox: OutboxJournal) -> None:
+    """The next operation opens the file again."""
     stored = outbox.accept(an_event())
     outbox.close()
     outbox.close()
@@ -337,7 +337,7 @@ def test_it_is_still_there_after_closing(outbox: OutboxJournal) -> None:
     assert stored == outbox.next_unsent("package")
 
 
-def test_resting_is_safe_when_the_file_cannot_be_written(outbox: OutboxJournal) -> None:
+def test_releasing_the_lock_is_safe_if_the_file_cannot_be_written(outbox: OutboxJournal) -> None:
     """The mark is made later."""
     outbox.queue_acknowledged(outbox.accept(an_event(value=b"x" * 100_000)), Delivery(0, 0))
     outbox._db.execute("PRAGMA query_only = 1")
@@ -348,8 +348,8 @@ def test_resting_is_safe_when_the_file_cannot_be_written(outbox: OutboxJournal) 
     assert ["sent"] == states(outbox)
 
 
-def test_a_file_of_a_later_version_is_left_alone(path: Path, outbox: OutboxJournal, other: OutboxJournal) -> None:
-    """This program does not know what is in it."""
+def test_a_file_of_a_newer_version_is_refused(path: Path, outbox: OutboxJournal, other: OutboxJournal) -> None:
+    """This program cannot know what its columns mean."""
     outbox.accept(an_event())
     outbox._db.execute("PRAGMA user_version = 2")
 
@@ -357,7 +357,7 @@ def test_a_file_of_a_later_version_is_left_alone(path: Path, outbox: OutboxJourn
         other.accept(an_event())
 
 
-def test_many_may_make_it_at_once(path: Path) -> None:
+def test_many_processes_may_make_it_at_once(path: Path) -> None:
     """None is refused and no event is lost."""
 
     def make(number: int) -> None:
@@ -373,8 +373,8 @@ def test_many_may_make_it_at_once(path: Path) -> None:
     outbox.close()
 
 
-def test_every_query_on_the_way_of_an_event_uses_the_index(outbox: OutboxJournal) -> None:
-    """Ten thousand sent events must not slow one that is new."""
+def test_every_query_of_a_delivery_uses_the_index(outbox: OutboxJournal) -> None:
+    """Ten thousand sent events must not delay a new one."""
     outbox.accept(an_event())
     queries: list[str] = []
     outbox._db.set_trace_callback(queries.append)
@@ -389,8 +389,8 @@ def test_every_query_on_the_way_of_an_event_uses_the_index(outbox: OutboxJournal
     assert [True] * 3 == ["events_unsent" in plan for plan in plans]
 
 
-def test_an_outbox_that_another_process_kept_aside_is_left(outbox: OutboxJournal, other: OutboxJournal) -> None:
-    """What comes next is in the new one, with what could be read of the old one."""
+def test_a_file_that_another_process_renamed_is_closed(outbox: OutboxJournal, other: OutboxJournal) -> None:
+    """The next operation uses the new file, with the events that could be read."""
     first = outbox.accept(an_event("a"))
     assert first == other.next_unsent("a")
 
@@ -401,10 +401,8 @@ def test_an_outbox_that_another_process_kept_aside_is_left(outbox: OutboxJournal
     assert [first, second] == [other.next_unsent("a"), other.next_unsent("b")]
 
 
-def test_an_event_that_was_written_into_a_file_kept_aside_is_not_accepted(
-    outbox: OutboxJournal, other: OutboxJournal
-) -> None:
-    """The commit goes through, and nobody would ever deliver it."""
+def test_an_event_written_into_a_renamed_file_is_not_accepted(outbox: OutboxJournal, other: OutboxJournal) -> None:
+    """The commit succeeds, but the event would never be delivered."""
     outbox.accept(an_event())
     other.counts()
 

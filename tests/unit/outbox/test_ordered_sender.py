@@ -1,4 +1,4 @@
-"""Delivering in order per key."""
+"""Delivery in order per key."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -19,7 +19,7 @@ from support.kafka.publisher import FakeBroker, Fault
 
 
 class Setup:
-    """An outbox, a broker, and what delivers from one to the other."""
+    """An outbox, a broker, and the sender between them."""
 
     def __init__(self, path: Path) -> None:
         self.broker = FakeBroker()
@@ -32,12 +32,12 @@ class Setup:
         return [await self.outbox.run(OutboxJournal.accept, an_event(key, value)) for value in values]
 
     async def states(self) -> list[str]:
-        """The state of every event, oldest first."""
+        """Return the state of every event, oldest first."""
         entries = await self.outbox.run(OutboxJournal.entries, 1000)
         return [entry.state.value for entry in reversed(entries)]
 
     async def close(self) -> None:
-        """Leave all."""
+        """Close everything."""
         await self.connection.close()
         await self.outbox.close()
 
@@ -51,14 +51,14 @@ async def setup(tmp_path: Path) -> AsyncIterator[Setup]:
 
 
 async def failure(setup: Setup, stored: StoredEvent) -> PublishError:
-    """How delivering it fails."""
+    """Return the error of a delivery."""
     with pytest.raises(PublishError) as caught:
         await setup.sender.deliver(stored, alone=False)
     return caught.value
 
 
-async def test_an_event_goes_behind_those_before_it(setup: Setup) -> None:
-    """And not those after it."""
+async def test_an_event_is_sent_after_the_earlier_ones(setup: Setup) -> None:
+    """And before the later ones."""
     _, second, _ = await setup.accept("a", b"1", b"2", b"3")
 
     delivery = await setup.sender.deliver(second, alone=False)
@@ -68,15 +68,15 @@ async def test_an_event_goes_behind_those_before_it(setup: Setup) -> None:
     assert ["sent", "sent", "waiting"] == await setup.states()
 
 
-async def test_an_event_that_is_alone_goes_at_once(setup: Setup) -> None:
-    """Nobody looks into the outbox for it."""
+async def test_an_event_that_is_alone_is_sent_at_once(setup: Setup) -> None:
+    """The outbox is not read for it."""
     (stored,) = await setup.accept("a", b"1")
 
     assert Delivery(0, 0) == await setup.sender.deliver(stored, alone=True)
 
 
-async def test_other_keys_do_not_matter(setup: Setup) -> None:
-    """They are left where they are."""
+async def test_events_of_other_keys_are_not_sent(setup: Setup) -> None:
+    """They stay as they are."""
     await setup.accept("a", b"1")
     (stored,) = await setup.accept("b", b"2")
 
@@ -85,8 +85,8 @@ async def test_other_keys_do_not_matter(setup: Setup) -> None:
     assert [b"2"] == setup.broker.values
 
 
-async def test_an_event_that_somebody_else_has_sent_is_not_sent_again(setup: Setup) -> None:
-    """Where it is, the outbox knows."""
+async def test_an_event_that_another_process_has_sent_is_not_sent_again(setup: Setup) -> None:
+    """The outbox has its place."""
     (stored,) = await setup.accept("a", b"1")
     setup.outbox.journal.queue_acknowledged(stored, Delivery(0, 0))
 
@@ -94,8 +94,8 @@ async def test_an_event_that_somebody_else_has_sent_is_not_sent_again(setup: Set
     assert [] == setup.broker.values
 
 
-async def test_a_failure_leaves_the_event_and_says_why(setup: Setup) -> None:
-    """It waits, with the reason."""
+async def test_a_failed_event_waits_with_its_reason(setup: Setup) -> None:
+    """The caller gets the error."""
     setup.broker.script("a", Fault.REFUSED)
     (stored,) = await setup.accept("a", b"1")
 
@@ -106,8 +106,8 @@ async def test_a_failure_leaves_the_event_and_says_why(setup: Setup) -> None:
     assert (EventState.WAITING, 1, "the broker does not respond") == (entry.state, entry.attempts, entry.last_error)
 
 
-async def test_what_fails_is_not_overtaken(setup: Setup) -> None:
-    """The event behind it is told which one is in its way."""
+async def test_a_failed_event_is_not_overtaken(setup: Setup) -> None:
+    """The error of the later event names the one that blocks it."""
     setup.broker.script("a", Fault.REFUSED)
     first, second = await setup.accept("a", b"1", b"2")
 
@@ -121,8 +121,8 @@ async def test_what_fails_is_not_overtaken(setup: Setup) -> None:
     )
 
 
-async def test_a_hopeless_event_is_set_aside(setup: Setup) -> None:
-    """The error says that no other try will help."""
+async def test_an_event_that_is_refused_for_good_fails(setup: Setup) -> None:
+    """The error says that trying again will not help."""
     setup.broker.script("a", Fault.NEVER)
     (stored,) = await setup.accept("a", b"1")
 
@@ -132,8 +132,8 @@ async def test_a_hopeless_event_is_set_aside(setup: Setup) -> None:
     assert ["failed"] == await setup.states()
 
 
-async def test_what_was_set_aside_holds_up_its_key(setup: Setup) -> None:
-    """What is behind it waits; the broker is not asked again."""
+async def test_a_failed_event_blocks_its_key(setup: Setup) -> None:
+    """The later event waits; nothing is sent to the broker."""
     setup.broker.script("a", Fault.NEVER)
     first, second = await setup.accept("a", b"1", b"2")
     await failure(setup, first)
@@ -146,7 +146,7 @@ async def test_what_was_set_aside_holds_up_its_key(setup: Setup) -> None:
     assert (["failed", "waiting"], 1) == (await setup.states(), setup.broker.opened)
 
 
-async def test_an_event_whose_answer_was_lost_is_sent_again(setup: Setup) -> None:
+async def test_an_event_whose_response_was_lost_is_sent_again(setup: Setup) -> None:
     """It may be stored twice, but never not at all."""
     setup.broker.script("a", Fault.LOST_RESPONSE)
     first, second = await setup.accept("a", b"1", b"2")
@@ -168,21 +168,21 @@ async def test_events_of_one_key_are_never_under_way_together(setup: Setup) -> N
     assert 1 == setup.broker.busiest
 
 
-async def test_those_who_wait_for_a_turn_share_its_failure(setup: Setup) -> None:
+async def test_callers_that_wait_for_a_turn_share_its_failure(setup: Setup) -> None:
     """They do not try the same event one after the other."""
     setup.broker.pause = 0.005
     setup.broker.script("a", Fault.REFUSED)
     stored = await setup.accept("a", b"1", b"2", b"3")
 
-    answers = await asyncio.gather(*(setup.sender.deliver(one, alone=False) for one in stored), return_exceptions=True)
+    results = await asyncio.gather(*(setup.sender.deliver(one, alone=False) for one in stored), return_exceptions=True)
 
     assert [b""] == [b"".join(setup.broker.values)]
-    assert [True] * 3 == [isinstance(answer, PublishError) for answer in answers]
+    assert [True] * 3 == [isinstance(result, PublishError) for result in results]
     assert 1 == (await setup.outbox.run(OutboxJournal.entries, 10))[2].attempts
 
 
 async def test_after_a_failure_the_key_can_be_tried_again(setup: Setup) -> None:
-    """By whoever comes then."""
+    """By the next caller."""
     setup.broker.script("a", Fault.REFUSED)
     (stored,) = await setup.accept("a", b"1")
     await failure(setup, stored)
@@ -190,7 +190,7 @@ async def test_after_a_failure_the_key_can_be_tried_again(setup: Setup) -> None:
     assert Delivery(0, 0) == await setup.sender.deliver(stored, alone=False)
 
 
-async def test_a_sweep_delivers_all_that_waits(setup: Setup) -> None:
+async def test_a_sweep_delivers_all_waiting_events(setup: Setup) -> None:
     """In order per key, keys side by side."""
     setup.broker.pause = 0.005
     for value in (b"1", b"2", b"3"):
@@ -218,8 +218,8 @@ async def test_a_sweep_works_on_a_few_keys_at_once(setup: Setup) -> None:
     assert 16 == setup.broker.busiest
 
 
-async def test_a_sweep_leaves_a_key_that_fails(setup: Setup) -> None:
-    """And goes on with the others."""
+async def test_a_sweep_skips_a_key_that_fails(setup: Setup) -> None:
+    """It continues with the others."""
     setup.broker.script("a", Fault.REFUSED)
     await setup.accept("a", b"1", b"2")
     await setup.accept("b", b"3")
@@ -231,8 +231,8 @@ async def test_a_sweep_leaves_a_key_that_fails(setup: Setup) -> None:
     assert ["waiting", "waiting", "sent"] == await setup.states()
 
 
-async def test_a_sweep_takes_what_comes_meanwhile(setup: Setup) -> None:
-    """As another process does not deliver while this one does."""
+async def test_a_sweep_delivers_events_that_are_accepted_meanwhile(setup: Setup) -> None:
+    """Another process does not deliver while this one does."""
     setup.broker.script("a", Fault.HANGS)
     await setup.accept("a", b"1")
     sweeping = asyncio.ensure_future(setup.sender.sweep())
@@ -246,8 +246,8 @@ async def test_a_sweep_takes_what_comes_meanwhile(setup: Setup) -> None:
     assert [b"2"] == setup.broker.values
 
 
-async def test_a_sweep_ends_when_there_is_no_broker(setup: Setup) -> None:
-    """It does not ask for every key."""
+async def test_a_sweep_ends_if_no_connection_can_be_made(setup: Setup) -> None:
+    """It does not try for every key."""
     setup.broker.down = True
     for number in range(40):
         await setup.accept(str(number), b"")
@@ -259,7 +259,7 @@ async def test_a_sweep_ends_when_there_is_no_broker(setup: Setup) -> None:
 
 
 async def test_the_next_sweep_tries_the_broker_again(setup: Setup) -> None:
-    """It may have come back."""
+    """It may be back."""
     setup.broker.down = True
     await setup.accept("a", b"1")
     await setup.sender.sweep()
@@ -270,7 +270,7 @@ async def test_the_next_sweep_tries_the_broker_again(setup: Setup) -> None:
 
 
 async def test_a_cancelled_sweep_leaves_nothing_under_way(setup: Setup) -> None:
-    """What it was sending waits."""
+    """Its events wait."""
     setup.broker.script("a", Fault.HANGS)
     await setup.accept("a", b"1")
     sweeping = asyncio.ensure_future(setup.sender.sweep())
@@ -285,7 +285,7 @@ async def test_a_cancelled_sweep_leaves_nothing_under_way(setup: Setup) -> None:
 
 
 async def test_a_publisher_that_breaks_its_port_is_not_hidden(setup: Setup) -> None:
-    """It is a fault in this program."""
+    """It is a defect of this program."""
     setup.broker.script("a", Fault.BUG)
     await setup.accept("a", b"1")
 
@@ -293,8 +293,8 @@ async def test_a_publisher_that_breaks_its_port_is_not_hidden(setup: Setup) -> N
         await setup.sender.sweep()
 
 
-async def test_what_was_sent_is_told_once(setup: Setup) -> None:
-    """By whom ever it was sent."""
+async def test_sent_events_are_counted_once(setup: Setup) -> None:
+    """Whichever call sent them."""
     (stored,) = await setup.accept("a", b"1")
     await setup.accept("b", b"2")
     await setup.sender.deliver(stored, alone=False)
@@ -303,8 +303,8 @@ async def test_what_was_sent_is_told_once(setup: Setup) -> None:
     assert [2, 0] == [setup.sender.take_sent_count(), setup.sender.take_sent_count()]
 
 
-async def test_a_failure_that_cannot_be_noted_is_told_all_the_same(setup: Setup) -> None:
-    """What the broker said matters more."""
+async def test_a_failure_that_cannot_be_recorded_is_still_raised(setup: Setup) -> None:
+    """The broker's error matters more."""
     setup.broker.script("a", Fault.REFUSED)
     (stored,) = await setup.accept("a", b"1")
 

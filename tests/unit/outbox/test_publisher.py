@@ -1,4 +1,4 @@
-"""From the outbox to the broker, as callers see it."""
+"""The outbox and the broker, as callers use them."""
 
 import asyncio
 import threading
@@ -30,7 +30,7 @@ def broker() -> FakeBroker:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where the outbox is."""
+    """Return the path of the outbox."""
     return tmp_path / "outbox.sqlite3"
 
 
@@ -66,7 +66,7 @@ async def submit(
 
 
 async def counts(publisher: OutboxPublisher) -> tuple[int, int, int]:
-    """How many wait, are sent, are set aside."""
+    """Return how many events wait, are sent, and failed."""
     found = await publisher._outbox.run(OutboxJournal.counts)
     return found[EventState.WAITING], found[EventState.SENT], found[EventState.FAILED]
 
@@ -78,15 +78,15 @@ async def accepted(publisher: OutboxPublisher, count: int = 1) -> None:
 
 
 async def later(work: Coroutine[Any, Any, T], seconds: float) -> T:
-    """Begin something, and answer what becomes of it when so much time is over."""
+    """Begin something, put the clock forward, and return its result."""
     task = asyncio.ensure_future(work)
     await asyncio.sleep(0)
     put_forward(seconds)
     return await task
 
 
-async def test_an_acknowledged_event_tells_where_it_is(publisher: OutboxPublisher) -> None:
-    """As the broker said."""
+async def test_the_outcome_of_an_acknowledged_event_has_its_place(publisher: OutboxPublisher) -> None:
+    """The numbers are the broker's."""
     outcomes = [await submit(publisher), await submit(publisher)]
 
     assert [
@@ -97,21 +97,23 @@ async def test_an_acknowledged_event_tells_where_it_is(publisher: OutboxPublishe
 
 
 async def test_without_a_broker_an_event_waits(alone: OutboxPublisher) -> None:
-    """That is no failure."""
+    """That is not an error."""
     assert Outcome(None, queued=True, error=None, newly_sent=0) == await submit(alone)
     assert (1, 0, 0) == await counts(alone)
 
 
-async def test_making_one_touches_nothing(path: Path, publisher: OutboxPublisher, broker: FakeBroker) -> None:
-    """Nor does closing it."""
+async def test_the_file_is_made_when_it_is_first_used(
+    path: Path, publisher: OutboxPublisher, broker: FakeBroker
+) -> None:
+    """Neither making nor closing a publisher makes it."""
     await publisher.close()
 
     assert not path.exists()
     assert 0 == broker.opened
 
 
-async def test_without_an_answer_an_event_waits(publisher: OutboxPublisher, broker: FakeBroker) -> None:
-    """That is a failure."""
+async def test_without_a_response_an_event_waits(publisher: OutboxPublisher, broker: FakeBroker) -> None:
+    """That is an error."""
     broker.down = True
 
     outcome = await submit(publisher)
@@ -125,7 +127,7 @@ async def test_without_an_answer_an_event_waits(publisher: OutboxPublisher, brok
 async def test_a_broker_that_hangs_is_waited_for_until_the_deadline(
     publisher: OutboxPublisher, broker: FakeBroker, stuck: bool
 ) -> None:
-    """And not longer."""
+    """Not longer."""
     broker.stuck = stuck
     broker.script("a", Fault.HANGS)
     submitting = asyncio.ensure_future(submit(publisher, timeout_seconds=60))
@@ -138,8 +140,8 @@ async def test_a_broker_that_hangs_is_waited_for_until_the_deadline(
     assert (True, "the broker did not acknowledge the event within 60 s") == (outcome.queued, outcome.error.message)
 
 
-async def test_an_event_that_is_set_aside_does_not_wait(publisher: OutboxPublisher, broker: FakeBroker) -> None:
-    """Somebody has to do something."""
+async def test_an_event_that_is_refused_for_good_does_not_wait(publisher: OutboxPublisher, broker: FakeBroker) -> None:
+    """A person has to fix something."""
     broker.script("a", Fault.NEVER)
 
     outcome = await submit(publisher)
@@ -149,8 +151,8 @@ async def test_an_event_that_is_set_aside_does_not_wait(publisher: OutboxPublish
     assert (0, 0, 1) == await counts(publisher)
 
 
-async def test_what_comes_behind_it_waits(publisher: OutboxPublisher, broker: FakeBroker) -> None:
-    """Other keys do not care."""
+async def test_later_events_of_its_key_wait(publisher: OutboxPublisher, broker: FakeBroker) -> None:
+    """Other keys go on."""
     broker.script("a", Fault.NEVER)
     await submit(publisher, "a")
 
@@ -161,10 +163,10 @@ async def test_what_comes_behind_it_waits(publisher: OutboxPublisher, broker: Fa
     assert (1, 1, 1) == await counts(publisher)
 
 
-async def test_the_next_event_that_gets_through_takes_the_others_along(
+async def test_the_next_event_that_succeeds_sends_the_waiting_ones(
     publisher: OutboxPublisher, broker: FakeBroker
 ) -> None:
-    """Those of its key before it, those of other keys behind it."""
+    """Earlier ones of its key before it, those of other keys after it."""
     broker.down = True
     for key, value in (("a", b"1"), ("b", b"2"), ("a", b"3")):
         await submit(publisher, key, value)
@@ -178,8 +180,8 @@ async def test_the_next_event_that_gets_through_takes_the_others_along(
     assert (0, 4, 0) == await counts(publisher)
 
 
-async def test_what_it_took_along_is_counted_once(publisher: OutboxPublisher, broker: FakeBroker) -> None:
-    """By the next one that tells a number."""
+async def test_events_sent_with_another_are_counted_once(publisher: OutboxPublisher, broker: FakeBroker) -> None:
+    """By the next outcome."""
     broker.down = True
     for key in "abc":
         await submit(publisher, key)
@@ -193,7 +195,7 @@ async def test_what_it_took_along_is_counted_once(publisher: OutboxPublisher, br
 
 
 async def test_a_key_that_hangs_does_not_slow_the_others(publisher: OutboxPublisher, broker: FakeBroker) -> None:
-    """It is waited for in the background only."""
+    """It is waited for only in the background."""
     broker.script("a", Fault.REFUSED, Fault.HANGS)
     await submit(publisher, "a")
     first = await submit(publisher, "b")
@@ -220,8 +222,8 @@ async def test_events_submitted_at_once_stay_in_order_per_key(publisher: OutboxP
         assert sorted(values) == values
 
 
-async def test_an_outbox_that_takes_nothing_accepts_nothing(path: Path, publisher: OutboxPublisher) -> None:
-    """The event is nowhere, and that is what is told."""
+async def test_an_outbox_that_cannot_be_used_accepts_nothing(path: Path, publisher: OutboxPublisher) -> None:
+    """The event is nowhere, and the error says so."""
     await asyncio.to_thread(path.mkdir)
 
     with pytest.raises(PublishError, match="cannot use the outbox"):
@@ -231,7 +233,7 @@ async def test_an_outbox_that_takes_nothing_accepts_nothing(path: Path, publishe
 
 
 async def test_an_outbox_that_hangs_is_waited_for_until_the_deadline(publisher: OutboxPublisher) -> None:
-    """Whether it has the event is not known, and that is what is told."""
+    """Whether it has the event is not known, and the error says so."""
     release = threading.Event()
 
     def hang(_: OutboxJournal) -> None:
@@ -248,7 +250,7 @@ async def test_an_outbox_that_hangs_is_waited_for_until_the_deadline(publisher: 
 
 
 async def test_a_cancelled_caller_leaves_its_event_waiting(publisher: OutboxPublisher, broker: FakeBroker) -> None:
-    """What was under way is called back."""
+    """Its request is cancelled."""
     broker.script("a", Fault.HANGS)
     submitting = asyncio.ensure_future(submit(publisher))
     await broker.busy()
@@ -261,7 +263,7 @@ async def test_a_cancelled_caller_leaves_its_event_waiting(publisher: OutboxPubl
 
 
 async def test_a_cancelled_caller_does_not_disturb_others(publisher: OutboxPublisher, broker: FakeBroker) -> None:
-    """Also those who wait for the same key."""
+    """Also those that wait for the same key."""
     broker.gate.clear()
     first, second = asyncio.ensure_future(submit(publisher)), asyncio.ensure_future(submit(publisher))
     await broker.busy()
@@ -272,7 +274,7 @@ async def test_a_cancelled_caller_does_not_disturb_others(publisher: OutboxPubli
     assert Delivery(0, 1) == (await second).delivery
 
 
-async def test_closing_lets_what_was_taken_along_arrive(publisher: OutboxPublisher, broker: FakeBroker) -> None:
+async def test_closing_waits_for_the_delivery_in_the_background(publisher: OutboxPublisher, broker: FakeBroker) -> None:
     """It leaves no task, no thread and no connection."""
     broker.down = True
     for number in range(30):
@@ -289,8 +291,8 @@ async def test_closing_lets_what_was_taken_along_arrive(publisher: OutboxPublish
     assert all(publisher.closed for publisher in broker.publishers)
 
 
-async def test_closing_lets_what_is_under_way_end(publisher: OutboxPublisher, broker: FakeBroker) -> None:
-    """Whoever waits for it gets an answer, and nothing is opened again."""
+async def test_closing_waits_for_callers(publisher: OutboxPublisher, broker: FakeBroker) -> None:
+    """They get their outcome, and nothing is opened again."""
     broker.gate.clear()
     submitting = [asyncio.ensure_future(submit(publisher, key)) for key in "aab"]
     await broker.busy(2)
@@ -306,7 +308,7 @@ async def test_closing_lets_what_is_under_way_end(publisher: OutboxPublisher, br
 
 
 async def test_closing_waits_no_longer_than_the_deadline(publisher: OutboxPublisher, broker: FakeBroker) -> None:
-    """Of the event that took the others along."""
+    """Of the event that began the delivery in the background."""
     broker.script("a", Fault.REFUSED, Fault.HANGS)
     await submit(publisher, "a")
     await submit(publisher, "b", timeout_seconds=60)
@@ -333,7 +335,7 @@ async def test_a_cancelled_close_closes(publisher: OutboxPublisher, broker: Fake
     assert all(publisher.closed for publisher in broker.publishers)
 
 
-async def test_after_closing_it_opens_anew(publisher: OutboxPublisher, broker: FakeBroker) -> None:
+async def test_after_closing_it_opens_again(publisher: OutboxPublisher, broker: FakeBroker) -> None:
     """The node stays usable."""
     await submit(publisher)
     await publisher.close()
@@ -342,10 +344,10 @@ async def test_after_closing_it_opens_anew(publisher: OutboxPublisher, broker: F
     assert 2 == broker.opened
 
 
-async def test_a_flush_delivers_all_that_waits(
+async def test_a_flush_delivers_all_waiting_events(
     publisher: OutboxPublisher, alone: OutboxPublisher, broker: FakeBroker
 ) -> None:
-    """And says so."""
+    """Its report has their number."""
     for key in "abc":
         await submit(alone, key)
 
@@ -355,7 +357,7 @@ async def test_a_flush_delivers_all_that_waits(
     assert 3 == len(broker.records)
 
 
-async def test_a_flush_of_nothing_is_content(publisher: OutboxPublisher, broker: FakeBroker) -> None:
+async def test_a_flush_of_an_empty_outbox_succeeds(publisher: OutboxPublisher, broker: FakeBroker) -> None:
     """It needs no broker for that."""
     report = await publisher.flush(60)
 
@@ -363,8 +365,8 @@ async def test_a_flush_of_nothing_is_content(publisher: OutboxPublisher, broker:
     assert 0 == broker.opened
 
 
-async def test_a_flush_tries_again_what_was_set_aside(publisher: OutboxPublisher, broker: FakeBroker) -> None:
-    """Somebody may have mended the broker."""
+async def test_a_flush_tries_failed_events_again(publisher: OutboxPublisher, broker: FakeBroker) -> None:
+    """The broker's limit may have been raised."""
     broker.script("a", Fault.NEVER)
     await submit(publisher, "a", b"1")
     await submit(publisher, "a", b"2")
@@ -375,8 +377,8 @@ async def test_a_flush_tries_again_what_was_set_aside(publisher: OutboxPublisher
     assert [b"1", b"2"] == broker.values
 
 
-async def test_a_flush_tells_what_is_left_and_why(publisher: OutboxPublisher, broker: FakeBroker) -> None:
-    """Set aside, and held up by that."""
+async def test_the_report_of_a_flush_has_what_is_left_and_why(publisher: OutboxPublisher, broker: FakeBroker) -> None:
+    """Failed events, and those that they block."""
     broker.script("a", Fault.NEVER, Fault.NEVER)
     await submit(publisher, "a")
     await submit(publisher, "a")
@@ -388,8 +390,8 @@ async def test_a_flush_tells_what_is_left_and_why(publisher: OutboxPublisher, br
     assert "too large" == report.error.message
 
 
-async def test_a_flush_without_a_broker_says_so(alone: OutboxPublisher) -> None:
-    """Where something waits."""
+async def test_a_flush_without_a_broker_fails(alone: OutboxPublisher) -> None:
+    """If an event waits."""
     nothing = await alone.flush(60)
     await submit(alone)
     something = await alone.flush(60)
@@ -403,7 +405,7 @@ async def test_a_flush_without_a_broker_says_so(alone: OutboxPublisher) -> None:
 async def test_a_flush_ends_at_its_deadline(
     publisher: OutboxPublisher, alone: OutboxPublisher, broker: FakeBroker
 ) -> None:
-    """What it did until then counts."""
+    """The events that it delivered until then are counted."""
     broker.script("a", Fault.HANGS)
     await submit(alone, "a")
     await submit(alone, "b")
@@ -418,8 +420,8 @@ async def test_a_flush_ends_at_its_deadline(
     assert "the broker did not acknowledge all events within 60 s" == report.error.message
 
 
-async def test_what_is_dropped_holds_up_nothing(publisher: OutboxPublisher, broker: FakeBroker) -> None:
-    """What was behind it goes."""
+async def test_a_dropped_event_blocks_nothing(publisher: OutboxPublisher, broker: FakeBroker) -> None:
+    """The later event of its key is sent."""
     broker.script("a", Fault.NEVER)
     hopeless = an_event("a")
     await publisher.submit(hopeless, 60)
@@ -429,7 +431,7 @@ async def test_what_is_dropped_holds_up_nothing(publisher: OutboxPublisher, brok
 
 
 async def test_events_are_listed_newest_first(publisher: OutboxPublisher, broker: FakeBroker) -> None:
-    """With what became of them."""
+    """With their state."""
     events = [an_event("a"), an_event("b")]
     for event in events:
         await publisher.submit(event, 60)
@@ -442,7 +444,7 @@ async def test_events_are_listed_newest_first(publisher: OutboxPublisher, broker
 async def test_while_another_process_delivers_this_one_waits(
     publisher: OutboxPublisher, other: OutboxPublisher, broker: FakeBroker
 ) -> None:
-    """Until its turn has come."""
+    """Until that one releases the lock."""
     broker.gate.clear()
     first = asyncio.ensure_future(submit(publisher, "a"))
     await broker.busy()
@@ -458,7 +460,7 @@ async def test_while_another_process_delivers_this_one_waits(
 async def test_another_process_may_deliver_this_ones_event(
     publisher: OutboxPublisher, other: OutboxPublisher, broker: FakeBroker
 ) -> None:
-    """Once is enough, and where it is comes from the outbox."""
+    """It is sent once, and the outbox has its place."""
     broker.script("a", Fault.REFUSED)
     await submit(publisher, "a")
     broker.gate.clear()
@@ -478,7 +480,7 @@ async def test_another_process_may_deliver_this_ones_event(
     assert "c" == broker.records[outcome.delivery.offset].key
 
 
-async def test_another_process_may_set_this_ones_event_aside(
+async def test_another_process_may_find_that_this_ones_event_failed(
     publisher: OutboxPublisher, other: OutboxPublisher, broker: FakeBroker
 ) -> None:
     """Then there is nothing left to wait for."""
@@ -514,14 +516,14 @@ async def test_another_process_may_drop_this_ones_event(
     outcome = await submitting
 
     assert outcome.error is not None
-    # The two steps are two transactions: whoever waits may look in between.
+    # The two steps are two transactions: a waiting process may read in between.
     assert outcome.error.message in {"the event was dropped", "the broker refused the event for good: too large"}
 
 
 async def test_a_flush_waits_for_the_process_that_delivers(
     publisher: OutboxPublisher, other: OutboxPublisher, broker: FakeBroker
 ) -> None:
-    """And then looks for itself."""
+    """Then it reads the outbox itself."""
     broker.gate.clear()
     submitting = asyncio.ensure_future(submit(publisher, "a"))
     await broker.busy()
@@ -538,7 +540,7 @@ async def test_a_flush_waits_for_the_process_that_delivers(
 async def test_when_it_is_idle_another_process_may_deliver_soon(
     publisher: OutboxPublisher, other: OutboxPublisher
 ) -> None:
-    """What was sent is marked by then."""
+    """Acknowledged events are marked by then."""
     await submit(publisher)
 
     while not await other._outbox.run(OutboxJournal.acquire_delivery_lock):  # noqa: ASYNC110 - another process has no event to set
@@ -550,7 +552,7 @@ async def test_when_it_is_idle_another_process_may_deliver_soon(
 async def test_many_in_two_processes_send_each_event_once(
     publisher: OutboxPublisher, other: OutboxPublisher, broker: FakeBroker
 ) -> None:
-    """While all goes well."""
+    """As long as nothing fails."""
     outcomes = await asyncio.gather(
         *(submit((publisher, other)[n % 2], str(n % 7), b"%d" % n, timeout_seconds=60) for n in range(100))
     )
@@ -559,10 +561,10 @@ async def test_many_in_two_processes_send_each_event_once(
     assert sorted(b"%d" % n for n in range(100)) == sorted(broker.values)
 
 
-async def test_a_delivery_that_is_cancelled_before_it_begins_holds_no_close(
+async def test_a_delivery_that_is_cancelled_before_it_begins_delays_no_close(
     publisher: OutboxPublisher, broker: FakeBroker
 ) -> None:
-    """As the end of an event loop does to all of its tasks; such a task never runs a line of its own."""
+    """The end of an event loop cancels all of its tasks; such a task never runs a line of its own."""
     await submit(publisher)
     assert publisher._sender is not None
     others = asyncio.all_tasks()

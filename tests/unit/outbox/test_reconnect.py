@@ -23,8 +23,8 @@ def connection(broker: FakeBroker) -> ReconnectingPublisher:
     return ReconnectingPublisher(broker.open)
 
 
-async def test_it_connects_when_it_must_and_once(broker: FakeBroker, connection: ReconnectingPublisher) -> None:
-    """However many publish at once."""
+async def test_it_connects_once_when_first_used(broker: FakeBroker, connection: ReconnectingPublisher) -> None:
+    """However many events are published at once."""
     opened = [broker.opened]
     deliveries = await asyncio.gather(*(connection.publish(an_event(key)) for key in "abc"))
 
@@ -32,41 +32,43 @@ async def test_it_connects_when_it_must_and_once(broker: FakeBroker, connection:
     assert [Delivery(0, 0), Delivery(0, 1), Delivery(0, 2)] == deliveries
 
 
-async def test_the_event_goes_out_as_it_is(broker: FakeBroker, connection: ReconnectingPublisher) -> None:
+async def test_the_event_is_sent_unchanged(broker: FakeBroker, connection: ReconnectingPublisher) -> None:
     """Topic, key and value."""
     await connection.publish(an_event("é", b"value", "topic"))
 
     assert [("topic", "é", b"value")] == [(record.topic, record.key, record.value) for record in broker.records]
 
 
-async def test_a_failed_connect_keeps_nothing(broker: FakeBroker, connection: ReconnectingPublisher) -> None:
-    """The next event tries again."""
+async def test_after_a_failed_connect_the_next_event_tries_again(
+    broker: FakeBroker, connection: ReconnectingPublisher
+) -> None:
+    """Nothing is kept of the attempt."""
     broker.down = True
     with pytest.raises(PublishError):
         await connection.publish(an_event())
-    told = connection.failure
+    failure = connection.failure
     broker.down = False
 
     await connection.publish(an_event())
 
-    assert told is not None
+    assert failure is not None
     assert connection.failure is None
     assert 2 == broker.opened
 
 
-async def test_those_who_wait_for_one_try_share_its_failure(
+async def test_callers_that_wait_for_one_attempt_share_its_failure(
     broker: FakeBroker, connection: ReconnectingPublisher
 ) -> None:
     """They do not try one after the other."""
     broker.down = True
 
-    answers = await asyncio.gather(*(connection.publish(an_event(key)) for key in "abc"), return_exceptions=True)
+    results = await asyncio.gather(*(connection.publish(an_event(key)) for key in "abc"), return_exceptions=True)
 
     assert 1 == broker.opened
-    assert [connection.failure] * 3 == answers
+    assert [connection.failure] * 3 == results
 
 
-async def test_after_a_failure_that_another_try_may_mend_it_connects_anew(
+async def test_after_an_error_with_retry_it_connects_again(
     broker: FakeBroker, connection: ReconnectingPublisher
 ) -> None:
     """The old connection is closed."""
@@ -81,10 +83,10 @@ async def test_after_a_failure_that_another_try_may_mend_it_connects_anew(
     assert [True, True] == [publisher.closed for publisher in broker.publishers]
 
 
-async def test_an_event_that_is_hopeless_says_nothing_about_the_connection(
+async def test_an_error_of_the_event_keeps_the_connection(
     broker: FakeBroker, connection: ReconnectingPublisher
 ) -> None:
-    """It stays."""
+    """The next event uses it."""
     broker.script("a", Fault.NEVER)
     with pytest.raises(PublishError):
         await connection.publish(an_event("a"))
@@ -94,10 +96,10 @@ async def test_an_event_that_is_hopeless_says_nothing_about_the_connection(
     assert 1 == broker.opened
 
 
-async def test_what_was_cancelled_leaves_no_connection_that_may_hang(
+async def test_after_a_cancelled_publish_it_connects_again(
     broker: FakeBroker, connection: ReconnectingPublisher
 ) -> None:
-    """The next event has a new one."""
+    """The old connection may hang."""
     broker.script("a", Fault.HANGS)
     hanging = asyncio.ensure_future(connection.publish(an_event("a")))
     await broker.busy()
@@ -110,7 +112,7 @@ async def test_what_was_cancelled_leaves_no_connection_that_may_hang(
     assert 2 == broker.opened
 
 
-async def test_two_that_fail_on_one_connection_leave_it_once(
+async def test_a_connection_on_which_two_events_fail_is_closed_once(
     broker: FakeBroker, connection: ReconnectingPublisher
 ) -> None:
     """And not the new one."""
@@ -124,10 +126,8 @@ async def test_two_that_fail_on_one_connection_leave_it_once(
     assert 2 == broker.opened
 
 
-async def test_closing_waits_for_every_connection_that_is_left(
-    broker: FakeBroker, connection: ReconnectingPublisher
-) -> None:
-    """Twice is safe, and afterwards it connects anew."""
+async def test_closing_waits_for_every_connection(broker: FakeBroker, connection: ReconnectingPublisher) -> None:
+    """Calling it twice is safe, and afterwards it connects again."""
     broker.script("a", Fault.REFUSED)
     with pytest.raises(PublishError):
         await connection.publish(an_event("a"))

@@ -1,4 +1,4 @@
-"""A damaged outbox: kept aside as it is, and read as far as it can be."""
+"""A damaged outbox is renamed unchanged, and its events are read as far as possible."""
 
 import shutil
 import sqlite3
@@ -22,13 +22,13 @@ KEYS = 60
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where the outbox is."""
+    """Return the path of the outbox."""
     return tmp_path / "outbox.sqlite3"
 
 
 @pytest.fixture
 def events(path: Path) -> list[Event]:
-    """Fill an outbox that nobody has open any more; every event has a key of its own, and some fill a page."""
+    """Make an outbox that no process has open; every event has a key of its own, and some fill a page."""
     outbox = OutboxJournal(path)
     events = [
         an_event(f"key-{number:02}", b'{"x": "%s"}' % (b"x" * (5000 if number % 20 == 7 else 200)))
@@ -42,20 +42,20 @@ def events(path: Path) -> list[Event]:
 
 
 def overwrite(path: Path, start: int, content: bytes) -> None:
-    """Write into the middle of it."""
+    """Overwrite the middle of a file."""
     with path.open("r+b") as file:
         file.seek(start)
         file.write(content)
 
 
 def cut(path: Path, size: int) -> None:
-    """Leave so much of it; negative counts from the end."""
+    """Cut a file to this length; a negative one counts from the end."""
     with path.open("r+b") as file:
         file.truncate(size if size >= 0 else path.stat().st_size + size)
 
 
 def spoil_a_row(path: Path) -> None:
-    """Give an event a state that there is not."""
+    """Give an event an unknown state."""
     with closing(sqlite3.connect(path)) as db:
         db.execute("PRAGMA ignore_check_constraints = 1")
         db.execute("UPDATE events SET state = 'gone' WHERE seq = 3")
@@ -63,14 +63,14 @@ def spoil_a_row(path: Path) -> None:
 
 
 def spoil_a_text(path: Path) -> None:
-    """Give an event a key that is no UTF-8."""
+    """Give an event a key that is not UTF-8."""
     with closing(sqlite3.connect(path)) as db:
         db.execute("UPDATE events SET key = CAST(x'ff' AS TEXT) WHERE seq = 3")
         db.commit()
 
 
 def use(outbox: OutboxJournal) -> None:
-    """Do whatever reads events."""
+    """Call every operation that reads events."""
     outbox.counts()
     outbox.entries(KEYS)
     for key in outbox.waiting_keys():
@@ -78,7 +78,7 @@ def use(outbox: OutboxJournal) -> None:
 
 
 def first_failure(path: Path) -> Exception:
-    """Use an outbox until something is wrong with it."""
+    """Use an outbox until an operation fails; return the error."""
     outbox = OutboxJournal(path)
     with pytest.raises((sqlite3.Error, OutboxDamagedError)) as caught:
         use(outbox)
@@ -87,7 +87,7 @@ def first_failure(path: Path) -> Exception:
 
 
 def readable(path: Path) -> list[Event]:
-    """What an outbox has to deliver."""
+    """Return the events that an outbox has to deliver."""
     outbox = OutboxJournal(path)
     try:
         heads = [outbox.next_unsent(key) for key in outbox.waiting_keys()]
@@ -115,10 +115,10 @@ def readable(path: Path) -> list[Event]:
         (spoil_a_text, KEYS - 1),
     ],
 )
-def test_what_is_damaged_is_kept_and_what_can_be_read_waits(
+def test_a_damaged_file_is_kept_and_its_readable_events_wait(
     path: Path, events: list[Event], spoil: Callable[[Path], None], fewest: int
 ) -> None:
-    """Not a byte of the damaged file is lost, and no event comes out of it that was not put into it."""
+    """Not a byte of the damaged file is lost, and no event is made up."""
     spoil(path)
     damaged = path.read_bytes()
 
@@ -133,8 +133,8 @@ def test_what_is_damaged_is_kept_and_what_can_be_read_waits(
     assert fewest <= len(found) < KEYS
 
 
-def test_all_that_is_known_of_an_event_is_kept(path: Path) -> None:
-    """Its number, its state, and what the broker said."""
+def test_every_field_of_an_event_is_rescued(path: Path) -> None:
+    """Its number, its state, and its place on the broker."""
     outbox = OutboxJournal(path)
     sent, failed, waiting = (outbox.accept(an_event(key)) for key in "abc")
     outbox.queue_acknowledged(sent, Delivery(2, 17))
@@ -153,7 +153,7 @@ def test_all_that_is_known_of_an_event_is_kept(path: Path) -> None:
 
 
 def test_the_log_is_kept_with_the_file_and_read(path: Path, tmp_path: Path) -> None:
-    """It has what was accepted last, if the process was killed."""
+    """It has the latest events, if the process was killed."""
     outbox = OutboxJournal(path)
     event = an_event()
     outbox.accept(event)
@@ -170,7 +170,7 @@ def test_the_log_is_kept_with_the_file_and_read(path: Path, tmp_path: Path) -> N
     assert [event] == readable(killed)
 
 
-def test_only_the_file_that_was_damaged_is_kept_aside(path: Path, events: list[Event]) -> None:
+def test_only_the_damaged_file_is_renamed(path: Path, events: list[Event]) -> None:
     """Another process may have put a new one in its place."""
     before = identity(path)
     other = path.with_suffix(".other")
@@ -192,7 +192,7 @@ def test_each_damaged_file_has_a_name_of_its_own(path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_replaced_has_its_name_again(path: Path, events: list[Event]) -> None:
-    """Here a folder stands where the new one is made."""
+    """Here a folder is in the place of the new one."""
     path.with_name(f"{path.name}.new").mkdir()
     cut(path, -1)
     damaged = path.read_bytes()
@@ -204,7 +204,7 @@ def test_a_file_that_cannot_be_replaced_has_its_name_again(path: Path, events: l
     assert [] == list(path.parent.glob("outbox.damaged-*"))
 
 
-def test_a_disk_or_a_lock_is_no_damage() -> None:
-    """The file is left where it is."""
+def test_errors_of_the_disk_or_a_lock_are_no_damage() -> None:
+    """The file is not renamed."""
     assert [False] * 3 == [is_damage(error) for error in (OSError(), TimeoutError(), sqlite3.OperationalError())]
     assert is_damage(OutboxDamagedError())

@@ -1,4 +1,4 @@
-"""Opening and making the outbox's file."""
+"""How the outbox's file is opened and made."""
 
 import fcntl
 import os
@@ -97,7 +97,7 @@ def test_an_outbox_of_a_newer_version_is_refused_and_not_changed(tmp_path: Path)
 
 @contextmanager
 def making(folder: Path) -> Iterator[None]:
-    """Hold the folder, as another process does while it makes the file."""
+    """Lock the folder, as another process does while it makes the file."""
     descriptor = os.open(folder, os.O_RDONLY)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     try:
@@ -107,13 +107,13 @@ def making(folder: Path) -> Iterator[None]:
 
 
 def modes(*paths: Path) -> list[str]:
-    """Who may do what with them."""
+    """Return the permissions of files."""
     return [oct(stat.S_IMODE(path.stat().st_mode)) for path in paths]
 
 
 @pytest.fixture(params=[0, 0o777], ids=oct)
 def umask(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Take away nothing from the modes of new files, or all."""
+    """Set a umask that allows all permissions, or none."""
     before = os.umask(request.param)
     yield
     os.umask(before)
@@ -121,7 +121,7 @@ def umask(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.mark.usefixtures("umask")
 def test_it_is_for_this_user_only(tmp_path: Path) -> None:
-    """With what SQLite keeps beside it, and every folder that had to be made, whatever the umask."""
+    """With SQLite's files beside it, and every folder that had to be made, whatever the umask."""
     path = tmp_path / "above" / "store" / "outbox.sqlite3"
     db = open_outbox(path)
 
@@ -132,8 +132,8 @@ def test_it_is_for_this_user_only(tmp_path: Path) -> None:
     db.close()
 
 
-def test_what_is_there_is_left_as_it_is(tmp_path: Path) -> None:
-    """Somebody may have given it to others."""
+def test_permissions_of_existing_files_are_not_changed(tmp_path: Path) -> None:
+    """The user may have shared them."""
     path = tmp_path / "store" / "outbox.sqlite3"
     open_outbox(path).close()
     path.parent.chmod(0o750)
@@ -144,8 +144,8 @@ def test_what_is_there_is_left_as_it_is(tmp_path: Path) -> None:
     assert ["0o750", "0o640"] == modes(path.parent, path)
 
 
-def test_opening_it_again_takes_no_lock_from_who_has_it(tmp_path: Path) -> None:
-    """As closing a descriptor of it would: another process would then take the log from under it."""
+def test_opening_it_again_releases_no_lock(tmp_path: Path) -> None:
+    """Closing a descriptor of it would: another process would then remove the log while it is used."""
     path = tmp_path / "outbox.sqlite3"
     first = open_outbox(path)
     first.execute("SELECT count(*) FROM events").fetchone()
@@ -158,7 +158,7 @@ def test_opening_it_again_takes_no_lock_from_who_has_it(tmp_path: Path) -> None:
 
 
 def test_while_another_process_makes_it_this_one_waits(tmp_path: Path) -> None:
-    """And takes the other one's."""
+    """Then it uses the other process's file."""
     path = tmp_path / "outbox.sqlite3"
     with ThreadPoolExecutor(1) as pool:
         with making(tmp_path):
@@ -170,14 +170,14 @@ def test_while_another_process_makes_it_this_one_waits(tmp_path: Path) -> None:
     assert made == identity(path)
 
 
-def test_it_does_not_wait_for_ever(tmp_path: Path) -> None:
-    """So long as it was told."""
+def test_it_waits_only_for_the_given_time(tmp_path: Path) -> None:
+    """Then it raises `TimeoutError`."""
     with making(tmp_path), pytest.raises(TimeoutError, match="is locked"):
         open_outbox(tmp_path / "outbox.sqlite3", busy_seconds=0.01)
 
 
-def test_one_that_could_not_be_made_leaves_nothing(tmp_path: Path) -> None:
-    """No half file has its name, and none lies beside it."""
+def test_a_file_that_could_not_be_made_leaves_nothing(tmp_path: Path) -> None:
+    """No incomplete file has its name, or stays beside it."""
     rows = iter([("no", "such", "columns")])
     with pytest.raises(sqlite3.ProgrammingError, match="Incorrect number of bindings"):
         make_outbox(tmp_path / "outbox.sqlite3", rows)
@@ -185,7 +185,7 @@ def test_one_that_could_not_be_made_leaves_nothing(tmp_path: Path) -> None:
     assert [] == list(tmp_path.iterdir())
 
 
-def test_what_an_earlier_try_left_is_no_hindrance(tmp_path: Path) -> None:
+def test_a_file_left_by_an_earlier_attempt_is_replaced(tmp_path: Path) -> None:
     """Its process was killed."""
     (tmp_path / "outbox.sqlite3.new").write_bytes(b"half")
 
@@ -194,8 +194,8 @@ def test_what_an_earlier_try_left_is_no_hindrance(tmp_path: Path) -> None:
     assert ["outbox.sqlite3"] == [one.name for one in tmp_path.iterdir()]
 
 
-def test_an_empty_file_is_no_new_one(tmp_path: Path) -> None:
-    """A new one has its name when it is finished; so this one was another."""
+def test_an_empty_file_is_damaged(tmp_path: Path) -> None:
+    """A new file has its name only when it is complete."""
     path = tmp_path / "outbox.sqlite3"
     path.touch()
     log = tmp_path / "outbox.sqlite3-wal"
@@ -218,7 +218,7 @@ def test_another_programs_database_is_no_outbox(tmp_path: Path) -> None:
         open_outbox(path)
 
 
-def test_a_log_whose_file_is_gone_is_kept_aside(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_log_without_its_file_is_renamed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """SQLite would write it into the new file."""
     path = tmp_path / "outbox.sqlite3"
     log = tmp_path / "outbox.sqlite3-wal"

@@ -21,7 +21,7 @@ from support.kafka.events import an_event
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where the outbox is."""
+    """Return the path of the outbox."""
     return tmp_path / "outbox.sqlite3"
 
 
@@ -34,11 +34,11 @@ async def outbox(path: Path) -> AsyncIterator[OutboxThread]:
 
 
 def threads() -> list[threading.Thread]:
-    """Those of outboxes."""
+    """Return the threads of outboxes."""
     return [thread for thread in threading.enumerate() if thread.name == "outbox"]
 
 
-async def test_operations_run_in_one_thread_of_its_own(outbox: OutboxThread) -> None:
+async def test_operations_run_in_one_thread(outbox: OutboxThread) -> None:
     """Never on the loop."""
 
     def where(_: OutboxJournal) -> threading.Thread:
@@ -50,8 +50,8 @@ async def test_operations_run_in_one_thread_of_its_own(outbox: OutboxThread) -> 
     assert threading.current_thread() not in found
 
 
-async def test_an_operation_answers_what_it_found(outbox: OutboxThread) -> None:
-    """As the file does."""
+async def test_an_operation_returns_its_result(outbox: OutboxThread) -> None:
+    """As the journal does."""
     stored = await outbox.run(OutboxJournal.accept, an_event("a"))
 
     assert stored == await outbox.run(OutboxJournal.next_unsent, "a")
@@ -69,14 +69,14 @@ async def test_closing_ends_the_thread_and_twice_is_safe(outbox: OutboxThread) -
     assert 1 == (await outbox.run(OutboxJournal.counts))[EventState.WAITING]
 
 
-async def test_closing_what_was_never_used_touches_nothing(path: Path, outbox: OutboxThread) -> None:
+async def test_closing_an_unused_outbox_makes_no_file(path: Path, outbox: OutboxThread) -> None:
     """There is nothing to close."""
     await outbox.close()
 
     assert not path.exists()
 
 
-async def test_closing_marks_what_was_sent(path: Path, outbox: OutboxThread) -> None:
+async def test_closing_marks_acknowledged_events(path: Path, outbox: OutboxThread) -> None:
     """And lets another process deliver."""
     stored = await outbox.run(OutboxJournal.accept, an_event())
     await outbox.run(OutboxJournal.acquire_delivery_lock)
@@ -90,8 +90,8 @@ async def test_closing_marks_what_was_sent(path: Path, outbox: OutboxThread) -> 
     await other.close()
 
 
-async def test_resting_comes_after_what_was_begun_before(path: Path, outbox: OutboxThread) -> None:
-    """An operation that is still queued keeps what it needs."""
+async def test_a_started_operation_runs_after_the_earlier_ones(path: Path, outbox: OutboxThread) -> None:
+    """One that is still queued keeps the lock that it needs."""
     owning = asyncio.ensure_future(outbox.run(OutboxJournal.acquire_delivery_lock))
     await asyncio.sleep(0)
     outbox.start(OutboxJournal.release_delivery_lock)
@@ -103,7 +103,7 @@ async def test_resting_comes_after_what_was_begun_before(path: Path, outbox: Out
     await other.close()
 
 
-async def test_what_a_cancelled_caller_began_is_done(outbox: OutboxThread) -> None:
+async def test_the_operation_of_a_cancelled_caller_is_completed(outbox: OutboxThread) -> None:
     """An accepted event is accepted."""
     go_on = threading.Event()
     blocking = asyncio.ensure_future(outbox.run(lambda _: go_on.wait()))
@@ -119,7 +119,7 @@ async def test_what_a_cancelled_caller_began_is_done(outbox: OutboxThread) -> No
 
 
 def test_a_loop_that_ends_meanwhile_does_no_harm(path: Path) -> None:
-    """Nobody waits for the answer any more."""
+    """No caller waits for the result any longer."""
     go_on = threading.Event()
 
     async def forget(outbox: OutboxThread) -> None:
@@ -149,13 +149,13 @@ async def test_an_unexpected_exception_is_raised_where_the_caller_waits(outbox: 
 
 
 async def failure(outbox: OutboxThread) -> PublishError:
-    """How it fails to accept an event."""
+    """Return the error of accepting an event."""
     with pytest.raises(PublishError) as caught:
         await outbox.run(OutboxJournal.accept, an_event(value=b"x" * 100_000))
     return caught.value
 
 
-async def test_a_full_disk_is_told_as_one(path: Path, outbox: OutboxThread) -> None:
+async def test_a_full_disk_is_reported(path: Path, outbox: OutboxThread) -> None:
     """With its folder."""
 
     def fill(file: OutboxJournal) -> None:
@@ -169,8 +169,8 @@ async def test_a_full_disk_is_told_as_one(path: Path, outbox: OutboxThread) -> N
     assert isinstance(error.__cause__, sqlite3.OperationalError)
 
 
-async def test_it_works_again_when_there_is_room(outbox: OutboxThread) -> None:
-    """The file is opened anew."""
+async def test_it_works_again_when_there_is_space(outbox: OutboxThread) -> None:
+    """The file is opened again."""
 
     def fill(file: OutboxJournal) -> None:
         file._db.execute("PRAGMA max_page_count = 1")
@@ -184,25 +184,27 @@ async def test_it_works_again_when_there_is_room(outbox: OutboxThread) -> None:
 
 
 def a_folder(path: Path) -> None:
-    """Put a folder in its place."""
+    """Make a folder in its place."""
     path.mkdir()
 
 
 def locked(path: Path) -> None:
-    """Have its folder be a file."""
+    """Make its folder a file."""
     path.parent.rmdir()
     path.parent.write_bytes(b"")
 
 
 @pytest.mark.parametrize(
-    ("spoil", "told"),
+    ("spoil", "message"),
     [
         (a_folder, "it cannot be opened"),
         (locked, "an operation failed"),
     ],
 )
-async def test_what_is_wrong_with_the_file_is_told(tmp_path: Path, spoil: Callable[[Path], None], told: str) -> None:
-    """And what to do."""
+async def test_a_file_that_cannot_be_opened_is_reported(
+    tmp_path: Path, spoil: Callable[[Path], None], message: str
+) -> None:
+    """With what to do."""
     path = tmp_path / "folder" / "outbox.sqlite3"
     path.parent.mkdir()
     await asyncio.to_thread(spoil, path)
@@ -211,12 +213,12 @@ async def test_what_is_wrong_with_the_file_is_told(tmp_path: Path, spoil: Callab
     error = await failure(outbox)
     await outbox.close()
 
-    assert told in error.message
+    assert message in error.message
     assert "publish again" in error.recovery
 
 
-async def test_a_file_that_another_program_keeps_locked_is_told_as_one(path: Path) -> None:
-    """After so long a wait as it was told."""
+async def test_a_file_that_another_program_keeps_locked_is_reported(path: Path) -> None:
+    """After the given time."""
     outbox = OutboxThread(path, busy_seconds=0.01)
     await outbox.run(OutboxJournal.counts)
     db = sqlite3.connect(path, isolation_level=None)
@@ -230,10 +232,10 @@ async def test_a_file_that_another_program_keeps_locked_is_told_as_one(path: Pat
     assert "another process keeps it locked" in error.message
 
 
-async def test_a_damaged_file_is_kept_aside_and_the_next_operation_works(
+async def test_a_damaged_file_is_renamed_and_the_next_operation_works(
     path: Path, outbox: OutboxThread, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The error says where it is and how to read it, and so does the log."""
+    """The error has its new name and how to read it, and so has the log."""
     await outbox.run(OutboxJournal.accept, an_event())
     await outbox.close()
     path.write_bytes(b"no database at all" * 1000)
@@ -263,8 +265,8 @@ async def test_a_row_that_is_damaged_while_it_is_open_is_damage_too(path: Path, 
     assert stored == await outbox.run(OutboxJournal.next_unsent, "a")
 
 
-async def test_a_damaged_file_stays_where_no_new_one_can_be_made(path: Path) -> None:
-    """It has its name as before, and the error says what to do."""
+async def test_a_damaged_file_keeps_its_name_if_no_new_one_can_be_made(path: Path) -> None:
+    """The error says what to do."""
     path.write_bytes(b"no database at all" * 1000)
     descriptor = os.open(path.parent, os.O_RDONLY)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -295,7 +297,7 @@ async def test_an_outbox_of_a_newer_version_is_refused_with_what_to_do(path: Pat
 
 
 async def test_releasing_the_lock_of_a_file_that_was_replaced_ends_no_thread(path: Path, outbox: OutboxThread) -> None:
-    """What was acknowledged cannot be marked any more; the next operation raises that, and the one after it works."""
+    """The acknowledged event cannot be marked any more; later operations work."""
     stored = await outbox.run(OutboxJournal.accept, an_event())
     outbox.journal.queue_acknowledged(stored, Delivery(0, 0))
 

@@ -24,12 +24,12 @@ PROTOCOL = Path(__file__).parents[3] / "docs" / "receiver-protocol.md"
 
 
 def test_no_counter_of_a_receiver_is_gone() -> None:
-    """Whatever was added."""
+    """Others may be added."""
     assert RECEIVER_COUNTERS <= RECEIVER.counters.keys()
 
 
-def test_every_figure_of_a_node_is_there() -> None:
-    """Counters start at 0; durations are None before there is one."""
+def test_every_metric_of_a_node_is_there() -> None:
+    """Counters start at 0; durations are None before the first."""
     expected = {
         f"{outcome}_{kind}": 0
         for kind in ("builds", "transfers", "publishes")
@@ -51,14 +51,14 @@ def test_every_figure_of_a_node_is_there() -> None:
 
 @pytest.mark.parametrize("names", [SENDER, RECEIVER])
 def test_every_label_stands_for_a_counter(names: MetricNames) -> None:
-    """So that both ways to count agree."""
+    """So both ways to count agree."""
     for group in names.labelled.values():
         assert set(group.counters.values()) <= names.counters.keys()
 
 
 def test_the_documents_list_every_metric_of_a_receiver() -> None:
     """And no other."""
-    told = set(re.findall(r"^\| `deployment_receiver_(\w+)(?:\{\w+\})?` \|", PROTOCOL.read_text(), re.MULTILINE))
+    documented = set(re.findall(r"^\| `deployment_receiver_(\w+)(?:\{\w+\})?` \|", PROTOCOL.read_text(), re.MULTILINE))
 
     gauges = {"uploads_active", "deployments"}
-    assert {*RECEIVER.counters, *RECEIVER.labelled, *RECEIVER.histograms, *gauges} == told
+    assert {*RECEIVER.counters, *RECEIVER.labelled, *RECEIVER.histograms, *gauges} == documented

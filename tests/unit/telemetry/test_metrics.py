@@ -10,7 +10,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.telemetry.metrics imp
 
 
 def test_a_distribution_before_its_first_value_invents_none() -> None:
-    """No average, no last value."""
+    """It has no average and no last value."""
     empty = Distribution((1.0,))
 
     assert (0, None, None, [0, 0]) == (empty.count, empty.average, empty.last, empty.buckets)
@@ -32,7 +32,7 @@ def test_a_distribution_counts_each_value_once() -> None:
 
 
 def test_a_histogram_has_the_bounds_of_its_name() -> None:
-    """And nothing in it before the first value."""
+    """And no value at first."""
     metrics = Metrics(MetricNames(counters={}, histograms={"load_seconds": ("Seconds of each load.", (1.0,))}))
     metrics.observe("load_seconds", 2)
 
@@ -40,8 +40,8 @@ def test_a_histogram_has_the_bounds_of_its_name() -> None:
     assert [0, 1] == metrics.histograms["load_seconds"].buckets
 
 
-def test_a_span_that_ends_well_counts_and_times(caplog: pytest.LogCaptureFixture) -> None:
-    """One success: one total, one successful, a duration, one log line."""
+def test_a_span_that_succeeds_counts_and_times(caplog: pytest.LogCaptureFixture) -> None:
+    """One total, one successful, a duration, one log line."""
     metrics = Metrics(SENDER)
     with caplog.at_level(logging.INFO), metrics.span("builds", "hello:1.0"):
         pass
@@ -52,8 +52,8 @@ def test_a_span_that_ends_well_counts_and_times(caplog: pytest.LogCaptureFixture
     assert 1 == len(caplog.records)
 
 
-def test_a_span_that_fails_counts_and_lets_the_error_through(caplog: pytest.LogCaptureFixture) -> None:
-    """The error is told once, and not swallowed."""
+def test_a_span_that_fails_counts_and_raises_the_error(caplog: pytest.LogCaptureFixture) -> None:
+    """The error is logged once."""
     metrics = Metrics(SENDER)
     with caplog.at_level(logging.INFO), pytest.raises(ValueError, match="no"), metrics.span("transfers", "x"):
         raise ValueError("no")
@@ -69,7 +69,7 @@ def test_a_span_that_fails_counts_and_lets_the_error_through(caplog: pytest.LogC
 
 
 def test_a_cancelled_span_is_neither_success_nor_failure() -> None:
-    """Cancellation is the caller's wish."""
+    """The caller wanted it."""
     metrics = Metrics(SENDER)
     with pytest.raises(asyncio.CancelledError), metrics.span("publishes", "x"):
         raise asyncio.CancelledError
@@ -81,7 +81,7 @@ def test_a_cancelled_span_is_neither_success_nor_failure() -> None:
 
 
 def test_a_snapshot_does_not_change_when_work_goes_on() -> None:
-    """Callers get a copy."""
+    """It is a copy."""
     metrics = Metrics(SENDER)
     before = metrics.snapshot()
     metrics.add("total_bytes_packaged", 5)

@@ -26,7 +26,7 @@ NAMES = MetricNames(
 
 
 def exported(metrics: Metrics, *gauges: Gauge) -> str:
-    """The text of these metrics."""
+    """Return the text of these metrics."""
     return PrometheusExporter(metrics, "x_", lambda: gauges).text().decode()
 
 
@@ -81,8 +81,8 @@ def test_two_exporters_share_nothing() -> None:
     assert "process" not in exported(first)
 
 
-def test_what_is_exported_can_be_read_back() -> None:
-    """Large numbers and labels that need escapes too."""
+def test_exported_metrics_can_be_read_back() -> None:
+    """Large numbers and labels with escapes too."""
     metrics = Metrics(NAMES)
     metrics.add("loads_good_total", 123_456_789_012)
     label = 'a "quoted" \\ one\nof two lines'
@@ -95,6 +95,6 @@ def test_what_is_exported_can_be_read_back() -> None:
 
 @pytest.mark.parametrize("text", ["<html><body>no</body></html>", '{"status": "ok"}', "word", "name 1 2 x"])
 def test_another_format_is_refused(text: str) -> None:
-    """With one type of error."""
+    """With `ValueError`."""
     with pytest.raises(ValueError, match=r"\w"):
         read_samples(text)

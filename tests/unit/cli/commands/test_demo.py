@@ -19,7 +19,7 @@ PACKAGE = "omninode_bridge.nodes.deployment_sender_effect.v1_0_0"
 
 @pytest.fixture(autouse=True)
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder for temporary files, and no engine but the one in memory."""
+    """Return a folder for temporary files; no engine is set but the one in memory."""
     folder = tmp_path / "temporary"
     folder.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(folder))
@@ -29,14 +29,14 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 class Forgetful(FakeEngine):
-    """Knows no image."""
+    """Has no image."""
 
     async def inspect(self, reference: str) -> ImageFacts | None:
         return None
 
 
 def test_it_goes_through_seven_steps(cli: "CommandLine") -> None:
-    """Numbered, and the last line says how long it took."""
+    """They are numbered, and the last line has the time that it took."""
     printed = cli.run("demo", "--no-run")
 
     assert 0 == printed.code
@@ -44,15 +44,15 @@ def test_it_goes_through_seven_steps(cli: "CommandLine") -> None:
     assert printed.out.splitlines()[-1].startswith("Done in ")
 
 
-def test_it_keeps_nothing_of_its_own(cli: "CommandLine", temporary: Path) -> None:
-    """But the folder that was given."""
+def test_it_removes_what_it_made(cli: "CommandLine", temporary: Path) -> None:
+    """Packages stay only in a folder that was given."""
     cli.run("demo", "--no-run")
 
     assert ([], 1) == (list(temporary.iterdir()), len(cli.document("packages")["packages"]))
 
 
 def test_the_base_image_is_a_build_argument(cli: "CommandLine", monkeypatch: pytest.MonkeyPatch) -> None:
-    """Given by option or variable; none if neither."""
+    """It is given by option or variable; there is none without either."""
     cli.run("demo", "--no-run")
     cli.run("demo", "--no-run", "--base-image", "alpine")
     monkeypatch.setenv("DEPLOYMENT_SENDER_BASE_IMAGE", "debian")
@@ -63,15 +63,15 @@ def test_the_base_image_is_a_build_argument(cli: "CommandLine", monkeypatch: pyt
     ]
 
 
-def test_it_takes_another_context(cli: "CommandLine") -> None:
-    """Than its own."""
+def test_another_context_can_be_given(cli: "CommandLine") -> None:
+    """It is built instead of the demo's own."""
     printed = cli.run("demo", "--no-run", "--context", cli.context)
 
     assert f"A Dockerfile becomes a package: {cli.context}" in printed.out
 
 
-def test_a_build_that_fails_is_the_end(cli: "CommandLine", temporary: Path) -> None:
-    """With advice about the base image, and the events that there were."""
+def test_a_build_that_fails_ends_the_demo(cli: "CommandLine", temporary: Path) -> None:
+    """Advice about the base image and the events so far are printed."""
     cli.engine.fail("build", ErrorCode.BUILD_FAILED, "no such base image")
     printed = cli.run("demo", "--no-run")
 
@@ -81,16 +81,16 @@ def test_a_build_that_fails_is_the_end(cli: "CommandLine", temporary: Path) -> N
     assert "DEPLOYMENT_FAILED" in printed.out
 
 
-def test_a_missing_engine_is_no_matter_of_base_images(cli: "CommandLine") -> None:
-    """Then the advice would mislead."""
+def test_a_missing_engine_gives_no_advice_about_base_images(cli: "CommandLine") -> None:
+    """The advice would mislead."""
     cli.engine.fail("build", ErrorCode.DOCKER_UNAVAILABLE)
     printed = cli.run("demo", "--no-run")
 
     assert (1, False) == (printed.code, "DEPLOYMENT_SENDER_BASE_IMAGE" in printed.err)
 
 
-def test_an_image_that_is_not_there_afterwards_is_a_failure(cli: "CommandLine") -> None:
-    """Whatever the receiver has said."""
+def test_an_image_that_is_missing_at_the_end_is_a_failure(cli: "CommandLine") -> None:
+    """Whatever the receiver has reported."""
     cli.engine = Forgetful()
     printed = cli.run("demo", "--no-run")
 
@@ -98,8 +98,8 @@ def test_an_image_that_is_not_there_afterwards_is_a_failure(cli: "CommandLine") 
     assert "is not in the engine, though the receiver reported it as loaded" in printed.err
 
 
-def test_without_the_extra_receiver_one_sentence_says_so(cli: "CommandLine", monkeypatch: pytest.MonkeyPatch) -> None:
-    """And nothing is begun."""
+def test_without_the_extra_receiver_the_demo_names_it(cli: "CommandLine", monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is started."""
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     for module in ("receiver.server", "cli.demo_steps"):
         monkeypatch.delitem(sys.modules, f"{PACKAGE}.{module}", raising=False)

@@ -10,15 +10,15 @@ if TYPE_CHECKING:
     from ..conftest import CommandLine
 
 
-def test_an_empty_outbox_is_said_to_be_empty(cli: "CommandLine") -> None:
-    """Exit code 0."""
+def test_an_empty_outbox_is_reported_as_empty(cli: "CommandLine") -> None:
+    """The exit code is 0."""
     printed = cli.run("events")
 
     assert (0, "no events\n") == (printed.code, printed.out)
 
 
 def test_an_event_is_recorded_without_a_broker(cli: "CommandLine") -> None:
-    """It says where the event is."""
+    """The place of the event is printed."""
     printed = cli.run("publish", "BUILD_STARTED", "--name", "a", "--tag", "1", "--payload", '{"by": "hand"}')
 
     assert 0 == printed.code
@@ -27,7 +27,7 @@ def test_an_event_is_recorded_without_a_broker(cli: "CommandLine") -> None:
 
 
 def test_events_are_listed_latest_first(cli: "CommandLine") -> None:
-    """In columns, as many as are asked for."""
+    """They are in columns, as many as were requested."""
     for event_type in ("BUILD_STARTED", "BUILD_COMPLETED", "TRANSFER_STARTED"):
         cli.run("publish", event_type)
     _, *lines = cli.run("events", "--limit", "2").out.splitlines()
@@ -36,7 +36,7 @@ def test_events_are_listed_latest_first(cli: "CommandLine") -> None:
 
 
 def test_events_are_documents_for_programs(cli: "CommandLine") -> None:
-    """With everything that the outbox remembers."""
+    """They have every field of the outbox."""
     published = cli.document("publish", "BUILD_STARTED", "--correlation-id", "c-1")
     (event,) = cli.document("events", "list")["events"]
 
@@ -73,8 +73,8 @@ def test_nothing_to_flush_is_a_success(cli: "CommandLine") -> None:
     assert (0, "0 sent, 0 waiting, 0 failed\n") == (printed.code, printed.out)
 
 
-def test_a_flush_without_a_broker_says_so(cli: "CommandLine") -> None:
-    """What waits goes on waiting; exit code 1."""
+def test_a_flush_without_a_broker_fails(cli: "CommandLine") -> None:
+    """The events still wait; the exit code is 1."""
     cli.run("publish", "BUILD_STARTED")
     printed = cli.run("events", "flush")
 
@@ -82,8 +82,8 @@ def test_a_flush_without_a_broker_says_so(cli: "CommandLine") -> None:
     assert "error: KAFKA_PUBLISH_FAILED: no broker is set\nwhat to do: Set KAFKA_BOOTSTRAP_SERVERS" in printed.err
 
 
-def test_a_flush_that_leaves_something_is_a_document(cli: "CommandLine") -> None:
-    """With the counts beside the failure."""
+def test_a_flush_that_leaves_events_prints_a_document(cli: "CommandLine") -> None:
+    """The counts are beside the error."""
     cli.run("publish", "BUILD_STARTED")
     document = cli.document("events", "flush")
 
@@ -96,8 +96,8 @@ def test_a_flush_that_leaves_something_is_a_document(cli: "CommandLine") -> None
     )
 
 
-def test_only_an_event_that_is_set_aside_can_be_dropped(cli: "CommandLine") -> None:
-    """One that waits is not lost by a slip."""
+def test_a_waiting_event_cannot_be_dropped(cli: "CommandLine") -> None:
+    """It would be lost by a slip."""
     event_id = cli.document("publish", "BUILD_STARTED")["event_id"]
     printed = cli.run("events", "drop", event_id)
 
@@ -106,7 +106,7 @@ def test_only_an_event_that_is_set_aside_can_be_dropped(cli: "CommandLine") -> N
 
 
 def test_an_event_is_published(cli: "CommandLine", broker: FakeBroker) -> None:
-    """It says where the broker has put it."""
+    """Its place on the broker is printed."""
     printed = cli.run("publish", "BUILD_STARTED")
 
     assert 0 == printed.code
@@ -115,7 +115,7 @@ def test_an_event_is_published(cli: "CommandLine", broker: FakeBroker) -> None:
 
 
 def test_an_event_that_is_not_acknowledged_is_an_error(cli: "CommandLine", broker: FakeBroker) -> None:
-    """Exit code 1; the reason stays in the listing."""
+    """The exit code is 1, and the list has the reason."""
     broker.down = True
     printed = cli.run("publish", "BUILD_STARTED")
 
@@ -124,8 +124,8 @@ def test_an_event_that_is_not_acknowledged_is_an_error(cli: "CommandLine", broke
     assert "the broker does not respond" in cli.run("events").out
 
 
-def test_a_flush_publishes_what_waits(cli: "CommandLine", broker: FakeBroker) -> None:
-    """In the order in which it was recorded."""
+def test_a_flush_publishes_waiting_events(cli: "CommandLine", broker: FakeBroker) -> None:
+    """In the order in which they were recorded."""
     broker.down = True
     for event_type in ("BUILD_STARTED", "DEPLOYMENT_FAILED"):
         cli.run("publish", event_type, "--correlation-id", "c-1")
@@ -136,8 +136,8 @@ def test_a_flush_publishes_what_waits(cli: "CommandLine", broker: FakeBroker) ->
     assert 2 == len(broker.records)
 
 
-def test_an_event_that_is_set_aside_can_be_dropped(cli: "CommandLine", broker: FakeBroker) -> None:
-    """And what waits behind it goes out with the next flush."""
+def test_a_failed_event_can_be_dropped(cli: "CommandLine", broker: FakeBroker) -> None:
+    """The list does not have it any longer."""
     broker.script("c-1", Fault.NEVER)
     event_id = cli.document("publish", "BUILD_STARTED", "--correlation-id", "c-1")["event_id"]
     printed = cli.run("events", "drop", event_id)

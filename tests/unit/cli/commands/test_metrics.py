@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 TEXT = '# HELP loads Images loaded.\nloads 3\ndeployments{status="loaded"} 2\n'
 
 
-def test_they_are_what_store_and_outbox_hold(cli: "CommandLine") -> None:
-    """Sizes and states."""
+def test_they_count_packages_and_events(cli: "CommandLine") -> None:
+    """With the packages' size and the events' states."""
     cli.packaged()
     cli.run("publish", "BUILD_STARTED")
     document = cli.document("metrics")
@@ -33,12 +33,12 @@ def test_they_are_what_store_and_outbox_hold(cli: "CommandLine") -> None:
 
 
 def test_they_are_two_lines_for_people(cli: "CommandLine") -> None:
-    """Packages and events."""
+    """One for packages and one for events."""
     assert "packages    0, 0 bytes\nevents      0 waiting, 0 sent, 0 failed\n" == cli.run("metrics").out
 
 
-async def test_those_of_a_receiver_are_shown_as_it_tells_them(capsys: pytest.CaptureFixture[str]) -> None:
-    """Explanations and all."""
+async def test_those_of_a_receiver_are_printed_unchanged(capsys: pytest.CaptureFixture[str]) -> None:
+    """With their explanations."""
     async with ScriptedReceiver(Reply(body=TEXT)) as scripted:
         assert await metrics(Session(CommonOptions()), scripted.url)
 
@@ -47,14 +47,14 @@ async def test_those_of_a_receiver_are_shown_as_it_tells_them(capsys: pytest.Cap
 
 
 async def test_those_of_a_receiver_are_numbers_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
-    """By name and labels."""
+    """Each has its name and labels."""
     async with ScriptedReceiver(Reply(body=TEXT)) as scripted:
         await metrics(Session(CommonOptions(json=True)), f"{scripted.url}/deploy")
 
     assert {"loads": 3, 'deployments{status="loaded"}': 2} == json.loads(capsys.readouterr().out)
 
 
-async def test_a_receiver_without_figures_is_an_error() -> None:
+async def test_a_receiver_without_metrics_is_an_error() -> None:
     """It may be one of another make."""
     async with ScriptedReceiver(Reply(404)) as scripted:
         with pytest.raises(TransferError, match="HTTP 404"):

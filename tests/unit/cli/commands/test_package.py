@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from ..conftest import CommandLine
 
 
-def test_it_tells_the_package_to_people(cli: "CommandLine") -> None:
-    """Id, image, platform, file, size, checksum and times, on stdout."""
+def test_the_package_is_described_for_people(cli: "CommandLine") -> None:
+    """Id, image, platform, file, size, checksum and times are on stdout."""
     printed = cli.run("package", cli.context, "--name", "a", "--tag", "1")
 
     assert 0 == printed.code
@@ -20,23 +20,23 @@ def test_it_tells_the_package_to_people(cli: "CommandLine") -> None:
     assert re.search(r"^BLAKE3 +[0-9a-f]{64}$", printed.out, re.MULTILINE)
 
 
-def test_it_tells_its_steps_on_stderr(cli: "CommandLine") -> None:
-    """Two lines, and no build log."""
+def test_its_steps_are_on_stderr(cli: "CommandLine") -> None:
+    """There are two lines, and no build log."""
     printed = cli.run("package", cli.context, "--name", "a", "--tag", "1")
 
     assert re.fullmatch(r"packaging a:1 \.\.\.\npackaged a:1 in \d+ ms\n", printed.err)
 
 
-def test_it_tells_the_output_to_programs(cli: "CommandLine") -> None:
-    """With every field of the model."""
+def test_the_output_is_a_document_for_programs(cli: "CommandLine") -> None:
+    """It has every field of the model."""
     document = cli.document("package", cli.context, "--name", "a", "--tag", "1", "--correlation-id", "c-1")
 
     assert set(ModelContainerPackageOutput.model_fields) == set(document)
     assert (True, "c-1") == (document["success"], document["correlation_id"])
 
 
-def test_it_passes_its_options_on(cli: "CommandLine") -> None:
-    """To the engine."""
+def test_its_options_reach_the_engine(cli: "CommandLine") -> None:
+    """Every one of them."""
     cli.run("package", cli.context, "--name", "a", "--tag", "1", "--build-arg", "X=1", "--no-cache", "--label", "l=m")
     (request,) = cli.engine.requests
 
@@ -44,7 +44,7 @@ def test_it_passes_its_options_on(cli: "CommandLine") -> None:
 
 
 def test_a_build_that_fails_is_an_error(cli: "CommandLine") -> None:
-    """Code, message and recovery on stderr, nothing on stdout, exit code 1."""
+    """Code, message and recovery are on stderr, nothing on stdout, and the exit code is 1."""
     cli.engine.fail("build", ErrorCode.BUILD_FAILED, "no such base image")
     printed = cli.run("package", cli.context, "--name", "a", "--tag", "1")
 
@@ -53,7 +53,7 @@ def test_a_build_that_fails_is_an_error(cli: "CommandLine") -> None:
 
 
 def test_a_build_that_fails_is_a_document_for_programs(cli: "CommandLine") -> None:
-    """The same fields as ever."""
+    """It has the same fields as a success."""
     cli.engine.fail("build", ErrorCode.BUILD_FAILED, "no such base image")
     document = cli.document("package", cli.context, "--name", "a", "--tag", "1")
 
@@ -61,14 +61,14 @@ def test_a_build_that_fails_is_a_document_for_programs(cli: "CommandLine") -> No
 
 
 def test_a_wrong_name_is_a_mistake(cli: "CommandLine") -> None:
-    """Exit code 2, and the engine is not asked."""
+    """The exit code is 2, and nothing is built."""
     printed = cli.run("package", cli.context, "--name", "A", "--tag", "1")
 
     assert (2, []) == (printed.code, cli.engine.calls)
 
 
 def test_a_secret_build_argument_is_not_printed(cli: "CommandLine") -> None:
-    """Not even when it is wrong."""
+    """Not even if it is wrong."""
     printed = cli.run("package", cli.context, "--name", "a", "--tag", "1", "--build-arg", "X=s3cret\n\0", "--json")
 
     assert 2 == printed.code

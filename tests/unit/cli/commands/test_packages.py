@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from ..conftest import CommandLine
 
 
-def test_an_empty_store_is_said_to_be_empty(cli: "CommandLine") -> None:
-    """With its folder; and nothing is made."""
+def test_an_empty_store_is_reported_as_empty(cli: "CommandLine") -> None:
+    """With its folder, which is not made."""
     printed = cli.run("packages")
 
     assert (0, f"no packages in {cli.store}\n") == (printed.code, printed.out)
@@ -30,7 +30,7 @@ def test_packages_are_listed_in_columns(cli: "CommandLine") -> None:
 
 
 def test_packages_are_manifests_for_programs(cli: "CommandLine") -> None:
-    """With everything that the store remembers."""
+    """They have every field of the manifest."""
     package_id = cli.packaged()
     (manifest,) = cli.document("packages")["packages"]
 
@@ -43,7 +43,7 @@ def test_packages_are_manifests_for_programs(cli: "CommandLine") -> None:
 
 
 def test_a_package_is_removed(cli: "CommandLine") -> None:
-    """It is gone, and the others are not."""
+    """The others stay."""
     first, second = cli.packaged(), cli.packaged()
     printed = cli.run("packages", "remove", first)
 
@@ -51,7 +51,7 @@ def test_a_package_is_removed(cli: "CommandLine") -> None:
     assert [second] == [manifest["package_id"] for manifest in cli.document("packages")["packages"]]
 
 
-def test_a_package_that_is_not_there_cannot_be_removed(cli: "CommandLine") -> None:
+def test_a_missing_package_cannot_be_removed(cli: "CommandLine") -> None:
     """That is the caller's mistake."""
     printed = cli.run("packages", "remove", "5f0c2a52-91ab-4c3e-8a53-0d6c1f6f7a10")
 
@@ -59,7 +59,7 @@ def test_a_package_that_is_not_there_cannot_be_removed(cli: "CommandLine") -> No
     assert "there is no package" in printed.err
 
 
-def test_sound_packages_check(cli: "CommandLine") -> None:
+def test_undamaged_packages_pass_the_check(cli: "CommandLine") -> None:
     """All of them are read."""
     cli.packaged()
     cli.packaged()
@@ -70,15 +70,15 @@ def test_sound_packages_check(cli: "CommandLine") -> None:
     assert "checking 2 packages ..." in printed.err
 
 
-def test_an_empty_store_checks(cli: "CommandLine") -> None:
-    """There is nothing to be damaged."""
+def test_an_empty_store_passes_the_check(cli: "CommandLine") -> None:
+    """Nothing in it can be damaged."""
     printed = cli.run("packages", "check")
 
     assert (0, "0 packages checked, 0 bytes, none damaged\n") == (printed.code, printed.out)
 
 
-def test_each_damaged_package_is_told(cli: "CommandLine") -> None:
-    """A changed bit, a short file and a manifest that cannot be read; and what to do."""
+def test_each_damaged_package_is_reported(cli: "CommandLine") -> None:
+    """A changed bit, a short file and an unreadable manifest are found, and the advice is printed."""
     ids = [cli.packaged() for _ in range(4)]
     files = [Path(manifest_path.parent, "image.tar.gz") for manifest_path in _manifests(cli, ids)]
     files[0].write_bytes(_flipped(files[0].read_bytes()))
@@ -87,13 +87,13 @@ def test_each_damaged_package_is_told(cli: "CommandLine") -> None:
     printed = cli.run("packages", "check")
 
     assert 1 == printed.code
-    *told, last = printed.out.splitlines()
-    assert sorted(ids[:3]) == sorted(line.split()[1] for line in told)
+    *shown, last = printed.out.splitlines()
+    assert sorted(ids[:3]) == sorted(line.split()[1] for line in shown)
     assert last.endswith(", 3 damaged")
     assert "error: CHECKSUM_MISMATCH: 3 of 4 packages damaged\nwhat to do: " in printed.err
 
 
-def test_damage_is_told_to_programs(cli: "CommandLine") -> None:
+def test_damage_is_a_document_for_programs(cli: "CommandLine") -> None:
     """With code and message."""
     package_id = cli.packaged()
     _manifests(cli, [package_id])[0].unlink()
@@ -114,17 +114,17 @@ def test_damage_is_told_to_programs(cli: "CommandLine") -> None:
 
 
 def test_packages_are_pruned(cli: "CommandLine") -> None:
-    """The oldest first, each with what it was."""
+    """The oldest are removed first, and each is described."""
     ids = [cli.packaged() for _ in range(3)]
-    *told, last = cli.run("packages", "prune", "--keep", "1").out.splitlines()
+    *shown, last = cli.run("packages", "prune", "--keep", "1").out.splitlines()
 
-    assert [["removed", package_id, "a:1"] for package_id in ids[:2]] == [line.split()[:3] for line in told]
+    assert [["removed", package_id, "a:1"] for package_id in ids[:2]] == [line.split()[:3] for line in shown]
     assert last.startswith("removed 2 packages, ")
     assert [ids[2]] == _listed(cli)
 
 
-def test_a_dry_run_only_tells(cli: "CommandLine") -> None:
-    """What would be removed."""
+def test_a_dry_run_removes_nothing(cli: "CommandLine") -> None:
+    """It prints what would be removed."""
     package_id = cli.packaged()
     printed = cli.run("packages", "prune", "--keep", "0", "--dry-run")
 
@@ -134,7 +134,7 @@ def test_a_dry_run_only_tells(cli: "CommandLine") -> None:
 
 
 def test_a_young_package_stays(cli: "CommandLine") -> None:
-    """Age and size are limits of their own."""
+    """Age and size are separate limits."""
     package_id = cli.packaged()
     printed = cli.run("packages", "prune", "--older-than", "1", "--max-size", "0.5")
 
@@ -142,8 +142,8 @@ def test_a_young_package_stays(cli: "CommandLine") -> None:
     assert [package_id] == _listed(cli)
 
 
-def test_by_size(cli: "CommandLine") -> None:
-    """In GB, of which parts can be given."""
+def test_packages_are_pruned_by_size(cli: "CommandLine") -> None:
+    """The limit is in GB, and may have decimals."""
     cli.packaged()
     second = cli.packaged()
     size_bytes = cli.document("packages")["packages"][0]["size_bytes"]
@@ -152,8 +152,8 @@ def test_by_size(cli: "CommandLine") -> None:
     assert [second] == _listed(cli)
 
 
-def test_what_is_in_use_stays(cli: "CommandLine") -> None:
-    """And is told; programs are told by id."""
+def test_a_package_in_use_is_kept(cli: "CommandLine") -> None:
+    """It is printed; programs get its id."""
     first, second = cli.packaged(), cli.packaged()
     with PackageStore(cli.store).open(first):
         printed = cli.run("packages", "prune", "--keep", "0", "--dry-run")
@@ -171,7 +171,7 @@ def test_what_is_in_use_stays(cli: "CommandLine") -> None:
 
 
 def test_pruning_needs_a_limit(cli: "CommandLine") -> None:
-    """Nothing is removed by a command that does not say what."""
+    """A command without one removes nothing."""
     printed = cli.run("packages", "prune")
 
     assert 2 == printed.code
@@ -180,7 +180,7 @@ def test_pruning_needs_a_limit(cli: "CommandLine") -> None:
 
 @pytest.mark.parametrize("arguments", [("--keep", "-1"), ("--older-than", "x"), ("--max-size", "-1")])
 def test_a_limit_is_a_number(cli: "CommandLine", arguments: tuple[str, ...]) -> None:
-    """And not below zero."""
+    """It is not below zero."""
     assert 2 == cli.run("packages", "prune", *arguments).code
 
 

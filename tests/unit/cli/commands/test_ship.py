@@ -32,22 +32,22 @@ AMD64 = ReceiverEngine("Docker Engine", "20.10", "overlay2", "linux/amd64")
 
 
 def arguments(cli: "CommandLine", *more: str) -> list[str]:
-    """A command line that is complete."""
+    """Return a complete command line."""
     return ["ship", cli.context, "--name", "a", "--tag", "1", "--to", URL, *more]
 
 
-def told(document: Any) -> list[str]:
-    """The types of the events of a shipment."""
+def event_types(document: Any) -> list[str]:
+    """Return the types of the events of a shipment."""
     return [event["event_type"] for event in document["events"]]
 
 
 def recorded(cli: "CommandLine") -> list[str]:
-    """The types of the events in the outbox, oldest first."""
+    """Return the types of the events in the outbox, oldest first."""
     return [str(event["event_type"]) for event in reversed(cli.document("events")["events"])]
 
 
 def test_a_shipment_is_package_and_transfer(cli: "CommandLine") -> None:
-    """Both results, the events and the time, on stdout."""
+    """Both results, the events and the time are on stdout."""
     printed = cli.run(*arguments(cli))
 
     assert 0 == printed.code
@@ -57,28 +57,28 @@ def test_a_shipment_is_package_and_transfer(cli: "CommandLine") -> None:
 
 
 def test_each_step_is_an_event(cli: "CommandLine") -> None:
-    """In the order in which they happened, with one correlation id."""
+    """They are in the order in which they happened, and have one correlation id."""
     document = cli.document(*arguments(cli))
 
-    assert ["BUILD_STARTED", "BUILD_COMPLETED", "TRANSFER_STARTED", "TRANSFER_COMPLETED"] == told(document)
+    assert ["BUILD_STARTED", "BUILD_COMPLETED", "TRANSFER_STARTED", "TRANSFER_COMPLETED"] == event_types(document)
     assert ["BUILD_STARTED", "BUILD_COMPLETED", "TRANSFER_STARTED", "TRANSFER_COMPLETED"] == recorded(cli)
 
 
-def test_one_correlation_id_goes_through_all_of_it(cli: "CommandLine") -> None:
+def test_every_step_has_one_correlation_id(cli: "CommandLine") -> None:
     """It is made if none is given."""
     document = cli.document(*arguments(cli))
-    told_ids = {part["correlation_id"] for part in (document, document["package"], document["transfer"])}
+    result_ids = {part["correlation_id"] for part in (document, document["package"], document["transfer"])}
 
-    assert {document["correlation_id"]} == told_ids | {event["correlation_id"] for event in document["events"]}
+    assert {document["correlation_id"]} == result_ids | {event["correlation_id"] for event in document["events"]}
     assert 36 == len(document["correlation_id"])
 
 
 def test_a_correlation_id_may_be_given(cli: "CommandLine") -> None:
-    """It is taken as it is."""
+    """It is used unchanged."""
     assert "deploy-001" == cli.document(*arguments(cli, "--correlation-id", "deploy-001"))["correlation_id"]
 
 
-def test_programs_get_both_results_the_events_and_the_figures(cli: "CommandLine") -> None:
+def test_programs_get_results_events_and_metrics(cli: "CommandLine") -> None:
     """In one document."""
     document = cli.document(*arguments(cli))
 
@@ -90,7 +90,7 @@ def test_programs_get_both_results_the_events_and_the_figures(cli: "CommandLine"
     )
 
 
-def test_a_build_that_fails_is_the_end(cli: "CommandLine") -> None:
+def test_a_build_that_fails_ends_the_shipment(cli: "CommandLine") -> None:
     """DEPLOYMENT_FAILED is recorded, and nothing is sent."""
     cli.engine.fail("build", ErrorCode.BUILD_FAILED, "no such base image")
     printed = cli.run(*arguments(cli))
@@ -100,8 +100,8 @@ def test_a_build_that_fails_is_the_end(cli: "CommandLine") -> None:
     assert ["BUILD_STARTED", "DEPLOYMENT_FAILED"] == recorded(cli)
 
 
-def test_a_transfer_that_fails_leaves_the_package(cli: "CommandLine") -> None:
-    """And says how to send it again."""
+def test_a_transfer_that_fails_keeps_the_package(cli: "CommandLine") -> None:
+    """The command to send it again is printed."""
     cli.uploader.receipts = [DeploymentSenderError(ErrorCode.TRANSFER_FAILED, "it refuses", retry=False)]
     printed = cli.run(*arguments(cli))
     (manifest,) = cli.document("packages")["packages"]
@@ -112,7 +112,7 @@ def test_a_transfer_that_fails_leaves_the_package(cli: "CommandLine") -> None:
 
 
 def test_a_failed_shipment_is_a_document_too(cli: "CommandLine") -> None:
-    """What was not reached is null."""
+    """Steps that were not reached are null."""
     cli.engine.fail("build", ErrorCode.BUILD_FAILED, "no such base image")
     document = cli.document(*arguments(cli))
 
@@ -127,15 +127,15 @@ def test_a_failed_shipment_is_a_document_too(cli: "CommandLine") -> None:
     "change",
     [["--to", "ftp://x"], ["--wait-for", "tea"], ["--tag", "-"], ["--dockerfile", "../x"], ["--build-arg", "="]],
 )
-def test_a_mistake_shows_before_anything_happens(cli: "CommandLine", change: list[str]) -> None:
-    """No build, no event."""
+def test_a_mistake_is_reported_before_anything_happens(cli: "CommandLine", change: list[str]) -> None:
+    """There is no build and no event."""
     printed = cli.run(*arguments(cli, *change))
 
     assert (2, [], []) == (printed.code, cli.engine.calls, recorded(cli))
 
 
-def test_a_receiver_that_must_not_be_sent_to_is_refused_before_anything_is_built(cli: "CommandLine") -> None:
-    """No build, no event."""
+def test_a_forbidden_receiver_is_refused_before_the_build(cli: "CommandLine") -> None:
+    """There is no build and no event."""
     cli.uploader.refusal = DeploymentSenderError(ErrorCode.VALIDATION_ERROR, "not there")
     printed = cli.run(*arguments(cli))
 
@@ -143,27 +143,27 @@ def test_a_receiver_that_must_not_be_sent_to_is_refused_before_anything_is_built
     assert "not there" in printed.err
 
 
-def info(engine: ReceiverEngine | None = AMD64, **told: Any) -> ReceiverInfo:
-    """What a receiver says of itself."""
-    return ReceiverInfo("1.0.0", "2026-01-01T00:00:00Z", engine, **told)
+def info(engine: ReceiverEngine | None = AMD64, **event_types: Any) -> ReceiverInfo:
+    """Return what a receiver reports of itself."""
+    return ReceiverInfo("1.0.0", "2026-01-01T00:00:00Z", engine, **event_types)
 
 
 @pytest.mark.parametrize(
-    ("said", "more", "words"),
+    ("reported", "more", "words"),
     [
-        (DeploymentSenderError(ErrorCode.REMOTE_UNREACHABLE, "nobody there"), [], "REMOTE_UNREACHABLE: nobody there"),
+        (DeploymentSenderError(ErrorCode.REMOTE_UNREACHABLE, "not there"), [], "REMOTE_UNREACHABLE: not there"),
         (DeploymentSenderError(ErrorCode.TRANSFER_FAILED, "401", retry=False), [], "TRANSFER_FAILED: 401"),
         (info(None, engine_error="no socket"), [], "the receiver's engine does not answer: no socket"),
         (info(), ["--wait-for", "running"], "this receiver starts no containers"),
         (info(), ["--platform", "linux/arm64"], "built for linux/arm64, and the receiver's engine runs linux/amd64"),
     ],
-    ids=["nobody", "key", "engine", "run", "platform"],
+    ids=["not there", "key", "engine", "run", "platform"],
 )
-def test_what_would_fail_there_shows_before_anything_is_built(
-    cli: "CommandLine", said: ReceiverInfo | Exception, more: list[str], words: str
+def test_a_receiver_that_cannot_deploy_is_reported_before_the_build(
+    cli: "CommandLine", reported: ReceiverInfo | Exception, more: list[str], words: str
 ) -> None:
-    """With what to do; no build, no event."""
-    cli.uploader.infos = [said]
+    """The advice is printed; there is no build and no event."""
+    cli.uploader.infos = [reported]
     printed = cli.run(*arguments(cli, *more))
 
     assert (1, [], []) == (printed.code, cli.engine.calls, recorded(cli))
@@ -172,7 +172,7 @@ def test_what_would_fail_there_shows_before_anything_is_built(
 
 
 @pytest.mark.parametrize(
-    ("said", "more"),
+    ("reported", "more"),
     [
         (info(), []),
         (info(will_run=True), ["--wait-for", "loaded"]),
@@ -180,14 +180,16 @@ def test_what_would_fail_there_shows_before_anything_is_built(
         (info(replace(AMD64, platform="linux/arm64")), ["--platform", "linux/amd64", "--any-platform"]),
     ],
 )
-def test_a_receiver_that_can_do_it_is_sent_to(cli: "CommandLine", said: ReceiverInfo, more: list[str]) -> None:
+def test_a_receiver_that_can_deploy_gets_the_package(
+    cli: "CommandLine", reported: ReceiverInfo, more: list[str]
+) -> None:
     """Whether it starts containers or not."""
-    cli.uploader.infos = [said]
+    cli.uploader.infos = [reported]
 
     assert 0 == cli.run(*arguments(cli, *more)).code
 
 
-def test_a_receiver_that_says_nothing_of_itself_is_noted(cli: "CommandLine") -> None:
+def test_a_receiver_without_info_is_noted(cli: "CommandLine") -> None:
     """The address may be wrong, and a receiver of another make is no fault."""
     printed = cli.run(*arguments(cli))
 
@@ -196,13 +198,13 @@ def test_a_receiver_that_says_nothing_of_itself_is_noted(cli: "CommandLine") -> 
 
 
 def follow(cli: "CommandLine", *states: DeploymentState) -> None:
-    """Have the receiver take the package, and tell these states."""
+    """Make the receiver accept the package, and report these states."""
     cli.uploader.receipts = [Receipt("d-1", checksum_verified=True, status="received", status_url=STATUS_URL)]
     cli.uploader.states = list(states)
 
 
 def test_it_waits_until_the_container_runs(cli: "CommandLine") -> None:
-    """Where the receiver starts containers; each step of the receiver is a line."""
+    """If the receiver starts containers; each step of the receiver is a line."""
     follow(cli, DeploymentState("d-1", "loaded", will_run=True), DeploymentState("d-1", "running", will_run=True))
     printed = cli.run(*arguments(cli))
 
@@ -226,8 +228,8 @@ def test_a_deployment_that_fails_has_its_log_on_the_screen(cli: "CommandLine") -
     assert "DEPLOYMENT_FAILED" == recorded(cli)[-1]
 
 
-def test_a_wait_that_ends_is_no_deployment_that_failed(cli: "CommandLine", monkeypatch: pytest.MonkeyPatch) -> None:
-    """The receiver goes on: it is said how to look, and no event says what nobody knows."""
+def test_a_wait_that_ends_has_not_failed_the_deployment(cli: "CommandLine", monkeypatch: pytest.MonkeyPatch) -> None:
+    """The receiver may still deploy: the command for its status is printed, and no event is published."""
     monkeypatch.setenv("DEPLOYMENT_SENDER_DEPLOYMENT_TIMEOUT_SECONDS", str(LATE_SECONDS))
     cli.uploader = LateUploader()
     follow(cli, DeploymentState("d-1", "received", error_message="the engine does not answer"))
@@ -241,7 +243,7 @@ def test_a_wait_that_ends_is_no_deployment_that_failed(cli: "CommandLine", monke
 
 
 def test_events_go_to_the_broker(cli: "CommandLine", broker: FakeBroker) -> None:
-    """Under the correlation id until there is a package, then under the package's."""
+    """Under the correlation id until there is a package, then under the package's id."""
     document = cli.document(*arguments(cli, "--correlation-id", "c-1"))
     package_id = document["package"]["package_id"]
 
@@ -250,21 +252,21 @@ def test_events_go_to_the_broker(cli: "CommandLine", broker: FakeBroker) -> None
 
 
 def test_the_events_name_the_platform(cli: "CommandLine", broker: FakeBroker) -> None:
-    """From the moment when it is known, also where none was asked for."""
+    """From the moment when it is known, also if none was requested."""
     cli.run(*arguments(cli))
     payloads = [json.loads(value)["payload"] for value in broker.values]
 
     assert [None, "linux/amd64", "linux/amd64", "linux/amd64"] == [one.get("platform") for one in payloads]
 
 
-def test_an_event_never_tells_a_build_argument(cli: "CommandLine", broker: FakeBroker) -> None:
+def test_no_event_has_a_build_argument(cli: "CommandLine", broker: FakeBroker) -> None:
     """Nor a path of this machine."""
     cli.run(*arguments(cli, "--build-arg", "TOKEN=s3cret"))
 
     assert [] == [value for value in broker.values if b"s3cret" in value or str(cli.folder).encode() in value]
 
 
-def test_a_broker_that_does_not_answer_stops_nothing(cli: "CommandLine", broker: FakeBroker) -> None:
+def test_a_broker_that_does_not_respond_stops_nothing(cli: "CommandLine", broker: FakeBroker) -> None:
     """Each event waits in the outbox, and a line says so."""
     broker.down = True
     printed = cli.run(*arguments(cli))
@@ -275,21 +277,21 @@ def test_a_broker_that_does_not_answer_stops_nothing(cli: "CommandLine", broker:
 
 
 async def ctrl_c() -> NoReturn:
-    """Have it pressed, and wait for what it does."""
+    """Send SIGINT to this process, and wait for its effect."""
     os.kill(os.getpid(), signal.SIGINT)
     await asyncio.Event().wait()
     raise AssertionError
 
 
 class InterruptedEngine(FakeEngine):
-    """Ctrl-C is pressed while it builds."""
+    """Is interrupted while it builds."""
 
     async def build(self, request: BuildRequest, on_line: Callable[[str], None]) -> str:
         await ctrl_c()
 
 
 class InterruptedUploader(FakeUploader):
-    """Ctrl-C is pressed while it sends."""
+    """Is interrupted while it sends."""
 
     async def send(self, upload: PackageUpload, on_sent: Callable[[int], None]) -> Receipt:
         await ctrl_c()
@@ -306,7 +308,7 @@ def test_an_interrupted_build_is_recorded(cli: "CommandLine") -> None:
 
 
 def test_an_interrupted_transfer_is_recorded(cli: "CommandLine") -> None:
-    """Its package stays."""
+    """Its package is kept."""
     cli.uploader = InterruptedUploader()
     printed = cli.run(*arguments(cli))
 
@@ -317,15 +319,15 @@ def test_an_interrupted_transfer_is_recorded(cli: "CommandLine") -> None:
 
 
 class InterruptedWait(FakeUploader):
-    """Ctrl-C is pressed while the receiver is asked for the deployment."""
+    """Is interrupted while the deployment is polled."""
 
     async def state(self, receiver_url: str, status_url: str) -> DeploymentState:
         await ctrl_c()
 
 
 @pytest.mark.parametrize("more", [[], ["--quiet"]])
-def test_an_interrupted_wait_tells_what_is_known(cli: "CommandLine", more: list[str]) -> None:
-    """Sent, verified, the deployment's id and how to look; no event says that it failed."""
+def test_an_interrupted_wait_prints_what_is_known(cli: "CommandLine", more: list[str]) -> None:
+    """Sent, verified, the deployment's id and the command for its status; no event reports a failure."""
     cli.uploader = InterruptedWait()
     follow(cli)
     printed = cli.run(*arguments(cli, *more))
@@ -337,8 +339,8 @@ def test_an_interrupted_wait_tells_what_is_known(cli: "CommandLine", more: list[
     assert ["BUILD_STARTED", "BUILD_COMPLETED", "TRANSFER_STARTED"] == recorded(cli)
 
 
-def test_programs_are_told_of_an_interrupted_wait(cli: "CommandLine") -> None:
-    """In the one document."""
+def test_an_interrupted_wait_is_a_document_for_programs(cli: "CommandLine") -> None:
+    """It is the only one."""
     cli.uploader = InterruptedWait()
     follow(cli)
     document = cli.document(*arguments(cli))
@@ -351,17 +353,17 @@ def test_programs_are_told_of_an_interrupted_wait(cli: "CommandLine") -> None:
     )
 
 
-class InterruptedAnswer(FakeUploader):
-    """Ctrl-C is pressed when all was sent and nothing was answered yet."""
+class InterruptedResponse(FakeUploader):
+    """Is interrupted when all bytes are sent and no response has arrived yet."""
 
     async def send(self, upload: PackageUpload, on_sent: Callable[[int], None]) -> Receipt:
         on_sent(upload.size_bytes)
         await ctrl_c()
 
 
-def test_what_may_have_arrived_has_not_failed(cli: "CommandLine") -> None:
-    """Nobody knows, and no event says so."""
-    cli.uploader = InterruptedAnswer()
+def test_a_package_that_may_have_arrived_has_not_failed(cli: "CommandLine") -> None:
+    """It is not known, and no event reports it."""
+    cli.uploader = InterruptedResponse()
     printed = cli.run(*arguments(cli))
 
     assert 130 == printed.code

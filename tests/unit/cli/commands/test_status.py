@@ -41,7 +41,7 @@ def receiver(*replies: Reply) -> Iterator[ScriptedReceiver]:
 
 
 def test_the_latest_deployments_are_listed(cli: "CommandLine") -> None:
-    """One line each, with the first line of what went wrong."""
+    """One line each, with the first line of its error."""
     with receiver(Reply(body={"deployments": [DEPLOYMENT]})) as there:
         printed = cli.run("status", "--to", there.url, "--limit", "5")
 
@@ -52,8 +52,8 @@ def test_the_latest_deployments_are_listed(cli: "CommandLine") -> None:
     ] == printed.out.splitlines()
 
 
-def test_one_deployment_is_told_whole(cli: "CommandLine") -> None:
-    """Every line of its message, and what is not known is left out."""
+def test_one_deployment_is_shown_completely(cli: "CommandLine") -> None:
+    """With every line of its message, and without the fields that are not known."""
     with receiver(Reply(body=DEPLOYMENT)) as there:
         printed = cli.run("status", "d/1", "--to", there.url)
 
@@ -71,22 +71,22 @@ def test_one_deployment_is_told_whole(cli: "CommandLine") -> None:
     ] == printed.out.splitlines()
 
 
-def test_programs_get_what_the_receiver_says(cli: "CommandLine") -> None:
-    """As it is."""
+def test_programs_get_the_receivers_response(cli: "CommandLine") -> None:
+    """It is unchanged."""
     with receiver(Reply(body=DEPLOYMENT)) as there:
         assert DEPLOYMENT == cli.document("status", "d-1", "--to", there.url)
 
 
-def test_a_receiver_without_deployments_says_so(cli: "CommandLine") -> None:
-    """Nothing is no error."""
+def test_a_receiver_without_deployments_is_no_error(cli: "CommandLine") -> None:
+    """One line says that there are none."""
     with receiver(Reply(body={"deployments": []})) as there:
         url, printed = there.url, cli.run("status", "--to", there.url)
 
     assert (0, f"no deployments at {url}\n") == (printed.code, printed.out)
 
 
-def test_a_deployment_that_is_not_there_is_an_error(cli: "CommandLine") -> None:
-    """In the receiver's words."""
+def test_a_missing_deployment_is_an_error(cli: "CommandLine") -> None:
+    """With the receiver's message."""
     with receiver(Reply(404, {"error_message": "there is no such deployment"})) as there:
         printed = cli.run("status", "d-2", "--to", there.url)
 
@@ -94,8 +94,8 @@ def test_a_deployment_that_is_not_there_is_an_error(cli: "CommandLine") -> None:
     assert "the receiver answered 404 Not Found: there is no such deployment" in printed.err
 
 
-def test_what_is_no_receiver_is_an_error(cli: "CommandLine") -> None:
-    """A web page answers, for one."""
+def test_something_else_than_a_receiver_is_an_error(cli: "CommandLine") -> None:
+    """A web page, for example."""
     with receiver(Reply(200, "<html>")) as there:
         printed = cli.run("status", "--to", there.url)
 

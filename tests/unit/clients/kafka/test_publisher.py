@@ -1,4 +1,4 @@
-"""The port to a Kafka broker, against a broker that answers by script."""
+"""The publisher for Kafka, with a broker that responds by script."""
 
 import asyncio
 import gc
@@ -28,7 +28,7 @@ TOPIC = "onex.evt.deployment-sender.build-started.v1"
 
 @pytest.fixture(autouse=True)
 async def nothing_leaks() -> AsyncIterator[None]:
-    """No task stays, and aiokafka has nothing to warn of when it is collected."""
+    """No task is left, and aiokafka warns of nothing when it is collected."""
     yield
     gc.collect()
     assert {asyncio.current_task()} == asyncio.all_tasks()
@@ -36,7 +36,7 @@ async def nothing_leaks() -> AsyncIterator[None]:
 
 @pytest.fixture
 async def kafka() -> AsyncIterator[ScriptedKafka]:
-    """The broker."""
+    """A broker."""
     async with ScriptedKafka() as kafka:
         yield kafka
 
@@ -50,8 +50,8 @@ async def publisher(kafka: ScriptedKafka) -> AsyncIterator[KafkaPublisher]:
 
 
 @pytest.fixture
-async def impatient(kafka: ScriptedKafka) -> AsyncIterator[KafkaPublisher]:
-    """One that does not wait long; a busy machine may need several tries to open it."""
+async def short_lived(kafka: ScriptedKafka) -> AsyncIterator[KafkaPublisher]:
+    """A connection with a deadline of 1 s; a busy machine may need several attempts to open it."""
     publisher = None
     while publisher is None:
         with suppress(PublishError):
@@ -61,14 +61,14 @@ async def impatient(kafka: ScriptedKafka) -> AsyncIterator[KafkaPublisher]:
 
 
 async def open_failure(servers: str, timeout_seconds: float = 60) -> PublishError:
-    """How connecting fails."""
+    """Return the error of connecting."""
     with pytest.raises(PublishError) as caught:
         await open_publisher(servers, timeout_seconds)
     return caught.value
 
 
 async def publish_failure(publisher: KafkaPublisher) -> PublishError:
-    """How publishing fails."""
+    """Return the error of publishing."""
     with pytest.raises(PublishError) as caught:
         await publisher.publish(TOPIC, b"key", b"value")
     return caught.value
@@ -80,8 +80,8 @@ async def test_an_acknowledged_event_is_where_the_broker_says(publisher: KafkaPu
     assert Delivery(0, 43) == await publisher.publish(TOPIC, b"key", b"value")
 
 
-async def test_a_broker_that_is_not_there_is_told_at_once() -> None:
-    """With its address, and nothing stays open."""
+async def test_a_missing_broker_is_reported_with_its_address() -> None:
+    """Nothing stays open."""
     error = await open_failure("127.0.0.1:1")
 
     assert error.retry
@@ -89,15 +89,15 @@ async def test_a_broker_that_is_not_there_is_told_at_once() -> None:
 
 
 @pytest.mark.parametrize("servers", ["no-such-host.invalid:9092", "127.0.0.1:port", "127.0.0.1:99999999"])
-async def test_an_address_that_leads_nowhere_is_told_as_one(servers: str) -> None:
+async def test_a_wrong_address_is_reported(servers: str) -> None:
     """Whatever is wrong with it."""
     error = await open_failure(servers)
 
     assert f"no Kafka broker responds at {servers}: " in error.message
 
 
-async def test_a_broker_that_accepts_and_says_nothing_is_left_in_time(kafka: ScriptedKafka) -> None:
-    """Before the deadline."""
+async def test_connecting_to_a_silent_broker_ends_in_time(kafka: ScriptedKafka) -> None:
+    """It accepts the connection and responds to nothing."""
     kafka.silent.add(API_VERSIONS)
 
     error = await open_failure(kafka.address, 0.5)
@@ -105,8 +105,8 @@ async def test_a_broker_that_accepts_and_says_nothing_is_left_in_time(kafka: Scr
     assert "no Kafka broker responds" in error.message
 
 
-async def test_several_brokers_that_say_nothing_are_left_at_the_deadline(kafka: ScriptedKafka) -> None:
-    """They do not get one each."""
+async def test_connecting_to_several_silent_brokers_ends_in_time(kafka: ScriptedKafka) -> None:
+    """They share one deadline."""
     kafka.silent.add(API_VERSIONS)
 
     error = await open_failure(",".join([kafka.address] * 20), 0.5)
@@ -114,15 +114,15 @@ async def test_several_brokers_that_say_nothing_are_left_at_the_deadline(kafka: 
     assert "no connection" in error.message
 
 
-async def test_something_else_than_a_broker_is_left_in_time() -> None:
-    """A web server, for one."""
+async def test_connecting_to_something_else_than_a_broker_ends_in_time() -> None:
+    """A web server, for example."""
 
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
         writer.close()
 
-    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+    async with await asyncio.start_server(respond, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         error = await open_failure(f"127.0.0.1:{port}")
 
@@ -131,7 +131,7 @@ async def test_something_else_than_a_broker_is_left_in_time() -> None:
 
 @pytest.mark.parametrize("request_kind", [API_VERSIONS, METADATA])
 async def test_cancelling_while_it_connects_leaves_nothing_open(request_kind: int) -> None:
-    """Wherever it is; aiokafka alone would forget a connection."""
+    """At either request; aiokafka alone would lose a connection."""
     async with ScriptedKafka(silent={request_kind}) as kafka:
         opening = asyncio.ensure_future(open_publisher(kafka.address, 5))
         await eventually(lambda: kafka.connections)
@@ -143,7 +143,7 @@ async def test_cancelling_while_it_connects_leaves_nothing_open(request_kind: in
 
 
 @pytest.mark.parametrize("code", [TOO_LARGE, BATCH_TOO_LARGE, INVALID_TOPIC])
-async def test_what_the_broker_will_never_take_is_not_tried_again(
+async def test_an_event_that_the_broker_refuses_for_good_is_not_tried_again(
     kafka: ScriptedKafka, publisher: KafkaPublisher, code: int
 ) -> None:
     """The event is at fault."""
@@ -164,8 +164,8 @@ async def test_an_event_that_aiokafka_itself_refuses_is_not_tried_again(publishe
     assert "message.max.bytes" in caught.value.recovery
 
 
-async def test_rights_can_be_granted(kafka: ScriptedKafka, publisher: KafkaPublisher) -> None:
-    """So the event is not hopeless without them."""
+async def test_an_event_without_rights_may_be_tried_again(kafka: ScriptedKafka, publisher: KafkaPublisher) -> None:
+    """The rights can be granted."""
     kafka.produce.append(NOT_AUTHORIZED)
 
     error = await publish_failure(publisher)
@@ -174,13 +174,13 @@ async def test_rights_can_be_granted(kafka: ScriptedKafka, publisher: KafkaPubli
     assert "[Error 29]" in error.message
 
 
-async def test_a_topic_that_is_not_there_is_waited_for_and_told(
-    kafka: ScriptedKafka, publisher: KafkaPublisher, impatient: KafkaPublisher
+async def test_a_missing_topic_is_reported_after_a_wait(
+    kafka: ScriptedKafka, publisher: KafkaPublisher, short_lived: KafkaPublisher
 ) -> None:
-    """Somebody can create it."""
+    """It can be created."""
     kafka.missing.add(TOPIC)
 
-    error = await publish_failure(impatient)
+    error = await publish_failure(short_lived)
     kafka.missing.clear()
 
     assert error.retry
@@ -188,8 +188,10 @@ async def test_a_topic_that_is_not_there_is_waited_for_and_told(
     assert Delivery(0, 42) == await publisher.publish(TOPIC, b"key", b"value")
 
 
-async def test_a_broker_that_answers_no_more_is_left_in_time(kafka: ScriptedKafka, publisher: KafkaPublisher) -> None:
-    """The event may be stored; nobody knows."""
+async def test_publishing_to_a_broker_that_stops_responding_ends_in_time(
+    kafka: ScriptedKafka, publisher: KafkaPublisher
+) -> None:
+    """The event may be stored; that is not known."""
     kafka.silent.add(PRODUCE)
 
     error = await publish_failure(publisher)
@@ -197,38 +199,42 @@ async def test_a_broker_that_answers_no_more_is_left_in_time(kafka: ScriptedKafk
     assert (True, True) == (error.retry, "RequestTimedOutError" in error.message)
 
 
-async def test_metadata_that_never_come_end_at_the_deadline(kafka: ScriptedKafka, impatient: KafkaPublisher) -> None:
+async def test_publishing_without_metadata_ends_at_the_deadline(
+    kafka: ScriptedKafka, short_lived: KafkaPublisher
+) -> None:
     """Whatever aiokafka waits for."""
     kafka.silent.add(METADATA)
 
-    error = await publish_failure(impatient)
+    error = await publish_failure(short_lived)
 
     assert error.retry
 
 
-async def test_closing_while_an_answer_is_missing_ends_in_time(kafka: ScriptedKafka, impatient: KafkaPublisher) -> None:
-    """Who waits for it is told."""
+async def test_closing_while_a_response_is_missing_ends_in_time(
+    kafka: ScriptedKafka, short_lived: KafkaPublisher
+) -> None:
+    """The publish that waits for it raises an error."""
     kafka.silent.add(PRODUCE)
-    publishing = asyncio.ensure_future(publish_failure(impatient))
+    publishing = asyncio.ensure_future(publish_failure(short_lived))
     await eventually(lambda: kafka.produced)
 
-    await impatient.close()
+    await short_lived.close()
 
     assert (await publishing).retry
 
 
-async def test_closing_twice_is_safe_and_so_is_cancelling_it(kafka: ScriptedKafka, impatient: KafkaPublisher) -> None:
-    """It goes on all the same."""
-    closing = asyncio.ensure_future(impatient.close())
+async def test_closing_twice_is_safe_and_so_is_cancelling_it(kafka: ScriptedKafka, short_lived: KafkaPublisher) -> None:
+    """It continues in the background."""
+    closing = asyncio.ensure_future(short_lived.close())
     await asyncio.sleep(0)
     closing.cancel()
     with pytest.raises(asyncio.CancelledError):
         await closing
 
-    await impatient.close()
-    await impatient.close()
+    await short_lived.close()
+    await short_lived.close()
 
-    assert (await publish_failure(impatient)).retry
+    assert (await publish_failure(short_lived)).retry
 
 
 async def test_a_cancelled_publish_is_cancelled_at_once(kafka: ScriptedKafka) -> None:
@@ -245,8 +251,8 @@ async def test_a_cancelled_publish_is_cancelled_at_once(kafka: ScriptedKafka) ->
     assert 1 == kafka.produced
 
 
-async def test_a_stop_that_hangs_is_left_at_the_deadline(caplog: pytest.LogCaptureFixture) -> None:
-    """And logged."""
+async def test_a_stop_that_hangs_ends_at_the_deadline(caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged."""
 
     class Hangs:
         async def stop(self) -> None:
