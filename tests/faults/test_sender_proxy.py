@@ -1,12 +1,12 @@
 """A proxy on the way that refuses: a real nginx, which the sender tells from the receiver behind it."""
 
-import socket
 from pathlib import Path
 
 import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0 import ErrorCode, ModelPackageTransferOutput
 from support.http.nginx import Nginx
+from support.process.ports import free_port
 from support.receiver.target import Target
 from support.sending.node import KEY, Sender
 
@@ -79,8 +79,7 @@ async def test_a_host_that_the_proxy_leaves_alone(tmp_path: Path, sender: Sender
 async def test_a_proxy_without_a_receiver_behind_it(tmp_path: Path, sender: Sender, package: str) -> None:
     """It may be on its way up, so it is tried again; the receiver is what to start."""
     nginx = Nginx(tmp_path / "nginx")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     with nginx.serving(f"location / {{ proxy_pass http://127.0.0.1:{port}; }}"):
         output, message, recovery = await refused(sender, package, nginx.url)
 

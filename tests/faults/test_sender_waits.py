@@ -1,7 +1,6 @@
 """A receiver that is away for a while, or has trouble of its own: the sender waits, and says what for."""
 
 import asyncio
-import socket
 from pathlib import Path
 
 import pytest
@@ -9,6 +8,7 @@ import pytest
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0 import ErrorCode, ModelPackageTransferInput
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import Progress, ProgressCallback
 from support.process.clock import put_forward
+from support.process.ports import free_port
 from support.receiver.process import ReceiverProcess
 from support.receiver.scripted import Reply, ScriptedReceiver, receipt
 from support.sending.node import Sender
@@ -43,8 +43,7 @@ def late_at(stage: str, times: int, *, seconds: float) -> ProgressCallback:
 
 async def test_a_receiver_that_comes_back_gets_the_package(sender: Sender, package: str, tmp_path: Path) -> None:
     """However often it was tried before; each wait is told, with the reason."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     waits: list[str] = []
     third = asyncio.Event()
 

@@ -20,6 +20,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0 import ErrorCode, Mod
 from support.archives.archives import config_of, image_archive, layer, sha256
 from support.engine.engines import RealEngine
 from support.http.fault_proxy import Fault, FaultProxy
+from support.process.ports import free_port
 from support.receiver.process import ReceiverProcess
 from support.receiver.scripted import Reply, ScriptedReceiver, receipt
 from support.sending.node import KEY, SECRET, Sender
@@ -70,8 +71,7 @@ async def page(receiver: ReceiverProcess, path: str) -> httpx.Response:
 
 async def test_nobody_listens(sender: Sender, package: str, tmp_path: Path) -> None:
     """REMOTE_UNREACHABLE as often as is configured; when somebody listens, the same node gets through."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     async with sender.node() as node:
         output = await sender.send(node, package, f"http://127.0.0.1:{port}")
         with ReceiverProcess(tmp_path / "receiver", "--port", str(port), environ=NO_ENGINE) as receiver:

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0 import DeploymentSenderError, ErrorCode
 from support.http.certificates import Authority, Certificate
+from support.process.ports import free_port
 from support.receiver.process import ReceiverProcess
 from support.sending.node import KEY, Sender
 
@@ -129,8 +129,7 @@ async def test_a_sender_with_a_wrong_certificate(
 def openssl(authority: Authority) -> Iterator[str]:
     """A server that nobody here wrote, and that wants a certificate; answer its URL."""
     mine = authority.issue()
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     files = ("-cert", mine.cert, "-key", mine.key, "-CAfile", authority.ca_file, "-verify_return_error")
     command = ("openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-Verify", "1", "-www", *files)
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as server:

@@ -2,13 +2,13 @@
 
 import re
 import shutil
-import socket
 from pathlib import Path
 
 import pytest
 
 from support.docs.pages import Page
 from support.engine.engines import RealEngine
+from support.process.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(page for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")] if "\n```" in page.read_text())
@@ -16,11 +16,6 @@ PAGES = sorted(page for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.m
 SKIPPED = {"README.md": ["./dev test is what runs this page"]}
 _RUN = {"python", "sh", "console"}
 _DATA = {"", "json", "nginx"}
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def _lay_out(folder: Path, base_image: str) -> None:
@@ -44,7 +39,7 @@ def test_a_page_runs_from_its_first_block_to_its_last(
     name = real_engine.new_container()
     for tag in ("1.0", "1.0.0"):
         real_engine.remove_later(f"{name}:{tag}")
-    port = _free_port()
+    port = free_port()
     replacements = {
         r"(?<![/\w-])(hello|my-service|omninode-bridge-orchestrator)(?=[\s:\"])": name,
         r"\b8001\b": str(port),

@@ -2,6 +2,7 @@
 
 import string
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -105,6 +106,14 @@ def test_a_hostile_form_is_refused_or_read_in_one_way(data: st.DataObject | None
     parts = read_form(b"B", data.draw(_pieces(body)) if data else [body[:2], body[2:]])
 
     assert whole == parts
+
+
+@pytest.mark.parametrize(("fields", "package"), [({"a": "--B--1"}, b"bytes"), ({"a": "--B"}, b""), ({}, b"--B--1")])
+def test_a_part_that_begins_with_the_boundary_is_refused(fields: dict[str, str], package: bytes) -> None:
+    """Wherever it is split: with the empty line before it, it is a boundary."""
+    form = written_form(b"B", fields, package)
+
+    assert [None] * len(form) == [read_form(b"B", [form[:at], form[at:]]) for at in range(len(form))]
 
 
 @given(st.binary(max_size=200), st.binary(min_size=1, max_size=70))

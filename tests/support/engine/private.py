@@ -21,6 +21,7 @@ import pytest
 
 from support.engine.engines import RealEngine
 from support.eventually import eventually_sync
+from support.process.processes import until_stopped
 
 __all__ = ["PrivateEngine"]
 
@@ -111,6 +112,7 @@ class PrivateEngine(RealEngine):
     def freeze(self) -> None:
         """Stop it where it is: it takes connections, and says nothing."""
         os.kill(self.pid, signal.SIGSTOP)
+        until_stopped(self.pid)
 
     def thaw(self) -> None:
         """Let it go on."""

@@ -11,13 +11,14 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import closing
 from pathlib import Path
 from typing import Self
 
 import pytest
 
 from support.eventually import eventually_sync
+from support.process.ports import free_port
 
 __all__ = ["SshServer", "ssh_server"]
 
@@ -90,7 +91,7 @@ class SshServer:
         self._folder = folder
         self._docker_host = docker_host
         self._silent = socket.create_server(("127.0.0.1", 0))
-        self.ports = _free_ports()
+        self.ports = {name: free_port() for name in _PORTS}
         self.user = getpass.getuser()
         self.path = folder / "bin"
 
@@ -144,12 +145,6 @@ def _found(program: str) -> str:
     found = shutil.which(program, path=_PATH)
     assert found is not None
     return found
-
-
-def _free_ports() -> dict[str, int]:
-    with ExitStack() as held:  # all at once: no port is given out twice
-        listeners = {name: held.enter_context(socket.create_server(("127.0.0.1", 0))) for name in _PORTS}
-        return {name: listener.getsockname()[1] for name, listener in listeners.items()}
 
 
 def _listens(port: int) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from support.eventually import eventually_sync
+from support.process.ports import free_port
 
 __all__ = ["Nginx"]
 
@@ -53,8 +54,7 @@ class Nginx:
             pytest.skip("nginx is not installed")
         self._command = [_PROGRAM, "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log")]
         self._folder = folder
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self._port = free.getsockname()[1]
+        self._port = free_port()
         self.url = f"http://127.0.0.1:{self._port}"
 
     @contextmanager

@@ -13,6 +13,8 @@ import noida_db  # type: ignore[import-untyped]
 from aiokafka import AIOKafkaConsumer, TopicPartition  # type: ignore[import-untyped]
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic  # type: ignore[import-untyped]
 
+from support.process.processes import until_stopped
+
 _STARTS_IN_SECONDS = 120
 
 
@@ -90,8 +92,10 @@ class KafkaBroker:
         self.kill()
 
     def freeze(self) -> None:
-        """Stop its process, so that it responds to nothing; its connections stay open."""
+        """Stop it where it is: it responds no more, and its connections stay."""
+        assert self._process is not None
         self._signal(signal.SIGSTOP)
+        until_stopped(self._process.pid)
 
     def thaw(self) -> None:
         """Let its process continue."""

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["children", "until_group_ends"]
+__all__ = ["children", "until_group_ends", "until_stopped"]
 
 from support.eventually import eventually_sync
 
@@ -17,6 +17,12 @@ def children(name: str) -> list[int]:
 def until_group_ends(group: int) -> None:
     """Wait until no member of a process group lives."""
     eventually_sync(lambda: all(member != group for _, _, _, member in _living()))
+
+
+def until_stopped(pid: int) -> None:
+    """Wait until SIGSTOP has reached every thread of a process: on a busy machine one may still run for a while."""
+    tasks = Path(f"/proc/{pid}/task")
+    eventually_sync(lambda: all("\nState:\tT" in status.read_text() for status in tasks.glob("*/status")))
 
 
 def _living() -> Iterator[tuple[int, str, int, int]]:

@@ -3,7 +3,6 @@
 import asyncio
 import gzip
 import os
-import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from support.archives.archives import config_of, image_archive, layer, sha256
 from support.engine.engines import RealEngine
 from support.engine.load_gate import LoadGate
 from support.http.raw import written_upload
+from support.process.ports import free_port
 from support.receiver.process import ReceiverProcess
 from support.sending.node import Sender
 
@@ -59,8 +59,7 @@ class Deliveries:
         self.gate = gate
         self.store = folder / "receiver"
         self.sender = Sender(folder / "packages")
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self._port = free.getsockname()[1]
+        self._port = free_port()
 
     def parcel(self, layers: Sequence[bytes] | None = None, *, is_gzip: bool = True) -> Parcel:
         """Package an image that the engine does not have: of these layers, or of 1 MB that cannot be compressed."""

@@ -49,7 +49,7 @@ def boundary_of(content_type: str | None) -> bytes:
 class _Parts:
     """Told by the parser what it finds, in order."""
 
-    def __init__(self) -> None:
+    def __init__(self, boundary: bytes) -> None:
         self.fields: dict[str, str] = {}
         self.file_begun = False
         self.slices: list[memoryview] = []
@@ -59,6 +59,8 @@ class _Parts:
         self._header = bytearray()
         self._header_value = bytearray()
         self._disposition = b""
+        self._mark = b"--" + boundary
+        self._begin = b""  # of the part's content, as long as the mark at most
 
     def callbacks(self) -> "MultipartCallbacks":
         return {
@@ -104,14 +106,23 @@ class _Parts:
             raise _wrong(f"the field {name[:64]!r} comes twice")
         self._name = name
         self._value.clear()
+        self._begin = b""
 
     def _part_data(self, data: bytes, start: int, end: int) -> None:
+        self._must_not_begin_with_the_mark(data[start : min(end, start + len(self._mark))])
         if self.file_begun:
             self.slices.append(memoryview(data)[start:end])
         elif len(self._value) + end - start > FIELD_MAX_BYTES:
             raise _wrong(f"a field is longer than {FIELD_MAX_BYTES} bytes")
         else:
             self._value += data[start:end]
+
+    def _must_not_begin_with_the_mark(self, data: bytes) -> None:
+        """Refuse a part that is a boundary together with the empty line before it (RFC 2046 section 5.1.1)."""
+        if len(self._begin) < len(self._mark):
+            self._begin += data[: len(self._mark) - len(self._begin)]
+            if self._begin == self._mark:
+                raise _wrong("a part begins with the form's boundary")
 
     def _part_end(self) -> None:
         if self.file_begun or self._name is None:
@@ -142,7 +153,7 @@ class UploadForm:
         self._last = b""  # of what came, all but a byte of the form's end
         self._after_end = b""
         self._seen = 0
-        self._parts = _Parts()
+        self._parts = _Parts(boundary)
         self._parser = MultipartParser(boundary, self._parts.callbacks())
 
     async def fields(self) -> dict[str, str]:
