@@ -118,7 +118,7 @@ OTHER = {
     "container_name": "victim",
     "image_tag": "2.0",
     "compression": "zstd",
-    "image_id": f"sha256:{'0' * 64}",
+    "announced_digest": f"sha256:{'0' * 64}",
     "verify_checksum": "false",
     "correlation_id": "deploy-002",
     "platform": "linux/s390x",
@@ -283,7 +283,7 @@ def test_a_damaged_record_of_what_was_seen(tmp_path: Path, kept: int) -> None:
     path.write_bytes(damaged)
 
     with started(tmp_path / "store") as target:
-        told = target.process.wait_for(r"nonces\.sqlite3 is damaged .* it is kept as (\S+), and a new one was begun")
+        told = target.process.wait_for(r"nonces\.sqlite3 is damaged .* it is kept as (\S+), and a new file was made")
         reply = ask(target.url, sent)
         assert (503, str(tmp_path) in reply.content.decode()) == (reply.status, False)
         assert eventually(lambda: 201 == ask(target.url, fresh()).status)

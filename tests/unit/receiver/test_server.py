@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import InvalidInputError, OperationError
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.tls import client_context
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.server import serving
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.settings import ReceiverSettings
@@ -21,10 +21,10 @@ from support.receiver.in_process import Start
 _KEYS = [f"k1:{'s' * 32}"]
 
 
-async def refused(**settings: Any) -> DeploymentSenderError:
+async def refused(**settings: Any) -> OperationError:
     """See that a receiver does not start."""
     made = await asyncio.to_thread(ReceiverSettings, **settings)
-    with pytest.raises(DeploymentSenderError) as caught:
+    with pytest.raises(OperationError) as caught:
         async with serving(made):
             pass
     return caught.value
@@ -44,7 +44,7 @@ async def test_it_tells_where_it_listens(start: Start, host: str, url: str) -> N
 async def test_beyond_loopback_it_asks_for_a_key(tmp_path: Path, host: str) -> None:
     """And says how to make one; nothing was made on the disk."""
     error = await refused(host=host, port=0, store=tmp_path / "store")
-    assert error.code is ErrorCode.VALIDATION_ERROR
+    assert isinstance(error, InvalidInputError)
     assert "deployment-receiver keygen" in error.recovery
     assert "DEPLOYMENT_RECEIVER_SIGNING_KEYS" in error.recovery
     assert not (tmp_path / "store").exists()
@@ -141,7 +141,7 @@ async def test_it_speaks_tls(start: Start, tmp_path: Path) -> None:
 async def test_files_for_tls_that_cannot_be_used_are_told(tmp_path: Path) -> None:
     """Before anything is listened on or made."""
     error = await refused(port=0, store=tmp_path / "store", tls_cert=tmp_path / "nothing")
-    assert error.code is ErrorCode.VALIDATION_ERROR
+    assert isinstance(error, InvalidInputError)
     assert error.message == "the file that tls_cert names cannot be read: No such file or directory"
     assert not (tmp_path / "store").exists()
 

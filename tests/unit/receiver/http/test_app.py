@@ -56,7 +56,7 @@ async def test_a_wrong_limit_is_refused(start: Start, limit: str) -> None:
     """With 400."""
     async with start() as receiver:
         response = await receiver.client.get("/deployments", params={"limit": limit})
-    assert (response.status_code, response.json()["error_message"]) == (400, "limit is a number from 1 to 1000")
+    assert (response.status_code, response.json()["error_message"]) == (400, "limit must be a number from 1 to 1000")
 
 
 async def test_a_deployment_that_is_not_there_is_404(start: Start) -> None:
@@ -106,6 +106,7 @@ async def test_the_unexpected_is_told_without_its_reason(caplog: pytest.LogCaptu
 
     class Idle:
         active = 0
+        handle = None
 
     app = make_app(Broken(), None, Idle(), None)  # type: ignore[arg-type]  # none of them is real
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)

@@ -166,11 +166,11 @@ async def endless(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @contextlib.asynccontextmanager
-async def served(app: Any, patience_seconds: float) -> AsyncIterator[Served]:
+async def served(app: Any, timeout_seconds: float) -> AsyncIterator[Served]:
     """Serve an application."""
     config = Config(
         app,
-        http=bounded_protocol(patience_seconds),
+        http=bounded_protocol(timeout_seconds),
         ws="none",
         lifespan="off",
         log_config=None,
@@ -285,7 +285,7 @@ async def test_what_we_read_is_there_and_is_what_we_take_it_for() -> None:
         seen.update({name: getattr(connection, name) for name in _OF_THE_PROTOCOL})
         seen.update({name: getattr(connection.cycle, name) for name in _OF_A_CYCLE})
         seen["body"] = bytes(connection.cycle.body)
-        connection.leave_body()
+        connection.detach_parser()
         await receive()
         await send({"type": "http.response.start", "status": 204, "headers": []})
         seen["started"] = connection.cycle.response_started

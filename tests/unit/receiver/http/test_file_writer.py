@@ -11,7 +11,7 @@ import pytest
 from blake3 import blake3
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.concurrency import ThreadPool
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import StorageFullError
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.http.file_writer import HashingFileWriter
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.limits import PIECE_BYTES
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.store.files import disk_errors
@@ -37,24 +37,24 @@ def file(tmp_path: Path) -> Iterator[BinaryIO]:
 async def test_what_is_fed_is_on_the_disk_and_hashed(file: BinaryIO, workers: ThreadPool, size: int) -> None:
     """Whatever its size, and however it is split."""
     data, told = os.urandom(size), list[int]()
-    intake = HashingFileWriter(file, workers, told.append)
+    writer = HashingFileWriter(file, workers, told.append)
     for start in range(0, size, 300_000):
-        await intake.feed(memoryview(data)[start : start + 300_000])
-    assert await intake.finish() == blake3(data).hexdigest()
-    assert intake.size_bytes == size == max([0, *told])
+        await writer.write(memoryview(data)[start : start + 300_000])
+    assert await writer.finish() == blake3(data).hexdigest()
+    assert writer.size_bytes == size == max([0, *told])
     assert Path(file.name).read_bytes() == data
 
 
 async def test_a_full_disk_is_told(workers: ThreadPool) -> None:
     """By the call after the one that filled a piece."""
-    intake = HashingFileWriter(FullFile(), workers, lambda _: None)
-    await intake.feed(memoryview(bytes(PIECE_BYTES)))
-    with pytest.raises(DeploymentSenderError, match="is full"):
-        await intake.feed(memoryview(bytes(PIECE_BYTES)))
+    writer = HashingFileWriter(FullFile(), workers, lambda _: None)
+    await writer.write(memoryview(bytes(PIECE_BYTES)))
+    with pytest.raises(StorageFullError, match="is full"):
+        await writer.write(memoryview(bytes(PIECE_BYTES)))
 
 
 async def test_stopping_waits_for_the_thread_and_keeps_its_failure_to_itself(workers: ThreadPool) -> None:
     """The reason to stop is told already."""
-    intake = HashingFileWriter(FullFile(), workers, lambda _: None)
-    await intake.feed(memoryview(bytes(PIECE_BYTES)))
-    await intake.stop()
+    writer = HashingFileWriter(FullFile(), workers, lambda _: None)
+    await writer.write(memoryview(bytes(PIECE_BYTES)))
+    await writer.wait_idle()

@@ -52,7 +52,7 @@ def test_the_public_host_is_its_own() -> None:
 def test_without_any_name_it_is_anybody() -> None:
     """It cannot know by which names it is reached."""
     assert [True, False, False] == [
-        names.is_anybody() for names in (HostNames(), HostNames(["edge"]), HostNames(public_url="http://edge"))
+        names.accepts_all for names in (HostNames(), HostNames(["edge"]), HostNames(public_url="http://edge"))
     ]
 
 
@@ -60,7 +60,7 @@ def test_what_was_signed_is_where_it_arrived_unless_it_is_told_otherwise() -> No
     """The public place first, and its own only by a name that it was given."""
     host = parse_host("127.0.0.1:8001")
     behind, known = HostNames((), "https://edge/in"), HostNames(["127.0.0.1"], "https://edge/in")
-    assert [("127.0.0.1:8001", "/deploy")] == HostNames().places(host, "/deploy")
-    assert [("", "/deploy")] == HostNames().places(None, "/deploy")
-    assert [("edge", "/in/deploy")] == behind.places(host, "/deploy")
-    assert [("edge", "/in/deploy"), ("127.0.0.1:8001", "/deploy")] == known.places(host, "/deploy")
+    assert [("127.0.0.1:8001", "/deploy")] == HostNames().locations(host, "/deploy")
+    assert [("", "/deploy")] == HostNames().locations(None, "/deploy")
+    assert [("edge", "/in/deploy")] == behind.locations(host, "/deploy")
+    assert [("edge", "/in/deploy"), ("127.0.0.1:8001", "/deploy")] == known.locations(host, "/deploy")

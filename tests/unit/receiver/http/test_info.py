@@ -55,6 +55,11 @@ async def test_what_it_takes_and_does_is_said(start: Start) -> None:
     assert version("omninode-deployment-sender") == found["version"]
 
 
+async def test_the_versions_of_the_protocol_are_listed(start: Start) -> None:
+    """So that a sender knows them before it sends anything."""
+    assert [1, 2] == (await told(start))["protocol_versions"]
+
+
 async def test_the_clock_is_the_receivers(start: Start) -> None:
     """In UTC."""
     before = time.time()
@@ -86,12 +91,12 @@ async def test_an_engine_that_hangs_holds_nobody_up(tmp_path: Path, workers: Thr
     engine.hold.clear()
     settings = await asyncio.to_thread(ReceiverSettings, store=tmp_path)
     opened = Engine(open_engine)
-    about = ReceiverInfoPage(
+    page = ReceiverInfoPage(
         ReceiverState(settings, workers, Deployments(tmp_path, workers)), opened, "1", engine_seconds=0.05
     )
-    found = await about.now()
+    found = await page.current()
     await opened.close()
-    assert (None, "the engine has not answered within 0.05 s") == (found.engine, found.engine_error)
+    assert (None, "the engine has not responded within 0.05 s") == (found.engine, found.engine_error)
 
 
 async def test_it_is_told_to_signed_requests_only(start: Start) -> None:

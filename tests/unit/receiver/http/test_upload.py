@@ -331,7 +331,7 @@ async def test_a_package_that_says_it_is_too_large_is_refused(start: Start) -> N
     """Before its bytes are kept, and heard by a client that sends first and reads later."""
     async with start(max_package_size_gb=0.001) as receiver:
         response = await receiver.upload(bytes(1_000_001 + FORM_OVERHEAD_MAX_BYTES))
-        expected = (413, "PACKAGE_TOO_LARGE", "the receiver takes packages of up to 1000000 bytes")
+        expected = (413, "PACKAGE_TOO_LARGE", "the receiver accepts packages of up to 1000000 bytes")
         assert told(response) == expected
         assert receiver.staged() == []
 
@@ -362,7 +362,7 @@ async def test_more_uploads_than_allowed_are_sent_away(start: Start, package: by
         await slow.send(-10)
         await until(lambda: len(receiver.staged()) == 1)
         response = await receiver.upload(package)
-        expected = (429, "TRANSFER_FAILED", "1 uploads are under way, and no more are taken at once")
+        expected = (429, "TRANSFER_FAILED", "1 uploads are in progress, the most that the receiver allows at once")
         assert told(response) == expected
         assert response.headers["Retry-After"] == "1"
         assert (await receiver.client.get("/healthz")).status_code == 200
@@ -456,7 +456,7 @@ async def test_a_store_that_cannot_be_written_is_told(start: Start, package: byt
     """With 500."""
     async with start() as receiver:
         (receiver.store / "staging").write_text("in the way")
-        expected = (500, "TRANSFER_FAILED", "the receiver cannot use its store; its log tells why")
+        expected = (500, "TRANSFER_FAILED", "the receiver cannot use its store; its log gives the reason")
         assert expected == told(await receiver.upload(package))
         assert "uploads_failed_total 1" in (await receiver.client.get("/metrics")).text
 
@@ -489,7 +489,7 @@ async def test_an_upload_of_another_size_than_signed_is_refused(start: Start, pa
         response = await receiver.client.post(
             "/deploy", data=fields, files={"package": ("p", package)}, headers=signed(receiver, fields, 3)
         )
-        assert told(response)[::2] == (401, f"the package has {len(package)} bytes, and 3 were signed")
+        assert told(response)[::2] == (401, f"the package has {len(package)} bytes, but 3 were signed")
         assert (receiver.packages(), receiver.staged()) == ([], [])
 
 

@@ -5,18 +5,18 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
 
-from ..errors import DeploymentSenderError, ErrorCode
+from ..errors import ErrorCode, InvalidInputError
 
 __all__ = ["InputModel", "OutputModel", "validation_error"]
 
 
-def validation_error(subject: str, exc: ValidationError) -> DeploymentSenderError:
+def validation_error(subject: str, exc: ValidationError) -> InvalidInputError:
     """Tell which fields of `subject` are wrong, and never their values: a value may be a secret."""
     problems = "; ".join(
         f"{'.'.join(str(part) for part in error['loc']) or subject}: {error['msg'].removeprefix('Value error, ')}"
         for error in exc.errors(include_input=False, include_url=False, include_context=False)
     )
-    return DeploymentSenderError(ErrorCode.VALIDATION_ERROR, f"{subject}: {problems}")
+    return InvalidInputError(f"{subject}: {problems}")
 
 
 class InputModel(BaseModel):

@@ -19,7 +19,7 @@ from pydantic import (
     ValidationInfo,
 )
 
-from ..errors import DeploymentSenderError, ErrorCode
+from ..errors import InvalidInputError
 from ..models import validation_error
 
 __all__ = [
@@ -146,8 +146,7 @@ class Settings(BaseModel):
     def _report_unknown(cls, environ: Mapping[str, str]) -> None:
         unknown = list(cls._unknown(environ))
         if unknown and cls.refuses_unknown_variables:
-            raise DeploymentSenderError(
-                ErrorCode.VALIDATION_ERROR,
+            raise InvalidInputError(
                 "; ".join(unknown),
                 recovery="Correct the name, or unset the variable: docs/configuration.md lists the settings.",
             )
@@ -177,8 +176,7 @@ class Settings(BaseModel):
         try:
             return _absolute(Path(self.default_folders[field]))
         except ValueError as exc:
-            raise DeploymentSenderError(
-                ErrorCode.VALIDATION_ERROR,
+            raise InvalidInputError(
                 f"{field} is not set, and its default {self.default_folders[field]} is in a home directory, which this"
                 " user does not have",
                 recovery=recovery,

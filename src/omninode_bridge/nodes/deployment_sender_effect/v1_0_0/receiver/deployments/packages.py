@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import BinaryIO
 
-from ...errors import DeploymentSenderError, ErrorCode
+from ...errors import InvalidInputError, PackageDamagedError
 from ...image.compression import CompressionError, decompressed, detect
 from ...image.docker_archive import ArchiveError, ArchiveReader, ImageArchive
 from ...image.engine_archive import EngineArchive
@@ -167,9 +167,9 @@ def _must_match(checksum: str, deployment: Deployment) -> None:
         raise _damaged()
 
 
-def _damaged() -> DeploymentSenderError:
-    return DeploymentSenderError(ErrorCode.CHECKSUM_MISMATCH, "the stored package is damaged")
+def _damaged() -> PackageDamagedError:
+    return PackageDamagedError("the stored package is damaged")
 
 
-def _wrong(message: str) -> DeploymentSenderError:
-    return DeploymentSenderError(ErrorCode.VALIDATION_ERROR, message)
+def _wrong(message: str) -> InvalidInputError:
+    return InvalidInputError(message)

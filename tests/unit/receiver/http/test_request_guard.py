@@ -1,7 +1,12 @@
-"""The doorway: whom a request is for, and that no page of another site has sent it."""
+"""Requests that no route may see: an unknown protocol version, a foreign Host, a web page's request."""
 
 import pytest
 
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.version import (
+    PROTOCOL_HEADER,
+    PROTOCOL_VERSION,
+    SUPPORTED_VERSIONS,
+)
 from support.archives.archives import image_archive
 from support.http.raw import RawConnection
 from support.receiver.in_process import Running, Start
@@ -132,3 +137,77 @@ async def test_a_proxy_may_leave_the_public_path_in(start: Start, prefix: str) -
         answer = await receiver.upload(package)
     assert found == [200, 200, 404, 404]
     assert answer.json()["status_url"].startswith("deployments/")
+
+
+@pytest.mark.parametrize("version", [None, *SUPPORTED_VERSIONS])
+async def test_a_supported_version_is_accepted(start: Start, version: int | None) -> None:
+    """Without a header a request is of version 1."""
+    headers = {} if version is None else {PROTOCOL_HEADER: str(version)}
+    async with start() as receiver:
+        response = await receiver.client.get("/deployments", headers=headers)
+    assert 200 == response.status_code
+
+
+_UNREADABLE = ["", "0", "-1", "2.0", "two", "1, 2", "02", "2\u00b2", "9" * 6, "9" * 5000]
+
+
+@pytest.mark.parametrize("text", _UNREADABLE, ids=range(len(_UNREADABLE)))
+async def test_a_version_that_is_not_a_whole_number_is_refused(start: Start, text: str) -> None:
+    """With what to send."""
+    async with start() as receiver:
+        response = await receiver.client.get("/healthz", headers={PROTOCOL_HEADER.encode(): text.encode("latin-1")})
+    document = response.json()
+    assert (400, "VALIDATION_ERROR", "the Deployment-Protocol header must be one whole number") == (
+        response.status_code,
+        document["error_code"],
+        document["error_message"],
+    )
+    assert "Send Deployment-Protocol: 2, or leave the header out" in document["recovery"]
+
+
+async def test_two_version_headers_are_refused(start: Start) -> None:
+    """Even if they are equal: another reader could use another one."""
+    async with start() as receiver:
+        request = (
+            b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nDeployment-Protocol: 2\r\nDeployment-Protocol: 2\r\n\r\n"
+        )
+        assert (400, "VALIDATION_ERROR") == await answered(receiver, request)
+
+
+@pytest.mark.parametrize("keys", [[], _KEYS], ids=["no key", "a key"])
+async def test_an_unknown_version_is_refused_before_the_body_is_read(start: Start, keys: list[str]) -> None:
+    """The message names the versions of both sides, and the recovery says what to do."""
+    head = b"POST /deploy HTTP/1.1\r\nHost: localhost\r\nDeployment-Protocol: 3\r\nContent-Length: 1000000\r\n\r\n"
+    async with start(signing_keys=keys) as receiver, RawConnection(receiver.url) as connection:
+        await connection.send(head + b"the beginning")
+        response = await connection.answer()
+    assert response is not None
+    document = response.json()
+    assert (400, "VALIDATION_ERROR", "the request is of protocol version 3; this receiver speaks 1 and 2") == (
+        response.status,
+        document["error_code"],
+        document["error_message"],
+    )
+    assert "Update the receiver, or send with a release that speaks version 1 or 2." == document["recovery"]
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nDeployment-Protocol: 3\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: page.example\r\n\r\n",
+        b"not HTTP\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 70_000,
+    ],
+    ids=["health", "metrics", "404", "version", "host", "no HTTP", "large head"],
+)
+async def test_every_response_names_the_version(start: Start, request_bytes: bytes) -> None:
+    """Also those that the server gives before a route, or this guard, sees the request."""
+    async with start() as receiver, RawConnection(receiver.url) as connection:
+        await connection.send(request_bytes)
+        response = await connection.answer()
+    assert response is not None
+    assert str(PROTOCOL_VERSION) == response.headers[PROTOCOL_HEADER.lower()]
