@@ -57,6 +57,13 @@ class Running:
                 return state
             await asyncio.sleep(0.01)
 
+    async def counted(self, name: str, value: int) -> None:
+        """Wait until a counter of `GET /metrics` has a value."""
+        while True:
+            if f"deployment_receiver_{name} {value}\n" in (await self.client.get("/metrics")).text:
+                return
+            await asyncio.sleep(0.01)
+
     def packages(self) -> list[str]:
         """The names in the store's final folder."""
         return sorted(path.name for path in (self.store / "packages").glob("*"))

@@ -134,8 +134,7 @@ async def test_a_sender_that_goes_leaves_nothing(start: Start, large: bytes) -> 
             writer.write(written_upload(large)[: 3 * PIECE_BYTES])
             await until(lambda: len(receiver.staged()) == 1)
         await until(lambda: receiver.staged() == [])
-        while "uploads_broken_off_total 1" not in (await receiver.client.get("/metrics")).text:
-            await asyncio.sleep(0.005)  # it is counted after its file was removed
+        await receiver.counted("uploads_broken_off_total", 1)
 
 
 async def test_a_sender_that_resets_the_connection_leaves_nothing(start: Start, large: bytes) -> None:
