@@ -27,6 +27,7 @@ class ReceiverProcess:
         arguments: Further arguments of `serve`.
         environ: Added to this process's environment, in which a start is watched for half a second.
         deadline_seconds: For its start and for its stop, each.
+        python: The interpreter of the environment that the receiver is installed in.
 
     Attributes:
         url: Where it listens.
@@ -35,13 +36,18 @@ class ReceiverProcess:
     """
 
     def __init__(
-        self, store: Path, *arguments: str, environ: Mapping[str, str] | None = None, deadline_seconds: float = 120
+        self,
+        store: Path,
+        *arguments: str,
+        environ: Mapping[str, str] | None = None,
+        deadline_seconds: float = 120,
+        python: str = sys.executable,
     ) -> None:
         self.url = ""
         self.store = store
         self.lines: list[str] = []
         port = [] if "--port" in arguments else ["--port", "0"]
-        self._command = [sys.executable, "-m", _MODULE, "serve", *port, "--store", str(store), *arguments]
+        self._command = [python, "-m", _MODULE, "serve", *port, "--store", str(store), *arguments]
         quick = {"DEPLOYMENT_RECEIVER_START_WATCH_SECONDS": "0.5", "DEPLOYMENT_RECEIVER_WATCH_INTERVAL_SECONDS": "0.2"}
         self._environ = {**os.environ, **quick, **(environ or {})}
         self._deadline_seconds = deadline_seconds
