@@ -57,12 +57,12 @@ def test_the_header_tells_what_the_receiver_needs_before_the_body() -> None:
     """Key id, time, nonce and size can be read from the header."""
     credentials = signed()
 
-    assert (
+    assert ("main", NOW, NONCE, 12345) == (
         credentials.key_id,
         credentials.time,
         credentials.nonce,
         credentials.size_bytes,
-    ) == ("main", NOW, NONCE, 12345)
+    )
 
 
 def test_every_field_of_an_upload_is_signed() -> None:
@@ -145,14 +145,14 @@ def test_a_get_is_signed_with_empty_fields() -> None:
 
 def test_the_case_of_the_host_does_not_matter() -> None:
     """Host names are compared in lower case."""
-    assert SignedRequest.for_upload("receiver:8001", "/deploy", FORM, 12345) == UPLOAD
+    assert UPLOAD == SignedRequest.for_upload("receiver:8001", "/deploy", FORM, 12345)
 
 
 def test_nonces_differ_and_fit_the_header() -> None:
     """A fresh nonce is of the right form and new."""
     nonces = {new_nonce() for _ in range(100)}
 
-    assert len(nonces) == 100
+    assert 100 == len(nonces)
     assert nonces == {signed(nonce=nonce).nonce for nonce in nonces}
 
 

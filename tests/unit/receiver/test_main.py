@@ -20,9 +20,9 @@ def test_keygen_prints_a_key_that_is_accepted(capsys: pytest.CaptureFixture[str]
     """And never the same."""
     keys = set()
     for _ in range(2):
-        assert main(["keygen"]) == 0
+        assert 0 == main(["keygen"])
         keys.add(capsys.readouterr().out.strip())
-    assert len(keys) == 2
+    assert 2 == len(keys)
     for key in keys:
         split_signing_key(key)
 
@@ -39,10 +39,10 @@ def test_it_serves_until_it_is_told_to_stop(tmp_path: Path, capsys: pytest.Captu
 
     thread = threading.Thread(target=stop_when_it_listens)
     thread.start()
-    assert main(["serve", "--port", "0", "--store", str(tmp_path), "--run", "--max-package-size-gb", "0.5"]) == 0
+    assert 0 == main(["serve", "--port", "0", "--store", str(tmp_path), "--run", "--max-package-size-gb", "0.5"])
     thread.join()
     assert "".join(printed).startswith("listening on http://127.0.0.1:")
-    assert capsys.readouterr().out == "stopping\n"
+    assert "stopping\n" == capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -61,10 +61,10 @@ def test_a_wrong_call_is_told_in_a_sentence(
     arguments: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With exit code 2."""
-    assert main(["serve", "--store", str(tmp_path), *arguments]) == 2
+    assert 2 == main(["serve", "--store", str(tmp_path), *arguments])
     error = capsys.readouterr().err
     assert error.startswith(f"deployment-receiver: {said}")
-    assert error.count("\n") == 1
+    assert 1 == error.count("\n")
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_a_wrong_key_is_told_without_the_key(
 ) -> None:
     """With exit code 2."""
     monkeypatch.setenv("DEPLOYMENT_RECEIVER_SIGNING_KEYS", "k1:tooshort")
-    assert main(["serve"]) == 2
+    assert 2 == main(["serve"])
     error = capsys.readouterr().err
     assert "signing_keys" in error
     assert "tooshort" not in error
@@ -94,7 +94,7 @@ def test_a_port_that_is_taken_is_told_in_a_sentence(tmp_path: Path, capsys: pyte
     """With exit code 1."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        assert main(["serve", "--store", str(tmp_path), "--port", port]) == 1
+        assert 1 == main(["serve", "--store", str(tmp_path), "--port", port])
     expected = f"deployment-receiver: cannot listen on 127.0.0.1:{port}: Address already in use. "
     assert capsys.readouterr().err.startswith(expected)
 
@@ -105,7 +105,7 @@ def test_a_missing_extra_is_told_in_a_sentence(
     """With what to install."""
     monkeypatch.delitem(sys.modules, _SERVER, raising=False)
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    assert main(["serve", "--store", str(tmp_path)]) == 1
+    assert 1 == main(["serve", "--store", str(tmp_path)])
     expected = "deployment-receiver: uvicorn is not installed; pip install omninode-deployment-sender[receiver]\n"
     assert expected == capsys.readouterr().err
 
@@ -134,7 +134,7 @@ def test_a_misspelt_variable_keeps_it_from_starting(
     """It may have been meant to be the key."""
     monkeypatch.setenv("DEPLOYMENT_RECEIVER_SIGNING_KEY", "k1:" + "s" * 32)
 
-    assert main(["serve", "--store", str(tmp_path)]) == 2
+    assert 2 == main(["serve", "--store", str(tmp_path)])
 
     error = capsys.readouterr().err
     assert "DEPLOYMENT_RECEIVER_SIGNING_KEY is no setting; is it DEPLOYMENT_RECEIVER_SIGNING_KEYS?" in error

@@ -37,7 +37,7 @@ async def test_it_tells_where_it_listens(start: Start, host: str, url: str) -> N
     """With the port that it got."""
     async with start(host=host) as receiver:
         assert receiver.url.startswith(url)
-        assert (await receiver.client.get("/healthz")).status_code == 200
+        assert 200 == (await receiver.client.get("/healthz")).status_code
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
@@ -53,7 +53,7 @@ async def test_beyond_loopback_it_asks_for_a_key(tmp_path: Path, host: str) -> N
 async def test_with_a_key_it_listens_everywhere(start: Start) -> None:
     """As it is told."""
     async with start(host="0.0.0.0", signing_keys=_KEYS) as receiver:
-        assert (await receiver.client.get("/healthz")).status_code == 200
+        assert 200 == (await receiver.client.get("/healthz")).status_code
 
 
 async def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ async def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         error = await refused(port=port, store=tmp_path)
-    assert error.message == f"cannot listen on 127.0.0.1:{port}: Address already in use"
+    assert f"cannot listen on 127.0.0.1:{port}: Address already in use" == error.message
 
 
 async def test_a_host_that_does_not_exist_is_told(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ async def test_a_store_has_one_receiver(start: Start) -> None:
     """A second would load everything twice."""
     async with start() as receiver:
         error = await refused(port=0, store=receiver.store)
-    assert error.message == f"another receiver uses the store {receiver.store}"
+    assert f"another receiver uses the store {receiver.store}" == error.message
 
 
 async def test_a_store_that_cannot_be_made_is_told(tmp_path: Path) -> None:
@@ -89,8 +89,8 @@ async def test_the_store_is_for_its_user_only(start: Start, package: bytes) -> N
     async with start() as receiver:
         await receiver.upload(package)
         modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in receiver.store.iterdir()}
-    assert modes["packages"] == 0o700
-    assert stat.S_IMODE(receiver.store.stat().st_mode) == 0o700
+    assert 0o700 == modes["packages"]
+    assert 0o700 == stat.S_IMODE(receiver.store.stat().st_mode)
 
 
 async def test_nothing_is_left_after_the_end(start: Start, package: bytes) -> None:
@@ -99,8 +99,8 @@ async def test_nothing_is_left_after_the_end(start: Start, package: bytes) -> No
     async with start() as receiver:
         await receiver.finished((await receiver.upload(package)).json()["deployment_id"])
     assert (open_files(), len(asyncio.all_tasks())) == before
-    assert [thread.name for thread in threading.enumerate() if "receiver" in thread.name] == []
-    assert receiver.engine.calls.count("close") == 1
+    assert [] == [thread.name for thread in threading.enumerate() if "receiver" in thread.name]
+    assert 1 == receiver.engine.calls.count("close")
 
 
 def open_files() -> int:
@@ -123,7 +123,7 @@ async def test_work_that_a_stop_left_is_taken_up(start: Start, package: bytes) -
         deployment_id = (await receiver.upload(package)).json()["deployment_id"]
     receiver.engine.hold.set()
     async with start() as receiver:
-        assert (await receiver.finished(deployment_id))["status"] == "loaded"
+        assert "loaded" == (await receiver.finished(deployment_id))["status"]
 
 
 async def test_it_speaks_tls(start: Start, tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ async def test_files_for_tls_that_cannot_be_used_are_told(tmp_path: Path) -> Non
     """Before anything is listened on or made."""
     error = await refused(port=0, store=tmp_path / "store", tls_cert=tmp_path / "nothing")
     assert isinstance(error, InvalidInputError)
-    assert error.message == "the file that tls_cert names cannot be read: No such file or directory"
+    assert "the file that tls_cert names cannot be read: No such file or directory" == error.message
     assert not (tmp_path / "store").exists()
 
 

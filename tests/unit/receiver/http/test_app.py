@@ -21,7 +21,7 @@ async def test_health_is_told_to_everybody(start: Start) -> None:
     """Also where all else must be signed."""
     async with start(signing_keys=[f"k1:{_SECRET}"]) as receiver:
         response = await receiver.client.get("/healthz")
-    assert (response.status_code, response.json()) == (200, {"status": "ok"})
+    assert (200, {"status": "ok"}) == (response.status_code, response.json())
 
 
 async def test_metrics_are_told_to_everybody_without_names(start: Start, package: bytes) -> None:
@@ -29,7 +29,7 @@ async def test_metrics_are_told_to_everybody_without_names(start: Start, package
     async with start() as receiver:
         await receiver.finished((await receiver.upload(package)).json()["deployment_id"])
         response = await receiver.client.get("/metrics")
-    assert response.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert "text/plain; version=0.0.4; charset=utf-8" == response.headers["Content-Type"]
     assert "deployment_receiver_uploads_stored_total 1\n" in response.text
     assert f"deployment_receiver_upload_bytes_total {len(package)}\n" in response.text
     assert 'deployment_receiver_deployments{status="loaded"} 1\n' in response.text
@@ -41,8 +41,8 @@ async def test_deployments_are_listed_newest_first(start: Start) -> None:
     async with start() as receiver:
         for tag in ("1", "2", "3"):
             await receiver.upload(image_archive(reference=f"hello:{tag}"), image_tag=tag)
-        assert await tags(receiver, "/deployments?limit=2") == ["3", "2"]
-        assert await tags(receiver, "/deployments") == ["3", "2", "1"]
+        assert ["3", "2"] == await tags(receiver, "/deployments?limit=2")
+        assert ["3", "2", "1"] == await tags(receiver, "/deployments")
 
 
 async def tags(receiver: Running, target: str) -> list[str]:
@@ -56,14 +56,14 @@ async def test_a_wrong_limit_is_refused(start: Start, limit: str) -> None:
     """With 400."""
     async with start() as receiver:
         response = await receiver.client.get("/deployments", params={"limit": limit})
-    assert (response.status_code, response.json()["error_message"]) == (400, "limit must be a number from 1 to 1000")
+    assert (400, "limit must be a number from 1 to 1000") == (response.status_code, response.json()["error_message"])
 
 
 async def test_a_deployment_that_is_not_there_is_404(start: Start) -> None:
     """With our own body."""
     async with start() as receiver:
         response = await receiver.client.get(f"/deployments/{uuid4()}")
-    assert (response.status_code, response.json()["error_message"]) == (404, "there is no such deployment")
+    assert (404, "there is no such deployment") == (response.status_code, response.json()["error_message"])
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ async def test_another_route_is_told_what_this_is(start: Start, method: str, tar
     async with start() as receiver:
         response = await receiver.client.request(method, target)
     assert response.status_code == status
-    assert response.json()["error_code"] == "VALIDATION_ERROR"
+    assert "VALIDATION_ERROR" == response.json()["error_code"]
     assert "this is a deployment receiver" in response.json()["error_message"]
 
 
@@ -82,7 +82,7 @@ async def test_another_route_is_told_what_this_is(start: Start, method: str, tar
 async def test_deployments_are_told_to_signed_requests_only(start: Start, target: str) -> None:
     """Where there are keys."""
     async with start(signing_keys=[f"k1:{_SECRET}"]) as receiver:
-        assert (await receiver.client.get(target)).status_code == 401
+        assert 401 == (await receiver.client.get(target)).status_code
         request = SignedRequest.for_get(httpx.URL(receiver.url).netloc.decode(), target)
         header = sign("k1", _SECRET.encode(), request, now=int(time.time()), nonce=new_nonce())
         response = await receiver.client.get(target, headers={"Authorization": header})
@@ -112,6 +112,6 @@ async def test_the_unexpected_is_told_without_its_reason(caplog: pytest.LogCaptu
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://receiver") as client:
         response = await client.get("/metrics")
-    assert response.status_code == 500
+    assert 500 == response.status_code
     assert "inner" not in response.text
     assert "inner" in caplog.text

@@ -72,16 +72,16 @@ async def refused(authenticator: RequestAuthenticator, asked: Request, fields: U
     """See that an upload is refused; answer the reason."""
     with pytest.raises(RefusedError) as caught:
         await authenticator.authenticate_upload(asked, fields)
-    assert caught.value.status == 401
-    assert caught.value.code is ErrorCode.TRANSFER_FAILED
-    assert caught.value.headers == {"WWW-Authenticate": "Deployment-HMAC-SHA256"}
+    assert 401 == caught.value.status
+    assert ErrorCode.TRANSFER_FAILED is caught.value.code
+    assert {"WWW-Authenticate": "Deployment-HMAC-SHA256"} == caught.value.headers
     assert _SECRET not in str(caught.value)
     return caught.value.message
 
 
 async def test_a_signed_upload_passes_and_tells_its_size(authenticator: RequestAuthenticator) -> None:
     """The size is under the signature."""
-    assert await authenticator.authenticate_upload(request(upload_header()), _FIELDS) == 7
+    assert 7 == await authenticator.authenticate_upload(request(upload_header()), _FIELDS)
     await authenticator.close()
 
 
@@ -149,7 +149,7 @@ async def test_a_changed_field_is_refused(authenticator: RequestAuthenticator, c
 
 async def test_an_unknown_key_is_refused(authenticator: RequestAuthenticator) -> None:
     """By its id."""
-    assert await refused(authenticator, request(upload_header(key_id="nobody"))) == "the receiver has no key 'nobody'"
+    assert "the receiver has no key 'nobody'" == await refused(authenticator, request(upload_header(key_id="nobody")))
     await authenticator.close()
 
 
@@ -158,7 +158,7 @@ async def test_a_request_for_one_of_its_own_names_passes(tmp_path: Path, workers
     """A name without a port is good for every port."""
     nonces = await workers.run(NonceFile, tmp_path / "nonces")
     authenticator = RequestAuthenticator(_KEYS, nonces, workers, names=HostNames(names), clock=lambda: _NOW)
-    assert await authenticator.authenticate_upload(request(upload_header()), _FIELDS) == 7
+    assert 7 == await authenticator.authenticate_upload(request(upload_header()), _FIELDS)
     await authenticator.authenticate_get(question(header(SignedRequest.for_get(_HOST, "/deployments")), "/deployments"))
     await authenticator.close()
 
@@ -172,7 +172,7 @@ async def test_a_request_for_another_receiver_is_refused(tmp_path: Path, workers
     authorization = upload_header()
     assert expected == await refused(authenticator, request(authorization))
     authenticator = RequestAuthenticator(_KEYS, nonces, workers, clock=lambda: _NOW)
-    assert await authenticator.authenticate_upload(request(authorization), _FIELDS) == 7  # it was not remembered
+    assert 7 == await authenticator.authenticate_upload(request(authorization), _FIELDS)  # it was not remembered
     await authenticator.close()
 
 
@@ -223,7 +223,7 @@ async def test_behind_a_proxy_the_public_url_is_what_was_signed(tmp_path: Path, 
     nonces = await workers.run(NonceFile, tmp_path / "nonces")
     authenticator = RequestAuthenticator(_KEYS, nonces, workers, names=HostNames(public_url=url), clock=lambda: _NOW)
     authorization = header(SignedRequest.for_upload("edge.example", "/in/deploy", _FIELDS, 7))
-    assert await authenticator.authenticate_upload(request(authorization, host="127.0.0.1:8001"), _FIELDS) == 7
+    assert 7 == await authenticator.authenticate_upload(request(authorization, host="127.0.0.1:8001"), _FIELDS)
     await authenticator.authenticate_get(
         question(header(SignedRequest.for_get("EDGE.example", "/in/deployments?limit=1")), "/deployments?limit=1")
     )

@@ -10,7 +10,7 @@ _DELIMITER = b"\r\n--B-"
 
 def test_the_boundary_is_in_the_content_type() -> None:
     """Quoted or not, whatever the case of the type."""
-    assert boundary_of('Multipart/Form-Data; charset=utf-8; boundary="B-"') == b"B-"
+    assert b"B-" == boundary_of('Multipart/Form-Data; charset=utf-8; boundary="B-"')
 
 
 @pytest.mark.parametrize(
@@ -62,4 +62,4 @@ def test_the_bytes_after_the_form_are_found_wherever_its_end_is_split(cut: int) 
     """The end is the delimiter and two more hyphens."""
     scanner, data = BoundaryScanner(b"B-"), b"xyz" + _DELIMITER + b"--after"
     scanner.remember(data[:cut])
-    assert scanner.after_end(data[cut:]) == b"after"
+    assert b"after" == scanner.after_end(data[cut:])

@@ -39,7 +39,7 @@ async def test_a_head_that_does_not_come_to_its_end_is_refused(start: Start, sen
     """With 408, wherever it stops; the connection is closed."""
     async with start(idle_timeout_seconds=_SOON) as receiver, receiver.connected() as (reader, writer):
         writer.write(sent)
-        assert refusal(await reader.read()) == (408, "TRANSFER_FAILED", True)
+        assert (408, "TRANSFER_FAILED", True) == refusal(await reader.read())
 
 
 @pytest.mark.parametrize("begin", [b"GET /", _HEALTH + b"X: ", _HEALTH])
@@ -47,7 +47,7 @@ async def test_a_head_that_is_too_large_is_refused(start: Start, begin: bytes) -
     """With 431: a long path, a long header, many headers."""
     async with start() as receiver, receiver.connected() as (reader, writer):
         writer.write(begin + b"X: y\r\n" * 11_000 if begin == _HEALTH else begin + b"x" * 66_000)
-        assert refusal(await reader.read()) == (431, "VALIDATION_ERROR", True)
+        assert (431, "VALIDATION_ERROR", True) == refusal(await reader.read())
 
 
 @pytest.mark.parametrize("sent", [b"\0\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"GET  / HTTP/1.1\r\nHost : x\r\n\r\n"])
@@ -55,7 +55,7 @@ async def test_what_is_no_http_is_refused(start: Start, sent: bytes) -> None:
     """With 400, and the same body as every refusal."""
     async with start() as receiver, receiver.connected() as (reader, writer):
         writer.write(sent)
-        assert refusal(await reader.read()) == (400, "VALIDATION_ERROR", True)
+        assert (400, "VALIDATION_ERROR", True) == refusal(await reader.read())
 
 
 @pytest.mark.parametrize("begin", [b"0\r\n", b"0\r\nX: ", b"1;x="], ids=["trailers", "one trailer", "a chunk's name"])
@@ -115,7 +115,7 @@ async def test_who_was_answered_does_not_send_for_ever(start: Start) -> None:
                 writer.write(b"x" * 1000)
                 await writer.drain()
                 await asyncio.sleep(0.01)
-            assert await reader.read() == b""
+            assert b"" == await reader.read()
 
 
 # Responses that nobody reads
@@ -207,7 +207,7 @@ async def test_a_request_before_the_last_response_was_read_ends_the_connection()
                 await asyncio.get_running_loop().sock_sendall(client, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
                 await until(lambda: it.server.server_state.total_requests == 1)
             await until(lambda: not it.connections)
-        assert it.server.server_state.total_requests == 1
+        assert 1 == it.server.server_state.total_requests
 
 
 async def test_a_response_that_is_read_slowly_but_in_time_comes_whole() -> None:
@@ -217,7 +217,7 @@ async def test_a_response_that_is_read_slowly_but_in_time_comes_whole() -> None:
         for _ in range(2):
             writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
             await reader.readuntil(b"\r\n\r\n")
-            assert len(await reader.readexactly(_LARGE_BYTES)) == _LARGE_BYTES
+            assert _LARGE_BYTES == len(await reader.readexactly(_LARGE_BYTES))
         writer.close()
         await writer.wait_closed()
 
@@ -234,7 +234,7 @@ async def test_an_upload_may_be_slower_than_a_head(start: Start, package: bytes)
                 await asyncio.sleep(0.3)
 
         headers = {"Content-Type": whole.headers["Content-Type"]}
-        assert (await receiver.client.post("/deploy", content=pieces(), headers=headers)).status_code == 201
+        assert 201 == (await receiver.client.post("/deploy", content=pieces(), headers=headers)).status_code
 
 
 # What we stand on inside uvicorn; none of it is in its documentation.
@@ -299,13 +299,13 @@ async def test_what_we_read_is_there_and_is_what_we_take_it_for() -> None:
         await writer.wait_closed()
     cycle = seen["cycle"]
     before = {name: seen[name] for name in ("body", "more_body", "response_started", "response_complete", "keep_alive")}
-    assert before == {
+    assert {
         "body": b"half",
         "more_body": True,
         "response_started": False,
         "response_complete": False,
         "keep_alive": True,
-    }
-    assert (seen["scheme"], seen["scope"] is cycle.scope, seen["started"]) == ("http", True, True)
-    assert (cycle.response_complete, cycle.keep_alive) == (True, False)
+    } == before
+    assert ("http", True, True) == (seen["scheme"], seen["scope"] is cycle.scope, seen["started"])
+    assert (True, False) == (cycle.response_complete, cycle.keep_alive)
     assert b"\r\nconnection: close\r\n" in answer

@@ -45,7 +45,7 @@ async def test_it_does_not_matter_where_the_body_is_split(start: Start, large: b
     """What arrives is what was sent."""
     whole = written_upload(large)
     async with start() as receiver:
-        assert await status_of(receiver, whole[:cut], whole[cut:]) == 201
+        assert 201 == await status_of(receiver, whole[:cut], whole[cut:])
         assert kept(receiver) == [large]
 
 
@@ -58,7 +58,7 @@ async def test_the_server_may_stop_at_what_could_be_a_boundary(start: Start, lar
     whole = written_upload(bytes(package))
     cut = whole.index(package[at - 50 : at]) + 50 + length
     async with start() as receiver:
-        assert await status_of(receiver, whole[:cut], whole[cut:]) == 201
+        assert 201 == await status_of(receiver, whole[:cut], whole[cut:])
         assert kept(receiver) == [bytes(package)]
 
 
@@ -79,8 +79,8 @@ async def test_not_a_byte_more_than_was_announced_is_read(start: Start, large: b
     """The form has not come to its end where the body has: 400, and nothing is kept."""
     whole = written_upload(large)
     async with start() as receiver:
-        assert await status_of(receiver, with_length(whole, len(body_of(whole)) - more)) == 400
-        assert (receiver.packages(), receiver.staged()) == ([], [])
+        assert 400 == await status_of(receiver, with_length(whole, len(body_of(whole)) - more))
+        assert ([], []) == (receiver.packages(), receiver.staged())
         figures = (await receiver.client.get("/metrics")).text
     assert int(figures.split("upload_bytes_total ")[-1].split()[0]) <= len(large)
 
@@ -90,8 +90,8 @@ async def test_a_form_that_is_cut_short_is_refused_at_once(start: Start, large: 
     """All that was announced is there, and nothing more is waited for."""
     whole = written_upload(large)[: -cut - len(b"\r\n")]
     async with start(idle_timeout_seconds=1000) as receiver:
-        assert await status_of(receiver, with_length(whole, len(body_of(whole)))) == 400
-        assert (receiver.packages(), receiver.staged()) == ([], [])
+        assert 400 == await status_of(receiver, with_length(whole, len(body_of(whole))))
+        assert ([], []) == (receiver.packages(), receiver.staged())
 
 
 @pytest.mark.parametrize("after", [b"x", b"\r\n", bytes(100), bytes(DIRECT_READ_TAIL_BYTES), bytes(3 * PIECE_BYTES)])
@@ -99,14 +99,14 @@ async def test_nothing_comes_after_the_forms_end(start: Start, large: bytes, aft
     """Within the announced length it is refused; it may be as long as what is read straight."""
     whole = written_upload(large) + after
     async with start() as receiver:
-        assert await status_of(receiver, with_length(whole, len(body_of(whole)))) == 400
-        assert (receiver.packages(), receiver.staged()) == ([], [])
+        assert 400 == await status_of(receiver, with_length(whole, len(body_of(whole))))
+        assert ([], []) == (receiver.packages(), receiver.staged())
 
 
 async def test_what_follows_the_announced_length_is_another_request(start: Start, large: bytes) -> None:
     """It is not read as part of the package, and the connection ends with the response."""
     async with start() as receiver:
-        assert await status_of(receiver, written_upload(large) + b"GET /healthz HTTP/1.1\r\n") == 201
+        assert 201 == await status_of(receiver, written_upload(large) + b"GET /healthz HTTP/1.1\r\n")
         assert kept(receiver) == [large]
 
 
@@ -123,8 +123,8 @@ async def test_a_boundary_inside_the_package_is_refused(start: Start, large: byt
     }[where]
     whole[at : at + len(_MARK)] = _MARK
     async with start() as receiver:
-        assert await status_of(receiver, bytes(whole[:first]), bytes(whole[first:])) == 400
-        assert (receiver.packages(), receiver.staged()) == ([], [])
+        assert 400 == await status_of(receiver, bytes(whole[:first]), bytes(whole[first:]))
+        assert ([], []) == (receiver.packages(), receiver.staged())
 
 
 async def test_a_sender_that_goes_leaves_nothing(start: Start, large: bytes) -> None:
@@ -151,8 +151,8 @@ async def test_a_sender_that_resets_the_connection_leaves_nothing(start: Start, 
 async def test_a_sender_that_falls_silent_is_told(start: Start, large: bytes) -> None:
     """With 408."""
     async with start(idle_timeout_seconds=0.3) as receiver:
-        assert await status_of(receiver, written_upload(large)[: 3 * PIECE_BYTES]) == 408
-        assert receiver.staged() == []
+        assert 408 == await status_of(receiver, written_upload(large)[: 3 * PIECE_BYTES])
+        assert [] == receiver.staged()
 
 
 async def test_the_connection_ends_with_the_answer(start: Start, large: bytes) -> None:
@@ -166,8 +166,8 @@ async def test_the_connection_ends_with_the_answer(start: Start, large: bytes) -
 async def test_a_receiver_that_stops_does_not_wait_for_a_silent_sender(start: Start, large: bytes) -> None:
     """Its read is broken off when the time for those under way is over, and nothing is left."""
     async with connected_after_stop(start, large) as (store, reader):
-        assert list((store / "staging").iterdir()) == []
-        assert await reader.read() == b""
+        assert [] == list((store / "staging").iterdir())
+        assert b"" == await reader.read()
 
 
 @asynccontextmanager

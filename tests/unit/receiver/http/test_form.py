@@ -48,21 +48,21 @@ async def refused(*chunks: bytes) -> str:
 async def test_fields_and_file_are_read() -> None:
     """In one chunk."""
     form = part("a", b"1") + part("b", "é".encode()) + package() + END
-    assert await read(form) == ({"a": "1", "b": "é"}, _FILE)
+    assert ({"a": "1", "b": "é"}, _FILE) == await read(form)
 
 
 async def test_it_does_not_matter_where_the_body_is_split() -> None:
     """Cut in two at every byte."""
     form = part("a", b"1") + package() + END
     for cut in range(len(form) + 1):
-        assert await read(form[:cut], form[cut:]) == ({"a": "1"}, _FILE), cut
+        assert ({"a": "1"}, _FILE) == await read(form[:cut], form[cut:]), cut
 
 
 async def test_a_body_may_come_byte_by_byte() -> None:
     """With empty chunks between."""
     form = part("a", b"1") + package() + END
     chunks = [chunk for byte in form for chunk in (bytes([byte]), b"")]
-    assert await read(*chunks) == ({"a": "1"}, _FILE)
+    assert ({"a": "1"}, _FILE) == await read(*chunks)
 
 
 async def test_a_body_that_is_cut_anywhere_is_refused() -> None:
@@ -74,7 +74,7 @@ async def test_a_body_that_is_cut_anywhere_is_refused() -> None:
 
 async def test_an_empty_package_is_a_package() -> None:
     """Of no bytes."""
-    assert await read(part("a", b"1") + package(b"") + END) == ({"a": "1"}, b"")
+    assert ({"a": "1"}, b"") == await read(part("a", b"1") + package(b"") + END)
 
 
 async def test_nothing_follows_the_package() -> None:
@@ -87,7 +87,7 @@ async def test_nothing_follows_the_package() -> None:
 @pytest.mark.parametrize("end", [b"--B---", END])
 async def test_a_form_ends_with_its_last_boundary(end: bytes) -> None:
     """And with the end of that line, or without."""
-    assert await read(package(b"x") + end) == ({}, b"x")
+    assert ({}, b"x") == await read(package(b"x") + end)
 
 
 @pytest.mark.parametrize("after", [b"x", b"\n", b"\r\n\r\n", b"\r\n" + END, bytes(4097)])
@@ -110,30 +110,30 @@ async def test_a_form_without_a_package_is_refused() -> None:
 
 async def test_a_file_of_another_name_is_refused() -> None:
     """The package's part is named package."""
-    assert await refused(part("file", b"", '; filename="f"')) == "the file part is not named package"
+    assert "the file part is not named package" == await refused(part("file", b"", '; filename="f"'))
 
 
 async def test_a_field_comes_once() -> None:
     """Two of one name could be understood in two ways."""
-    assert await refused(part("a", b"1") + part("a", b"2") + END) == "the field 'a' comes twice"
+    assert "the field 'a' comes twice" == await refused(part("a", b"1") + part("a", b"2") + END)
 
 
 async def test_32_fields_are_taken_and_not_one_more() -> None:
     """Limits stand in limits.py."""
     fields = [part(f"f{number}", b"") for number in range(33)]
-    assert len((await read(*fields[:32], package(), END))[0]) == 32
-    assert await refused(*fields, package(), END) == "the form has more than 32 fields"
+    assert 32 == len((await read(*fields[:32], package(), END))[0])
+    assert "the form has more than 32 fields" == await refused(*fields, package(), END)
 
 
 async def test_a_field_has_at_most_4096_bytes() -> None:
     """However it is split."""
-    assert await read(part("a", b"x" * 4096) + package(b"") + END) == ({"a": "x" * 4096}, b"")
-    assert await refused(part("a", b"x" * 4097)[:-9], b"x" * 9) == "a field is longer than 4096 bytes"
+    assert ({"a": "x" * 4096}, b"") == await read(part("a", b"x" * 4096) + package(b"") + END)
+    assert "a field is longer than 4096 bytes" == await refused(part("a", b"x" * 4097)[:-9], b"x" * 9)
 
 
 async def test_a_field_is_text() -> None:
     """In UTF-8."""
-    assert await refused(part("a", b"\xff") + package() + END) == "the field 'a' is not UTF-8"
+    assert "the field 'a' is not UTF-8" == await refused(part("a", b"\xff") + package() + END)
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,7 @@ async def test_silent_clients_keep_nobody_out(start: Start, tmp_path: Path, *, t
         silent(receiver.url, CONNECTIONS_MAX + 50) as readers,
     ):
         await until(lambda: sum(reader.at_eof() for reader in readers) == 50)
-        assert (await client.get("/healthz")).status_code == 200
+        assert 200 == (await client.get("/healthz")).status_code
 
 
 async def test_an_upload_goes_on_among_silent_clients(start: Start, package: bytes) -> None:

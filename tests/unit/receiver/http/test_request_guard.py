@@ -59,20 +59,20 @@ async def test_without_a_key_its_own_names_are_answered(start: Start) -> None:
             host: await status(receiver, Host=host)
             for host in ("edge.example:8001", "edge.example:8002", "public.example", "127.0.0.1", "other.example")
         }
-    assert found == {
+    assert {
         "edge.example:8001": 200,
         "edge.example:8002": 403,
         "public.example": 200,
         "127.0.0.1": 200,
         "other.example": 403,
-    }
+    } == found
 
 
 async def test_with_a_key_the_signature_tells_the_host(start: Start) -> None:
     """What is open to everybody is so under any name."""
     async with start(signing_keys=_KEYS, host_names=["edge.example"]) as receiver:
-        assert await status(receiver, Host="anything.example") == 200
-        assert await status(receiver, "/deployments", Host="anything.example") == 401
+        assert 200 == await status(receiver, Host="anything.example")
+        assert 401 == await status(receiver, "/deployments", Host="anything.example")
 
 
 _FROM_PAGES = [
@@ -116,14 +116,14 @@ async def test_a_request_has_one_host(start: Start, keys: list[str]) -> None:
 async def test_an_old_client_may_name_no_host(start: Start) -> None:
     """HTTP/1.0 knows none, and no browser speaks it."""
     async with start() as receiver:
-        assert await answered(receiver, b"GET /healthz HTTP/1.0\r\n\r\n") == (200, None)
+        assert (200, None) == await answered(receiver, b"GET /healthz HTTP/1.0\r\n\r\n")
 
 
 async def test_the_path_of_a_request_is_not_that_of_another_host(start: Start) -> None:
     """A target with a host of its own is not taken: it would win over the header (RFC 9112 section 3.2.2)."""
     async with start() as receiver:
         request = b"GET http://rebound.example/deployments HTTP/1.1\r\nHost: localhost\r\n\r\n"
-        assert await answered(receiver, request) == (400, "VALIDATION_ERROR")
+        assert (400, "VALIDATION_ERROR") == await answered(receiver, request)
 
 
 @pytest.mark.parametrize("prefix", ["/in", "/a%20b/c"])
@@ -135,7 +135,7 @@ async def test_a_proxy_may_leave_the_public_path_in(start: Start, prefix: str) -
         ]
         package = image_archive()
         answer = await receiver.upload(package)
-    assert found == [200, 200, 404, 404]
+    assert [200, 200, 404, 404] == found
     assert answer.json()["status_url"].startswith("deployments/")
 
 

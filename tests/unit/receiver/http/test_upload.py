@@ -105,7 +105,7 @@ async def test_a_package_is_verified_stored_and_loaded(start: Start, package: by
         state = await receiver.finished(receipt["deployment_id"])
         (name,) = receiver.packages()
         stored = (receiver.store / "packages" / name / "package").read_bytes()
-    assert response.status_code == 201
+    assert 201 == response.status_code
     assert receipt == {
         "deployment_id": name,
         "checksum_verified": True,
@@ -115,7 +115,7 @@ async def test_a_package_is_verified_stored_and_loaded(start: Start, package: by
         "platform": "linux/amd64",
     }
     assert stored == package
-    assert (state["status"], state["correlation_id"], state["will_run"]) == ("loaded", "deploy-001", False)
+    assert ("loaded", "deploy-001", False) == (state["status"], state["correlation_id"], state["will_run"])
     assert "linux/amd64" == state["platform"]
 
 
@@ -124,17 +124,17 @@ async def test_a_web_page_cannot_deploy(start: Start, package: bytes) -> None:
     async with start() as receiver:
         receiver.client.headers["Origin"] = "https://evil.example"
         response = await receiver.upload(package)
-        assert (response.status_code, response.json()["error_code"]) == (403, "TRANSFER_FAILED")
-        assert (await receiver.client.get("/deployments")).status_code == 403
-        assert receiver.packages() == []
+        assert (403, "TRANSFER_FAILED") == (response.status_code, response.json()["error_code"])
+        assert 403 == (await receiver.client.get("/deployments")).status_code
+        assert [] == receiver.packages()
 
 
 async def test_a_receiver_that_runs_containers_runs_them(start: Start, package: bytes) -> None:
     """And says so from the beginning."""
     async with start(run=True) as receiver:
         state = await receiver.finished((await receiver.upload(package)).json()["deployment_id"])
-    assert (state["status"], state["will_run"]) == ("running", True)
-    assert list(receiver.engine.containers) == ["hello"]
+    assert ("running", True) == (state["status"], state["will_run"])
+    assert ["hello"] == list(receiver.engine.containers)
 
 
 def large(size: int) -> bytes:
@@ -146,7 +146,7 @@ async def test_a_large_package_passes_in_pieces(start: Start) -> None:
     """Of several MB, not of a round size."""
     package = large(5_000_011)
     async with start() as receiver:
-        assert (await receiver.upload(package)).status_code == 201
+        assert 201 == (await receiver.upload(package)).status_code
         (name,) = receiver.packages()
         assert (receiver.store / "packages" / name / "package").read_bytes() == package
 
@@ -158,23 +158,23 @@ async def test_a_package_that_arrives_again_is_the_same_deployment(start: Start,
         first = await receiver.upload(package, package_id=package_id)
         await receiver.finished(first.json()["deployment_id"])
         again = await receiver.upload(package, package_id=package_id)
-        assert again.status_code == 200
+        assert 200 == again.status_code
         assert again.json() == first.json() | {"status": "loaded"}
-        assert len(receiver.packages()) == 1
-        assert receiver.engine.calls.count("load") == 1
+        assert 1 == len(receiver.packages())
+        assert 1 == receiver.engine.calls.count("load")
 
 
 async def test_a_package_that_arrives_again_need_not_be_sent_again(start: Start) -> None:
     """Its sender is answered when the fields are there; one that sends it all nevertheless is read to its end."""
     package_id, package = str(uuid4()), large(3_000_000)
     async with start() as receiver:
-        assert (await receiver.upload(package, package_id=package_id)).status_code == 201
+        assert 201 == (await receiver.upload(package, package_id=package_id)).status_code
         slow = Slow(receiver, package, package_id=package_id)
         await slow.send(2000)
         assert (await slow.head()).startswith(b"HTTP/1.1 200 ")
         await slow.send_rest()
         await slow.close()
-        assert len(receiver.packages()) == 1
+        assert 1 == len(receiver.packages())
 
 
 async def test_a_package_that_arrives_again_after_a_restart_is_the_same_deployment(
@@ -204,11 +204,11 @@ async def test_a_failed_deployment_is_tried_again_when_its_package_arrives_again
     async with start() as receiver:
         receiver.engine.fail("load", ErrorCode.BUILD_FAILED)
         first = (await receiver.upload(package, package_id=package_id)).json()
-        assert (await receiver.finished(first["deployment_id"]))["status"] == "failed"
+        assert "failed" == (await receiver.finished(first["deployment_id"]))["status"]
         again = (await receiver.upload(package, package_id=package_id)).json()
         assert again == first
         state = await receiver.finished(first["deployment_id"])
-        assert (state["status"], state["error_code"], state["error_message"]) == ("loaded", None, None)
+        assert ("loaded", None, None) == (state["status"], state["error_code"], state["error_message"])
 
 
 async def test_a_package_that_the_disk_has_damaged_is_kept_anew_when_it_arrives_again(
@@ -222,10 +222,10 @@ async def test_a_package_that_the_disk_has_damaged_is_kept_anew_when_it_arrives_
         await receiver.finished(first)
         (receiver.store / "packages" / first / "package").write_bytes(package[:-1] + b"!")
         await receiver.upload(package, package_id=package_id)
-        assert (await receiver.finished(first))["error_code"] == "CHECKSUM_MISMATCH"
+        assert "CHECKSUM_MISMATCH" == (await receiver.finished(first))["error_code"]
         anew = await receiver.upload(package, package_id=package_id)
-        assert anew.status_code == 201
-        assert (await receiver.finished(anew.json()["deployment_id"]))["status"] == "loaded"
+        assert 201 == anew.status_code
+        assert "loaded" == (await receiver.finished(anew.json()["deployment_id"]))["status"]
     async with start() as receiver:
         again = await receiver.upload(package, package_id=package_id)
         assert (again.status_code, again.json()["deployment_id"]) == (200, anew.json()["deployment_id"])
@@ -239,11 +239,11 @@ async def test_two_uploads_of_one_package_at_once_are_one_deployment(start: Star
         await slow.send(-10)
         await until(lambda: len(receiver.staged()) == 1)
         first = await receiver.upload(package, package_id=package_id)
-        assert first.status_code == 201
+        assert 201 == first.status_code
         status, receipt = await slow.finish()
-        assert status == 200
+        assert 200 == status
         assert receipt["deployment_id"] == first.json()["deployment_id"]
-        assert (len(receiver.packages()), receiver.staged()) == (1, [])
+        assert (1, []) == (len(receiver.packages()), receiver.staged())
 
 
 async def test_two_uploads_of_one_id_at_once_with_different_bytes_cannot_both_be_kept(
@@ -256,8 +256,8 @@ async def test_two_uploads_of_one_id_at_once_with_different_bytes_cannot_both_be
         await slow.send(-10)
         await until(lambda: len(receiver.staged()) == 1)
         await receiver.upload(package, package_id=package_id)
-        assert (await slow.finish())[0] == 409
-        assert (len(receiver.packages()), receiver.staged()) == (1, [])
+        assert 409 == (await slow.finish())[0]
+        assert (1, []) == (len(receiver.packages()), receiver.staged())
 
 
 @pytest.mark.parametrize("package", [b"no archive", image_archive(reference="other:1.0")])
@@ -265,26 +265,26 @@ async def test_a_package_that_may_not_be_loaded_is_refused_and_not_kept(start: S
     """With 422; the engine never hears of it."""
     async with start() as receiver:
         response = await receiver.upload(package)
-        assert (response.status_code, response.json()["error_code"]) == (422, "VALIDATION_ERROR")
-        assert (receiver.packages(), receiver.staged(), receiver.engine.calls) == ([], [], [])
+        assert (422, "VALIDATION_ERROR") == (response.status_code, response.json()["error_code"])
+        assert ([], [], []) == (receiver.packages(), receiver.staged(), receiver.engine.calls)
 
 
 async def test_a_package_that_unpacks_to_too_much_is_refused_and_not_kept(start: Start) -> None:
     """With 413, as one that is too large by itself."""
     async with start(max_package_size_gb=0.0001) as receiver:
         response = await receiver.upload(gzip.compress(bytes(1_000_001)))
-        assert (response.status_code, response.json()["error_code"]) == (413, "PACKAGE_TOO_LARGE")
-        assert (receiver.packages(), receiver.staged()) == ([], [])
+        assert (413, "PACKAGE_TOO_LARGE") == (response.status_code, response.json()["error_code"])
+        assert ([], []) == (receiver.packages(), receiver.staged())
 
 
 async def test_a_large_package_is_answered_before_it_is_read_through(start: Start) -> None:
     """What is wrong with it shows in its state then, and the engine still never hears of it."""
     async with start() as receiver:
         response = await receiver.upload(bytes(64 << 20) + b"!")
-        assert response.status_code == 201
+        assert 201 == response.status_code
         state = await receiver.finished(response.json()["deployment_id"])
-        assert (state["status"], state["error_code"]) == ("failed", "VALIDATION_ERROR")
-        assert receiver.engine.calls == []
+        assert ("failed", "VALIDATION_ERROR") == (state["status"], state["error_code"])
+        assert [] == receiver.engine.calls
 
 
 async def test_a_package_that_cannot_be_read_again_is_told(start: Start, package: bytes) -> None:
@@ -294,7 +294,7 @@ async def test_a_package_that_cannot_be_read_again_is_told(start: Start, package
         await slow.send(-10)
         await until(lambda: len(receiver.staged()) == 1)
         (receiver.store / "staging" / receiver.staged()[0] / "package").unlink()
-        assert (await slow.finish())[0] == 500
+        assert 500 == (await slow.finish())[0]
 
 
 async def test_wrong_bytes_are_refused_and_not_kept(start: Start, package: bytes) -> None:
@@ -302,8 +302,8 @@ async def test_wrong_bytes_are_refused_and_not_kept(start: Start, package: bytes
     async with start() as receiver:
         response = await receiver.upload(package, checksum="0" * 64)
         expected = f"the package has the BLAKE3 {blake3(package).hexdigest()}, not {'0' * 64}"
-        assert told(response) == (422, "CHECKSUM_MISMATCH", expected)
-        assert (receiver.packages(), receiver.staged()) == ([], [])
+        assert (422, "CHECKSUM_MISMATCH", expected) == told(response)
+        assert ([], []) == (receiver.packages(), receiver.staged())
 
 
 @pytest.mark.parametrize("name", ["package_id", "checksum", "container_name", "image_tag"])
@@ -311,20 +311,20 @@ async def test_required_fields_are_required(start: Start, package: bytes, name: 
     """Each is named."""
     async with start() as receiver:
         status, code, message = told(await receiver.upload(package, **{name: None}))
-    assert (status, code, message) == (400, "VALIDATION_ERROR", f"UploadFields: {name}: Field required")
+    assert (400, "VALIDATION_ERROR", f"UploadFields: {name}: Field required") == (status, code, message)
 
 
 async def test_unknown_fields_are_passed_over(start: Start, package: bytes) -> None:
     """A newer sender may tell more."""
     async with start() as receiver:
-        assert (await receiver.upload(package, colour="green")).status_code == 201
+        assert 201 == (await receiver.upload(package, colour="green")).status_code
 
 
 async def test_another_content_type_is_refused(start: Start) -> None:
     """With 400."""
     async with start() as receiver:
         response = await receiver.client.post("/deploy", content=b"x")
-        assert told(response) == (400, "VALIDATION_ERROR", "the request is not multipart/form-data")
+        assert (400, "VALIDATION_ERROR", "the request is not multipart/form-data") == told(response)
 
 
 async def test_a_package_that_says_it_is_too_large_is_refused(start: Start) -> None:
@@ -332,8 +332,8 @@ async def test_a_package_that_says_it_is_too_large_is_refused(start: Start) -> N
     async with start(max_package_size_gb=0.001) as receiver:
         response = await receiver.upload(bytes(1_000_001 + FORM_OVERHEAD_MAX_BYTES))
         expected = (413, "PACKAGE_TOO_LARGE", "the receiver accepts packages of up to 1000000 bytes")
-        assert told(response) == expected
-        assert receiver.staged() == []
+        assert expected == told(response)
+        assert [] == receiver.staged()
 
 
 async def test_a_package_that_grows_too_large_is_refused(start: Start) -> None:
@@ -350,9 +350,9 @@ async def test_a_package_that_grows_too_large_is_refused(start: Start) -> None:
             headers = {"Content-Type": whole.headers["Content-Type"]}
             return await receiver.client.post("/deploy", content=chunks(), headers=headers)
 
-        assert (await send(fitting)).status_code == 201
-        assert (await send(fitting + b"\0")).status_code == 413
-        assert (len(receiver.packages()), receiver.staged()) == (1, [])
+        assert 201 == (await send(fitting)).status_code
+        assert 413 == (await send(fitting + b"\0")).status_code
+        assert (1, []) == (len(receiver.packages()), receiver.staged())
 
 
 async def test_more_uploads_than_allowed_are_sent_away(start: Start, package: bytes) -> None:
@@ -363,11 +363,11 @@ async def test_more_uploads_than_allowed_are_sent_away(start: Start, package: by
         await until(lambda: len(receiver.staged()) == 1)
         response = await receiver.upload(package)
         expected = (429, "TRANSFER_FAILED", "1 uploads are in progress, the most that the receiver allows at once")
-        assert told(response) == expected
-        assert response.headers["Retry-After"] == "1"
-        assert (await receiver.client.get("/healthz")).status_code == 200
-        assert (await slow.finish())[0] == 201
-        assert (await receiver.upload(package)).status_code == 201
+        assert expected == told(response)
+        assert "1" == response.headers["Retry-After"]
+        assert 200 == (await receiver.client.get("/healthz")).status_code
+        assert 201 == (await slow.finish())[0]
+        assert 201 == (await receiver.upload(package)).status_code
 
 
 async def test_a_sender_that_falls_silent_is_timed_out(start: Start, package: bytes) -> None:
@@ -376,8 +376,8 @@ async def test_a_sender_that_falls_silent_is_timed_out(start: Start, package: by
         slow = Slow(receiver, package)
         await slow.send(-10)
         status, body = await slow.answer()
-        assert (status, body["error_message"]) == (408, "nothing arrived for 0.2 s")
-        assert receiver.staged() == []
+        assert (408, "nothing arrived for 0.2 s") == (status, body["error_message"])
+        assert [] == receiver.staged()
 
 
 async def test_fields_that_trickle_in_are_refused(start: Start, package: bytes) -> None:
@@ -385,10 +385,10 @@ async def test_fields_that_trickle_in_are_refused(start: Start, package: bytes) 
     async with start(idle_timeout_seconds=2, max_concurrent_uploads=1) as receiver:
         slow = Slow(receiver, package)
         await slow.send(-len(package) - 500)
-        assert (await receiver.upload(package)).status_code == 201
+        assert 201 == (await receiver.upload(package)).status_code
         trickling = asyncio.create_task(slow.trickle())
         status, body = await slow.answer()
-        assert (status, body["error_message"]) == (408, "the form's fields did not arrive within 2 s")
+        assert (408, "the form's fields did not arrive within 2 s") == (status, body["error_message"])
         await trickling
 
 
@@ -410,8 +410,8 @@ async def test_a_stop_lets_uploads_end(start: Start, package: bytes) -> None:
         await slow.send(-10)
         await until(lambda: len(receiver.staged()) == 1)
         finished = asyncio.create_task(_later(slow))
-    assert (await finished)[0] == 201
-    assert len(receiver.packages()) == 1
+    assert 201 == (await finished)[0]
+    assert 1 == len(receiver.packages())
 
 
 async def _later(slow: Slow) -> tuple[int, dict[str, Any]]:
@@ -425,7 +425,7 @@ async def test_a_stop_does_not_wait_for_ever_for_an_upload(start: Start, package
         slow = Slow(receiver, package)
         await slow.send(-10)
         await until(lambda: len(receiver.staged()) == 1)
-    assert (receiver.packages(), receiver.staged()) == ([], [])
+    assert ([], []) == (receiver.packages(), receiver.staged())
     await slow.close()
 
 
@@ -446,10 +446,10 @@ async def test_a_full_disk_is_told(start: Start, caplog: pytest.LogCaptureFixtur
     async with start() as receiver:
         with files_at_most(1 << 20):
             response = await receiver.upload(package)
-        assert told(response) == (507, "TRANSFER_FAILED", "the receiver's disk is full")
-        assert (receiver.packages(), receiver.staged()) == ([], [])
+        assert (507, "TRANSFER_FAILED", "the receiver's disk is full") == told(response)
+        assert ([], []) == (receiver.packages(), receiver.staged())
         assert str(receiver.store) in caplog.text
-        assert (await receiver.upload(package)).status_code == 201
+        assert 201 == (await receiver.upload(package)).status_code
 
 
 async def test_a_store_that_cannot_be_written_is_told(start: Start, package: bytes) -> None:
@@ -479,7 +479,7 @@ async def test_a_signed_upload_is_taken(start: Start, package: bytes) -> None:
             files={"package": ("p", package)},
             headers=signed(receiver, fields, len(package)),
         )
-    assert response.status_code == 201
+    assert 201 == response.status_code
 
 
 async def test_an_upload_of_another_size_than_signed_is_refused(start: Start, package: bytes) -> None:
@@ -489,14 +489,14 @@ async def test_an_upload_of_another_size_than_signed_is_refused(start: Start, pa
         response = await receiver.client.post(
             "/deploy", data=fields, files={"package": ("p", package)}, headers=signed(receiver, fields, 3)
         )
-        assert told(response)[::2] == (401, f"the package has {len(package)} bytes, but 3 were signed")
-        assert (receiver.packages(), receiver.staged()) == ([], [])
+        assert (401, f"the package has {len(package)} bytes, but 3 were signed") == told(response)[::2]
+        assert ([], []) == (receiver.packages(), receiver.staged())
 
 
 async def test_an_unsigned_upload_is_refused_before_a_byte_is_kept(start: Start, package: bytes) -> None:
     """With 401."""
     async with start(signing_keys=[_KEY]) as receiver:
         response = await receiver.upload(package)
-        assert told(response)[:2] == (401, "TRANSFER_FAILED")
-        assert response.headers["WWW-Authenticate"] == "Deployment-HMAC-SHA256"
+        assert (401, "TRANSFER_FAILED") == told(response)[:2]
+        assert "Deployment-HMAC-SHA256" == response.headers["WWW-Authenticate"]
         assert not (receiver.store / "staging").exists()

@@ -33,23 +33,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     chosen = _parser().parse_args(arguments)
     if chosen.command == "keygen":
-        print(f"{secrets.token_hex(4)}:{secrets.token_urlsafe(_KEY_BYTES)}")  # noqa: T201 - the command's output
+        _print(f"{secrets.token_hex(4)}:{secrets.token_urlsafe(_KEY_BYTES)}")
         return 0
     try:
         asyncio.run(_serve(ReceiverSettings.load(_values(chosen))))
     except OperationError as exc:
         end = "" if exc.message.endswith((".", "?")) else "."
-        print(f"deployment-receiver: {exc.message}{end} {exc.recovery}", file=sys.stderr)  # noqa: T201
+        _print_error(f"{exc.message}{end} {exc.recovery}")
         return _MISUSED if isinstance(exc, InvalidInputError) else _FAILED
     except ModuleNotFoundError as exc:
         if exc.name not in _EXTRA:
             raise
-        print(  # noqa: T201
-            f"deployment-receiver: {exc.name} is not installed; pip install omninode-deployment-sender[receiver]",
-            file=sys.stderr,
-        )
+        _print_error(f"{exc.name} is not installed; pip install omninode-deployment-sender[receiver]")
         return _FAILED
     return 0
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()  # also into a pipe, where another program waits for the line
+
+
+def _print_error(text: str) -> None:
+    sys.stderr.write(f"deployment-receiver: {text}\n")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -133,9 +139,9 @@ async def _serve(settings: ReceiverSettings) -> None:
         loop.add_signal_handler(number, stop.set)
     with _plain_log():
         async with serving(settings) as url:
-            print(f"listening on {url}", flush=True)  # noqa: T201
+            _print(f"listening on {url}")
             await stop.wait()
-            print("stopping", flush=True)  # noqa: T201
+            _print("stopping")
 
 
 @contextmanager

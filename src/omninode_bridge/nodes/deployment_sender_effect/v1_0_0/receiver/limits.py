@@ -44,23 +44,23 @@ class DrainLimits:
     idle_seconds: float
 
 
-# A client on a slow line that sends 1 GB (10 s at 100 MB/s) still reads why it was refused; a faster one has read it.
+# What a client sends within ten seconds over a line of 1 Gbit/s. One that sends more may not read why it was refused.
 DRAIN_AFTER_REJECTION = DrainLimits(max_bytes=1 << 30, max_seconds=10, idle_seconds=1)  # 1 GiB
 
 # Open connections that have no authenticated upload: before, during and after a request. A sender is authenticated
 # within moments, and 128 descriptors leave most of the usual 1,024 (`ulimit -n`) to uploads, files and the engine.
 CONNECTIONS_MAX = 128
 
-# A request's line and headers; as much as Go's and nginx's servers allow, within a factor of two. One read of the
-# socket brings up to 256 KiB (asyncio's max_size), so at most that much is held.
+# A request's line and headers; nginx allows half as much by default (large_client_header_buffers), and a signed request
+# has less than 1 KiB. One read of the socket brings up to 256 KiB (asyncio's max_size), so at most that much is held.
 HEAD_MAX_BYTES = 1 << 16  # 64 KiB
 
 # A connection that ends is still read within these limits, so that its client comes to read the reason
-# (RFC 9112 section 9.6): more than the socket buffers of both machines hold, and a round trip to anywhere.
+# (RFC 9112 section 9.6): about what the socket buffers of both machines hold, and a round trip to anywhere.
 LINGERING_MAX_BYTES = 1 << 23  # 8 MiB
 LINGERING_SECONDS = 1
 
-# The form has 9 fields, and the longest value has 255 characters; the rest is for fields of later versions.
+# Twice and more what the form has, 9 fields of up to 255 characters: a later version may add some.
 FIELDS_MAX = 32
 FIELD_MAX_BYTES = 1 << 12  # 4 KiB
 # Each part may have 8 headers of 4,224 bytes (python-multipart's own limits) besides its value and boundary.
@@ -82,12 +82,12 @@ LOADS_AT_ONCE = 2
 # a quarter of a second for gzip.
 CHECKED_FIRST_MAX_BYTES = 1 << 26  # 64 MiB
 
-# An image may unpack to this many times the limit on a package: gzip makes a usual image a third, seldom a tenth, of
-# its size, and one made to fill a disk a thousandth.
+# An image may unpack to this many times the limit on a package. Images seldom shrink to less than a quarter; zeros that
+# are made to fill a disk shrink to a thousandth with gzip.
 UNPACKED_FACTOR = 10
 
-# Nonces that are remembered, however old: two hours of a sender that asks once a second and more; and at most, however
-# new, in memory: 10 MB.
+# Nonces that are remembered at least, however old: more than two hours of a request every second; and at most, however
+# new, in memory: 27 MB.
 NONCES_KEPT = 10_000
 NONCES_MAX = 100_000
 
@@ -99,6 +99,6 @@ ENGINE_SECONDS = 5
 # How often the records of loaded images and started containers are compared with the engine's: one call a minute.
 RECONCILE_EVERY_SECONDS = 60
 
-# Deployments in a list: a page that a person reads, and 1 MB of JSON at most.
+# Deployments in a list: what a person reads, and about 1 MB of JSON.
 LIST_DEFAULT = 100
 LIST_MAX = 1_000

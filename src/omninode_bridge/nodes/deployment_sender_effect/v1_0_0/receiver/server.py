@@ -14,6 +14,7 @@ from pathlib import Path
 import uvicorn
 from starlette.types import ASGIApp
 
+from ..clients.docker.engine import open_engine as open_docker_engine
 from ..concurrency import ThreadPool, run_in_thread
 from ..errors import InvalidInputError, ReceiverUnreachableError, StorageError
 from ..ports import ImageEngine
@@ -228,9 +229,7 @@ def _check_guarded(settings: ReceiverSettings, address: str) -> None:
 
 
 async def _open_engine(settings: ReceiverSettings) -> ImageEngine:
-    from ..clients.docker.engine import open_engine  # noqa: PLC0415 - a client's module loads when it is opened
-
-    return await open_engine(
+    return await open_docker_engine(
         docker_host=settings.docker_host,
         tls_verify=settings.docker_tls_verify,
         cert_path=settings.docker_cert_path,

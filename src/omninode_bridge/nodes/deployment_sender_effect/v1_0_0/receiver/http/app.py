@@ -1,7 +1,6 @@
 """The receiver's routes (docs/receiver-protocol.md)."""
 
 import logging
-from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -21,9 +20,6 @@ from .info import ReceiverInfoPage
 from .responses import EarlyResponse, error_response
 from .upload import Uploads
 
-if TYPE_CHECKING:
-    from starlette.types import ExceptionHandler
-
 __all__ = ["make_app"]
 
 _log = logging.getLogger(__name__)
@@ -34,11 +30,6 @@ def make_app(
 ) -> Starlette:
     """Return the application with all routes."""
     routes = _Routes(state, authenticator, uploads, info_page)
-    handlers: dict[type[Exception], ExceptionHandler] = {
-        OperationError: _handle_operation_error,
-        HTTPException: _handle_http_exception,
-        Exception: _handle_unexpected,
-    }
     app = Starlette(
         routes=[
             Route(DEPLOY_PATH, uploads.handle, methods=["POST"]),
@@ -48,7 +39,7 @@ def make_app(
             Route("/healthz", routes.health, methods=["GET"]),
             Route("/metrics", routes.metrics, methods=["GET"]),
         ],
-        exception_handlers=handlers,
+        exception_handlers=dict.fromkeys((OperationError, HTTPException, Exception), _handle_error),
     )
     app.router.redirect_slashes = False
     return app
@@ -103,26 +94,22 @@ def _limit(text: str | None) -> int:
     return int(text)
 
 
-async def _handle_operation_error(_: Request, exc: Exception) -> Response:
-    assert isinstance(exc, OperationError)  # noqa: S101 - registered for no other type
+async def _handle_error(_: Request, exc: Exception) -> Response:
     if isinstance(exc, StorageError):
         _log.warning("refused a request: %s", exc.message)
-    return error_response(exc)
-
-
-async def _handle_http_exception(_: Request, exc: Exception) -> Response:
-    assert isinstance(exc, HTTPException)  # noqa: S101 - registered for no other type
-    return error_response(
-        RefusedError(
-            exc.status_code,
-            f"{exc.detail}: this is a deployment receiver",
-            code=ErrorCode.VALIDATION_ERROR,
-            recovery="POST packages to /deploy; GET /deployments, /deployments/{id}, /info, /healthz and /metrics.",
-            headers=exc.headers,
-        )
-    )
-
-
-async def _handle_unexpected(_: Request, exc: Exception) -> Response:
+    if isinstance(exc, OperationError):
+        return error_response(exc)
+    if isinstance(exc, HTTPException):
+        return error_response(_no_route(exc))
     _log.error("unexpected error", exc_info=exc)
     return error_response(RefusedError(500, "an unexpected error occurred; the receiver's log has the details"))
+
+
+def _no_route(exc: HTTPException) -> RefusedError:
+    return RefusedError(
+        exc.status_code,
+        f"{exc.detail}: this is a deployment receiver",
+        code=ErrorCode.VALIDATION_ERROR,
+        recovery="POST packages to /deploy; GET /deployments, /deployments/{id}, /info, /healthz and /metrics.",
+        headers=exc.headers,
+    )

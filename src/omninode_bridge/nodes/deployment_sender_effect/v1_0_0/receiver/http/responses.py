@@ -43,7 +43,8 @@ class EarlyResponse(JSONResponse):
             self.headers["Connection"] = "close"
         return self
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102 - ASGI's
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the response (ASGI)."""
         if self._request_body is None:
             await super().__call__(scope, receive, send)
             return
