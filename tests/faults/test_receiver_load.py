@@ -30,7 +30,7 @@ SOON = {"DEPLOYMENT_RECEIVER_IDLE_TIMEOUT_SECONDS": "1"}
 
 @pytest.fixture
 def deliveries(tmp_path: Path, real_engine: RealEngine) -> Iterator[Deliveries]:
-    """What to deliver, and to where."""
+    """Packages and receivers."""
     with LoadGate(real_engine.docker_host) as gate:
         yield Deliveries(tmp_path, real_engine, gate)
 
@@ -39,7 +39,7 @@ def deliveries(tmp_path: Path, real_engine: RealEngine) -> Iterator[Deliveries]:
 
 
 async def test_a_package_of_an_honest_length(deliveries: Deliveries) -> None:
-    """PACKAGE_TOO_LARGE, once, and not a byte of it is kept."""
+    """PACKAGE_TOO_LARGE, once, and not a byte of it is stored."""
     large = await asyncio.to_thread(deliveries.parcel, [layer(hello=os.urandom(2 * LIMIT_BYTES))])
     with deliveries.receiver("--max-package-size-gb", LIMIT_GB):
         output = await deliveries.send(large, attempts=3)
@@ -50,7 +50,7 @@ async def test_a_package_of_an_honest_length(deliveries: Deliveries) -> None:
 
 
 async def test_a_package_of_unknown_length(deliveries: Deliveries) -> None:
-    """413 where the limit is crossed: not a byte over it is written, and no more than a piece over it is read."""
+    """413 where it exceeds the limit: no byte over it is written, and no more than a piece over it is read."""
     large = await asyncio.to_thread(deliveries.parcel, [layer(hello=os.urandom(8 * LIMIT_BYTES))])
     request = deliveries.request(large, is_chunked=True)
     with deliveries.receiver("--max-package-size-gb", LIMIT_GB) as receiver:
@@ -66,7 +66,7 @@ async def test_a_package_of_unknown_length(deliveries: Deliveries) -> None:
 
 
 async def test_a_package_that_unpacks_to_too_much(deliveries: Deliveries) -> None:
-    """PACKAGE_TOO_LARGE, once, as the answer to the upload; nothing of it is kept, and the engine never hears of it."""
+    """PACKAGE_TOO_LARGE, once, in the upload's response; nothing is stored, and the engine is not called."""
     bomb = await asyncio.to_thread(deliveries.parcel, [layer(hello=bytes(15 * LIMIT_BYTES))])
     assert len(bomb.content) < LIMIT_BYTES
     with deliveries.receiver("--max-package-size-gb", LIMIT_GB):
@@ -80,8 +80,8 @@ async def test_a_package_that_unpacks_to_too_much(deliveries: Deliveries) -> Non
 
 
 @asynccontextmanager
-async def answering(deliveries: Deliveries) -> AsyncIterator[None]:
-    """Expect that `/healthz` answers, again and again, for the length of the block."""
+async def responding(deliveries: Deliveries) -> AsyncIterator[None]:
+    """Check that `/healthz` responds, again and again, within the block."""
     answers: list[int] = []
 
     async def ask() -> None:
@@ -106,7 +106,7 @@ async def test_a_body_that_stalls(deliveries: Deliveries, share: float) -> None:
     request = written_upload(image_archive(layers=[os.urandom(1_000_000)]))
     body = request.index(b"\r\n\r\n") + 4
     with deliveries.receiver(**SOON) as receiver:
-        async with RawConnection(receiver.url) as connection, answering(deliveries):
+        async with RawConnection(receiver.url) as connection, responding(deliveries):
             await connection.send(request[: body + int(share * len(request))])
             answer = await connection.answer()
     assert answer is not None
@@ -119,9 +119,9 @@ async def test_a_body_that_stalls(deliveries: Deliveries, share: float) -> None:
 
 
 async def test_a_head_of_a_byte_at_a_time(deliveries: Deliveries) -> None:
-    """It never ends, and is given up: with 408, or by closing the connection."""
+    """It never ends, and is refused with 408, or by closing the connection."""
     with deliveries.receiver(**SOON) as receiver:
-        async with RawConnection(receiver.url) as connection, answering(deliveries):
+        async with RawConnection(receiver.url) as connection, responding(deliveries):
             await connection.send(b"POST /deploy HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")
             while await connection.send(b"x"):  # noqa: ASYNC110 - it has nothing to wait for
                 await asyncio.sleep(0.01)
@@ -131,10 +131,10 @@ async def test_a_head_of_a_byte_at_a_time(deliveries: Deliveries) -> None:
 
 @pytest.mark.parametrize("line", [b"X-Large: %b\r\n" % (b"x" * 1000), b"x" * 1000], ids=["many lines", "one line"])
 async def test_a_head_without_an_end(deliveries: Deliveries, line: bytes) -> None:
-    """It is refused, or the connection closed, long before a gigabyte of it has come."""
+    """It is refused, or the connection closed, long before a gigabyte of it has arrived."""
     sent = 0
     with deliveries.receiver() as receiver:
-        async with RawConnection(receiver.url) as connection, answering(deliveries):
+        async with RawConnection(receiver.url) as connection, responding(deliveries):
             await connection.send(b"POST /deploy HTTP/1.1\r\nX-First: ")
             while await connection.send(line) and sent < 1_000_000_000:
                 sent += len(line)
@@ -147,7 +147,7 @@ async def test_a_head_without_an_end(deliveries: Deliveries, line: bytes) -> Non
 
 
 class Upload:
-    """One that stops halfway until it is told to go on.
+    """An upload that stops halfway until `finish` is called.
 
     Args:
         connection: To the receiver.
@@ -166,7 +166,7 @@ class Upload:
         self.answer = asyncio.create_task(self._connection.answer())
 
     async def finish(self) -> int | None:
-        """Send the rest; answer the status."""
+        """Send the rest; return the status."""
         await self._connection.send(self._request[len(self._request) // 2 :])
         answer = await self.answer
         return None if answer is None else answer.status
@@ -174,15 +174,15 @@ class Upload:
 
 @asynccontextmanager
 async def uploads(url: str, count: int) -> AsyncIterator[list[Upload]]:
-    """Begin so many at once; at the end of the block the connections are closed."""
+    """Begin this many at once; their connections are closed at the end of the block."""
     async with AsyncExitStack() as opened:
         begun = [Upload(await opened.enter_async_context(RawConnection(url))) for _ in range(count)]
         await asyncio.gather(*(one.begin() for one in begun))
         yield begun
 
 
-async def answers(begun: Sequence[Upload], count: int) -> list[RawAnswer]:
-    """Wait until so many have an answer."""
+async def responses(begun: Sequence[Upload], count: int) -> list[RawAnswer]:
+    """Wait until this many have a response; return the responses."""
     pending = {one.answer for one in begun}
     while len(begun) - len(pending) < count:
         _, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
@@ -190,11 +190,11 @@ async def answers(begun: Sequence[Upload], count: int) -> list[RawAnswer]:
 
 
 async def test_fifty_uploads_at_once(deliveries: Deliveries) -> None:
-    """The surplus get 429 and when to come again; those that were let in are kept, each of them."""
+    """The surplus get 429 and a Retry-After; each of the accepted ones is stored."""
     deliveries.gate.hold = "before"  # these images are nobody's
     with deliveries.receiver() as receiver:
-        async with uploads(receiver.url, 50) as begun, answering(deliveries):
-            refused = await answers(begun, 50 - UPLOADS_AT_ONCE)
+        async with uploads(receiver.url, 50) as begun, responding(deliveries):
+            refused = await responses(begun, 50 - UPLOADS_AT_ONCE)
             others = [one for one in begun if not one.answer.done()]
             statuses = await asyncio.gather(*(one.finish() for one in others))
     assert [(429, "1")] * (50 - UPLOADS_AT_ONCE) == [(one.status, one.headers["retry-after"]) for one in refused]
@@ -203,13 +203,13 @@ async def test_fifty_uploads_at_once(deliveries: Deliveries) -> None:
 
 
 async def test_five_transfers_among_fifty_uploads(deliveries: Deliveries, caplog: pytest.LogCaptureFixture) -> None:
-    """Each is refused while the receiver is full, comes again, and ends loaded."""
+    """Each is refused while the receiver is full, retries, and ends loaded."""
     caplog.set_level(logging.WARNING)
     parcels = [await asyncio.to_thread(deliveries.parcel) for _ in range(5)]
     with deliveries.receiver() as receiver:
-        async with deliveries.sender.node(transfer_attempts=10) as node, answering(deliveries):
+        async with deliveries.sender.node(transfer_attempts=10) as node, responding(deliveries):
             async with uploads(receiver.url, 50) as begun:
-                await answers(begun, 50 - UPLOADS_AT_ONCE)
+                await responses(begun, 50 - UPLOADS_AT_ONCE)
                 sending = [
                     asyncio.create_task(deliveries.sender.send(node, one.package_id, receiver.url, wait_for="loaded"))
                     for one in parcels
@@ -223,10 +223,10 @@ async def test_five_transfers_among_fifty_uploads(deliveries: Deliveries, caplog
 
 
 async def test_a_transfer_among_senders_that_stall(deliveries: Deliveries) -> None:
-    """They have taken all there is to take, are given up with 408, and the transfer goes on."""
+    """They occupy all places, are refused with 408, and the transfer goes on."""
     parcel = await asyncio.to_thread(deliveries.parcel)
     with deliveries.receiver(**SOON) as receiver:
-        async with uploads(receiver.url, UPLOADS_AT_ONCE) as begun, answering(deliveries):
+        async with uploads(receiver.url, UPLOADS_AT_ONCE) as begun, responding(deliveries):
             output = await deliveries.send(parcel, attempts=10)
-            stalled = await answers(begun, UPLOADS_AT_ONCE)
+            stalled = await responses(begun, UPLOADS_AT_ONCE)
     assert (True, [408] * UPLOADS_AT_ONCE) == (output.success, [one.status for one in stalled])

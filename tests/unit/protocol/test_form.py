@@ -1,4 +1,4 @@
-"""The form's fields and the answers' keys, and that the docs tell them."""
+"""The form's fields and the responses' keys, and that the docs list them."""
 
 import re
 from pathlib import Path
@@ -20,7 +20,7 @@ NEEDED = {
 
 
 def documented(section: str) -> dict[str, str]:
-    """The keys of a section's first table, with what stands beside them."""
+    """Return the keys of a section's first table, with the column beside them."""
     text = DOCS.read_text(encoding="utf-8").partition(f"\n## {section}")[2].partition("\n## ")[0]
     table = re.search(r"(?:^\|.*\|\n)+", text, re.MULTILINE)
     assert table is not None
@@ -42,13 +42,13 @@ def test_deploy_is_added_unless_it_is_there(url: str, found: str) -> None:
     assert found == deploy_url(url)
 
 
-def test_the_form_is_text_and_leaves_out_what_is_not_there() -> None:
+def test_the_form_is_text_without_missing_values() -> None:
     """Booleans are lower-case words, and the order is that of the model."""
     assert [*NEEDED.items(), ("verify_checksum", "true")] == list(UploadFields.read(NEEDED).form().items())
 
 
 def test_the_form_reads_back() -> None:
-    """What is sent is what is received, further fields aside."""
+    """The receiver reads the fields that were sent, and ignores further ones."""
     fields = UploadFields.read(NEEDED | {"verify_checksum": "false", "compression": "zstd"})
 
     assert fields == UploadFields.read(fields.form() | {"more": "x"})
@@ -65,16 +65,16 @@ def test_a_form_without_a_needed_field_is_refused(name: str) -> None:
     ("section", "model"),
     [("The upload", UploadFields), ("The receipt", ReceiptBody), ("The state", StateBody)],
 )
-def test_the_docs_tell_every_key_and_which_are_required(section: str, model: type[BaseModel]) -> None:
+def test_the_docs_list_every_key_and_which_are_required(section: str, model: type[BaseModel]) -> None:
     """The tables are those of the models."""
     required = {field.alias or name for name, field in model.model_fields.items() if field.is_required()}
-    told = documented(section)
+    listed = documented(section)
 
-    assert set(wire_names(model)) == told.keys()
-    assert required == {name for name, need in told.items() if need == "required"}
+    assert set(wire_names(model)) == listed.keys()
+    assert required == {name for name, need in listed.items() if need == "required"}
 
 
-def test_the_documented_curl_command_sends_what_is_needed() -> None:
+def test_the_documented_curl_command_sends_the_required_fields() -> None:
     """Its fields are the required ones, and the file comes last."""
     command = DOCS.read_text(encoding="utf-8").partition("curl ")[2].partition("```")[0]
 

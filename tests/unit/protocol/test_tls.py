@@ -1,4 +1,4 @@
-"""Files for TLS, and what is said of those that cannot be used."""
+"""Files for TLS, and the errors of those that cannot be used."""
 
 import asyncio
 import contextlib
@@ -15,19 +15,19 @@ from support.http.certificates import Authority, Certificate
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """Who vouches for both sides."""
+    """The CA of both sides."""
     return Authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture(scope="module")
 def mine(authority: Authority) -> Certificate:
-    """A good certificate and its key."""
+    """A valid certificate and its key."""
     return authority.issue()
 
 
 @pytest.fixture(scope="module", params=["junk", "empty", "another's key", "encrypted key", "certificate"])
 def bad_key(request: pytest.FixtureRequest, authority: Authority, mine: Certificate) -> Path:
-    """A file that holds another thing than the certificate's key."""
+    """A file that does not hold the certificate's key."""
     path = mine.key.with_suffix(".bad")
     key = serialization.load_pem_private_key(mine.key.read_bytes(), None)
     encrypted = key.private_bytes(
@@ -48,7 +48,7 @@ def bad_key(request: pytest.FixtureRequest, authority: Authority, mine: Certific
 
 
 def refused(caught: pytest.ExceptionInfo[InvalidInputError]) -> str:
-    """Look at a refusal; answer its message."""
+    """Return a refusal's message, which names no file."""
     assert "/" not in caught.value.message
     return caught.value.message
 
@@ -62,14 +62,14 @@ def test_tls_is_at_least_1_2(make: object, mine: Certificate) -> None:
 
 
 def test_a_sender_checks_names_and_certificates(authority: Authority) -> None:
-    """Also with an authority of its own, which then is the only one."""
+    """Also with a given CA, which then is the only one."""
     context = client_context(authority.ca_file)
 
     assert (True, ssl.CERT_REQUIRED, 1) == (context.check_hostname, context.verify_mode, len(context.get_ca_certs()))
 
 
 def test_certificate_and_key_may_be_one_file(mine: Certificate, tmp_path: Path, authority: Authority) -> None:
-    """As many tools make them."""
+    """Many tools write them so."""
     both = tmp_path / "both.pem"
     both.write_bytes(mine.key.read_bytes() + mine.cert.read_bytes())
 
@@ -77,7 +77,7 @@ def test_certificate_and_key_may_be_one_file(mine: Certificate, tmp_path: Path, 
     client_context(None, both)
 
 
-def test_a_key_that_cannot_be_used_is_told(mine: Certificate, bad_key: Path) -> None:
+def test_a_key_that_cannot_be_used_is_reported(mine: Certificate, bad_key: Path) -> None:
     """On both sides, without asking for a password on the terminal."""
     with pytest.raises(InvalidInputError) as caught:
         server_context(mine.cert, bad_key)
@@ -89,8 +89,8 @@ def test_a_key_that_cannot_be_used_is_told(mine: Certificate, bad_key: Path) -> 
 
 
 @pytest.mark.parametrize("content", [b"", b"junk", b"-----BEGIN CERTIFICATE-----\nzzzz\n-----END CERTIFICATE-----\n"])
-def test_authorities_that_cannot_be_read_are_told(mine: Certificate, tmp_path: Path, content: bytes) -> None:
-    """An empty file would trust nobody, and tell it only when a transfer fails."""
+def test_ca_files_that_cannot_be_read_are_reported(mine: Certificate, tmp_path: Path, content: bytes) -> None:
+    """With an empty file every transfer would fail later."""
     path = tmp_path / "ca.pem"
     path.write_bytes(content)
     with pytest.raises(InvalidInputError) as caught:
@@ -117,7 +117,7 @@ def test_a_receivers_missing_file_is_named_by_its_setting(
 
 @pytest.mark.parametrize("setting", ["ca_file", "client_cert", "client_key"])
 def test_a_senders_missing_file_is_named_by_its_setting(mine: Certificate, tmp_path: Path, setting: str) -> None:
-    """Likewise."""
+    """Never by its value, which may be the key itself."""
     files = {"client_cert": mine.cert, "client_key": mine.key} | {setting: tmp_path / "nothing"}
     with pytest.raises(InvalidInputError) as caught:
         client_context(**files)
@@ -126,8 +126,10 @@ def test_a_senders_missing_file_is_named_by_its_setting(mine: Certificate, tmp_p
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-async def test_whoever_is_refused_is_told_why(authority: Authority, mine: Certificate, version: ssl.TLSVersion) -> None:
-    """The alert arrives, also when the client says no more after it."""
+async def test_a_refused_client_receives_the_reason(
+    authority: Authority, mine: Certificate, version: ssl.TLSVersion
+) -> None:
+    """The alert arrives, also when the client sends nothing after it."""
     context = await mine.server_context(authority.ca_file)
     server = await asyncio.start_server(lambda _, w: w.close(), "127.0.0.1", 0, ssl=context)
     outside = ssl.create_default_context(cafile=authority.ca_file)
@@ -147,8 +149,8 @@ async def test_whoever_is_refused_is_told_why(authority: Authority, mine: Certif
 
 
 @pytest.mark.parametrize("said", [b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x00\x05hello", b"SSH-2.0-x\r\n"])
-async def test_what_is_no_tls_is_closed(mine: Certificate, said: bytes) -> None:
-    """At once, or when it has more to say after the alert."""
+async def test_a_connection_without_tls_is_closed(mine: Certificate, said: bytes) -> None:
+    """At once, or when it sends more after the alert."""
     server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0, ssl=await mine.server_context())
     reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
     writer.write(said)

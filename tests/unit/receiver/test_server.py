@@ -22,7 +22,7 @@ _KEYS = [f"k1:{'s' * 32}"]
 
 
 async def refused(**settings: Any) -> OperationError:
-    """See that a receiver does not start."""
+    """Check that a receiver does not start; return the error."""
     made = await asyncio.to_thread(ReceiverSettings, **settings)
     with pytest.raises(OperationError) as caught:
         async with serving(made):
@@ -33,16 +33,16 @@ async def refused(**settings: Any) -> OperationError:
 @pytest.mark.parametrize(
     ("host", "url"), [("127.0.0.1", "http://127.0.0.1:"), ("::1", "http://[::1]:"), ("localhost", "http://")]
 )
-async def test_it_tells_where_it_listens(start: Start, host: str, url: str) -> None:
-    """With the port that it got."""
+async def test_its_url_is_where_it_listens(start: Start, host: str, url: str) -> None:
+    """With the port that the kernel chose."""
     async with start(host=host) as receiver:
         assert receiver.url.startswith(url)
         assert 200 == (await receiver.client.get("/healthz")).status_code
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
-async def test_beyond_loopback_it_asks_for_a_key(tmp_path: Path, host: str) -> None:
-    """And says how to make one; nothing was made on the disk."""
+async def test_beyond_loopback_a_key_is_required(tmp_path: Path, host: str) -> None:
+    """The error says how to make one; nothing was written to the disk."""
     error = await refused(host=host, port=0, store=tmp_path / "store")
     assert isinstance(error, InvalidInputError)
     assert "deployment-receiver keygen" in error.recovery
@@ -50,13 +50,13 @@ async def test_beyond_loopback_it_asks_for_a_key(tmp_path: Path, host: str) -> N
     assert not (tmp_path / "store").exists()
 
 
-async def test_with_a_key_it_listens_everywhere(start: Start) -> None:
-    """As it is told."""
+async def test_with_a_key_it_listens_on_any_address(start: Start) -> None:
+    """On that of the setting."""
     async with start(host="0.0.0.0", signing_keys=_KEYS) as receiver:
         assert 200 == (await receiver.client.get("/healthz")).status_code
 
 
-async def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
+async def test_a_port_in_use_is_reported(tmp_path: Path) -> None:
     """In one sentence."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -64,7 +64,7 @@ async def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
     assert f"cannot listen on 127.0.0.1:{port}: Address already in use" == error.message
 
 
-async def test_a_host_that_does_not_exist_is_told(tmp_path: Path) -> None:
+async def test_an_unknown_host_is_reported(tmp_path: Path) -> None:
     """In one sentence."""
     error = await refused(host="no-such-host.invalid", store=tmp_path)
     assert error.message.startswith("cannot listen on no-such-host.invalid:8001: ")
@@ -77,14 +77,14 @@ async def test_a_store_has_one_receiver(start: Start) -> None:
     assert f"another receiver uses the store {receiver.store}" == error.message
 
 
-async def test_a_store_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+async def test_a_store_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
     """In one sentence."""
     (tmp_path / "file").touch()
     error = await refused(port=0, store=tmp_path / "file" / "store")
     assert error.message.startswith(f"cannot use {tmp_path / 'file' / 'store'}: ")
 
 
-async def test_the_store_is_for_its_user_only(start: Start, package: bytes) -> None:
+async def test_only_its_user_may_read_the_store(start: Start, package: bytes) -> None:
     """An image may hold secrets."""
     async with start() as receiver:
         await receiver.upload(package)
@@ -109,14 +109,14 @@ def open_files() -> int:
 
 
 async def test_a_body_that_fails_ends_the_receiver(start: Start) -> None:
-    """And its error comes out."""
+    """And the error is raised."""
     attempt: Callable[[], Any] = start
     with pytest.raises(ZeroDivisionError):
         async with attempt():
             raise ZeroDivisionError
 
 
-async def test_work_that_a_stop_left_is_taken_up(start: Start, package: bytes) -> None:
+async def test_work_that_a_stop_left_is_continued(start: Start, package: bytes) -> None:
     """By the next receiver of the store."""
     async with start() as receiver:
         receiver.engine.hold.clear()
@@ -127,7 +127,7 @@ async def test_work_that_a_stop_left_is_taken_up(start: Start, package: bytes) -
 
 
 async def test_it_speaks_tls(start: Start, tmp_path: Path) -> None:
-    """And says so in its URL."""
+    """Its URL is https then."""
     authority = Authority(tmp_path / "authority")
     mine = authority.issue()
     async with start(tls_cert=mine.cert, tls_key=mine.key) as receiver:
@@ -138,16 +138,16 @@ async def test_it_speaks_tls(start: Start, tmp_path: Path) -> None:
                 assert [200, 200] == [(await client.get("/healthz")).status_code for _ in range(2)]
 
 
-async def test_files_for_tls_that_cannot_be_used_are_told(tmp_path: Path) -> None:
-    """Before anything is listened on or made."""
+async def test_files_for_tls_that_cannot_be_used_are_reported(tmp_path: Path) -> None:
+    """Before it listens or writes anything."""
     error = await refused(port=0, store=tmp_path / "store", tls_cert=tmp_path / "nothing")
     assert isinstance(error, InvalidInputError)
     assert "the file that tls_cert names cannot be read: No such file or directory" == error.message
     assert not (tmp_path / "store").exists()
 
 
-async def test_tls_takes_no_keys_place(tmp_path: Path) -> None:
-    """Beyond loopback a key is needed all the same."""
+async def test_tls_does_not_replace_a_key(tmp_path: Path) -> None:
+    """Beyond loopback a key is required with TLS, too."""
     authority = Authority(tmp_path)
     mine = authority.issue()
     files = {"tls_cert": mine.cert, "tls_key": mine.key, "tls_client_ca": authority.ca_file}

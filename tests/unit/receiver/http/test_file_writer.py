@@ -1,4 +1,4 @@
-"""A file on its way to the disk."""
+"""An arriving file, hashed and written to the disk."""
 
 import errno
 import io
@@ -21,7 +21,7 @@ class FullFile(io.BytesIO):
     """A file on a full disk."""
 
     def write(self, data: object) -> int:
-        """Refuse."""
+        """Fail as a full disk does."""
         with disk_errors("write", Path("/")):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -34,18 +34,18 @@ def file(tmp_path: Path) -> Iterator[BinaryIO]:
 
 
 @pytest.mark.parametrize("size", [0, 1, PIECE_BYTES - 1, PIECE_BYTES, 3 * PIECE_BYTES + 7])
-async def test_what_is_fed_is_on_the_disk_and_hashed(file: BinaryIO, workers: ThreadPool, size: int) -> None:
+async def test_what_is_written_is_on_the_disk_and_hashed(file: BinaryIO, workers: ThreadPool, size: int) -> None:
     """Whatever its size, and however it is split."""
-    data, told = os.urandom(size), list[int]()
-    writer = HashingFileWriter(file, workers, told.append)
+    data, checked = os.urandom(size), list[int]()
+    writer = HashingFileWriter(file, workers, checked.append)
     for start in range(0, size, 300_000):
         await writer.write(memoryview(data)[start : start + 300_000])
     assert await writer.finish() == blake3(data).hexdigest()
-    assert writer.size_bytes == size == max([0, *told])
+    assert writer.size_bytes == size == max([0, *checked])
     assert Path(file.name).read_bytes() == data
 
 
-async def test_a_full_disk_is_told(workers: ThreadPool) -> None:
+async def test_a_full_disk_is_reported(workers: ThreadPool) -> None:
     """By the call after the one that filled a piece."""
     writer = HashingFileWriter(FullFile(), workers, lambda _: None)
     await writer.write(memoryview(bytes(PIECE_BYTES)))
@@ -53,8 +53,8 @@ async def test_a_full_disk_is_told(workers: ThreadPool) -> None:
         await writer.write(memoryview(bytes(PIECE_BYTES)))
 
 
-async def test_stopping_waits_for_the_thread_and_keeps_its_failure_to_itself(workers: ThreadPool) -> None:
-    """The reason to stop is told already."""
+async def test_waiting_for_the_thread_raises_nothing(workers: ThreadPool) -> None:
+    """The reason to stop was reported before."""
     writer = HashingFileWriter(FullFile(), workers, lambda _: None)
     await writer.write(memoryview(bytes(PIECE_BYTES)))
     await writer.wait_idle()

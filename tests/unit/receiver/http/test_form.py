@@ -1,4 +1,4 @@
-"""Forms as they arrive."""
+"""Forms, read as they arrive."""
 
 from collections.abc import AsyncGenerator
 
@@ -12,12 +12,12 @@ _FILE = b"\r\n--BB and -- more\r\n--B"
 
 
 def part(name: str, value: bytes, more: str = "") -> bytes:
-    """One part of a form with the boundary `B-`."""
+    """Return a part of a form with the boundary `B-`."""
     return f'--B-\r\nContent-Disposition: form-data; name="{name}"{more}\r\n\r\n'.encode() + value + b"\r\n"
 
 
 def package(value: bytes = _FILE) -> bytes:
-    """The package's part."""
+    """Return the package's part."""
     return part("package", value, '; filename="/etc/x"\r\nContent-Type: application/octet-stream')
 
 
@@ -39,7 +39,7 @@ async def read(*chunks: bytes) -> tuple[dict[str, str], bytes]:
 
 
 async def refused(*chunks: bytes) -> str:
-    """Read a form that is wrong; answer what is told about it."""
+    """Read a form that is wrong; return the error's message."""
     with pytest.raises(InvalidInputError) as caught:
         await read(*chunks)
     return caught.value.message
@@ -86,13 +86,13 @@ async def test_nothing_follows_the_package() -> None:
 
 @pytest.mark.parametrize("end", [b"--B---", END])
 async def test_a_form_ends_with_its_last_boundary(end: bytes) -> None:
-    """And with the end of that line, or without."""
+    """With or without the end of that line."""
     assert ({}, b"x") == await read(package(b"x") + end)
 
 
 @pytest.mark.parametrize("after", [b"x", b"\n", b"\r\n\r\n", b"\r\n" + END, bytes(4097)])
-async def test_nothing_comes_after_the_last_boundary(after: bytes) -> None:
-    """Whoever reads differently could find another form there; it does not matter in which pieces it comes."""
+async def test_bytes_after_the_last_boundary_are_refused(after: bytes) -> None:
+    """Another reader could find another form there; the split of the body does not matter."""
     expected = "the request goes on after the form's last boundary"
     whole = package(b"x") + END + after
     assert expected == await refused(whole)
@@ -101,7 +101,7 @@ async def test_nothing_comes_after_the_last_boundary(after: bytes) -> None:
 
 
 async def test_a_form_without_a_package_is_refused() -> None:
-    """Also an empty one, and one that goes on after its end."""
+    """Also an empty form, and one that goes on after its end."""
     expected = "the form has no part named package after its fields"
     assert expected == await refused(part("a", b"1") + END)
     assert expected == await refused(END)
@@ -118,8 +118,8 @@ async def test_a_field_comes_once() -> None:
     assert "the field 'a' comes twice" == await refused(part("a", b"1") + part("a", b"2") + END)
 
 
-async def test_32_fields_are_taken_and_not_one_more() -> None:
-    """Limits stand in limits.py."""
+async def test_a_form_has_at_most_32_fields() -> None:
+    """The limit is in limits.py."""
     fields = [part(f"f{number}", b"") for number in range(33)]
     assert 32 == len((await read(*fields[:32], package(), END))[0])
     assert "the form has more than 32 fields" == await refused(*fields, package(), END)
@@ -162,6 +162,6 @@ async def test_a_part_has_a_name(head: bytes) -> None:
         b"--B-\r\n\x00: 1",
     ],
 )
-async def test_what_is_no_form_is_refused(body: bytes) -> None:
-    """Also headers that are too long or too many."""
+async def test_a_body_that_is_not_a_form_is_refused(body: bytes) -> None:
+    """Also one with headers that are too long or too many."""
     assert (await refused(body)).startswith("the form cannot be read: ")

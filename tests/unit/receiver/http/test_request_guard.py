@@ -16,13 +16,13 @@ _PATHS = ["/healthz", "/metrics", "/deployments", "/deployments/x", "/deploy", "
 
 
 async def status(receiver: Running, path: str = "/healthz", method: str = "GET", **headers: str) -> int:
-    """Ask, with these headers."""
-    told = {name.replace("_", "-"): value for name, value in headers.items()}
-    return (await receiver.client.request(method, path, headers=told)).status_code
+    """Send a request with these headers; return the status."""
+    sent = {name.replace("_", "-"): value for name, value in headers.items()}
+    return (await receiver.client.request(method, path, headers=sent)).status_code
 
 
-async def answered(receiver: Running, request: bytes) -> tuple[int, str | None]:
-    """Send bytes; answer the status and the code."""
+async def response_to(receiver: Running, request: bytes) -> tuple[int, str | None]:
+    """Send bytes; return the status and the code."""
     async with RawConnection(receiver.url) as connection:
         await connection.send(request)
         answer = await connection.answer()
@@ -36,15 +36,15 @@ _LOOPBACK = [
 _FOREIGN = ["rebound.example", "rebound.example:8001", "localhost.example", "192.168.1.5", "[::]"]
 
 
-async def test_without_a_key_loopback_names_are_answered(start: Start) -> None:
+async def test_without_a_key_loopback_names_are_accepted(start: Start) -> None:
     """However they are spelled."""
     async with start() as receiver:
         found = {host: await status(receiver, Host=host) for host in _LOOPBACK}
     assert dict.fromkeys(_LOOPBACK, 200) == found
 
 
-async def test_without_a_key_no_other_name_is_answered(start: Start) -> None:
-    """A page whose name leads here could read it all; whatever it asks for."""
+async def test_without_a_key_no_other_name_is_accepted(start: Start) -> None:
+    """A web page whose name resolves to this machine could read everything otherwise."""
     async with start() as receiver:
         for host in _FOREIGN:
             answers = [await receiver.client.get(path, headers={"Host": host}) for path in _PATHS]
@@ -52,8 +52,8 @@ async def test_without_a_key_no_other_name_is_answered(start: Start) -> None:
             assert f"--host-name {host}" in answers[0].json()["recovery"]
 
 
-async def test_without_a_key_its_own_names_are_answered(start: Start) -> None:
-    """Those that it was told, and that of the public URL."""
+async def test_without_a_key_its_host_names_are_accepted(start: Start) -> None:
+    """The configured ones, and that of the public URL."""
     async with start(host_names=["edge.example:8001"], public_url="https://public.example/in") as receiver:
         found = {
             host: await status(receiver, Host=host)
@@ -68,8 +68,8 @@ async def test_without_a_key_its_own_names_are_answered(start: Start) -> None:
     } == found
 
 
-async def test_with_a_key_the_signature_tells_the_host(start: Start) -> None:
-    """What is open to everybody is so under any name."""
+async def test_with_a_key_the_signature_covers_the_host(start: Start) -> None:
+    """Requests that need no signature are accepted under any name."""
     async with start(signing_keys=_KEYS, host_names=["edge.example"]) as receiver:
         assert 200 == await status(receiver, Host="anything.example")
         assert 401 == await status(receiver, "/deployments", Host="anything.example")
@@ -88,14 +88,14 @@ _FROM_PAGES = [
 
 @pytest.mark.parametrize("keys", [[], _KEYS], ids=["no key", "a key"])
 async def test_a_page_of_another_site_is_refused(start: Start, keys: list[str]) -> None:
-    """By what the browser says of it, whatever it asks for."""
+    """By the headers that the browser sends, for every path."""
     async with start(signing_keys=keys) as receiver:
         for headers in _FROM_PAGES:
             found = [await status(receiver, path, method, **headers) for path in _PATHS for method in ("GET", "POST")]
             assert {403} == set(found), headers
 
 
-async def test_what_a_person_asks_a_browser_for_is_answered(start: Start) -> None:
+async def test_a_url_that_a_person_enters_in_a_browser_is_accepted(start: Start) -> None:
     """Typed into its address bar, or reloaded."""
     async with start() as receiver:
         found = [await status(receiver, "/deployments", Sec_Fetch_Site=site) for site in ("none", "same-origin")]
@@ -107,28 +107,28 @@ _NO_HOSTS = [b"", b"Host:\r\n", b"Host: a b\r\n", b"Host: a/b\r\n", b"Host: loca
 
 @pytest.mark.parametrize("keys", [[], _KEYS], ids=["no key", "a key"])
 async def test_a_request_has_one_host(start: Start, keys: list[str]) -> None:
-    """400 without, with two, and with what is none (RFC 9112 section 3.2)."""
+    """400 without one, with two, and with an invalid one (RFC 9112 section 3.2)."""
     async with start(signing_keys=keys) as receiver:
-        found = [await answered(receiver, b"GET /healthz HTTP/1.1\r\n%b\r\n" % host) for host in _NO_HOSTS]
+        found = [await response_to(receiver, b"GET /healthz HTTP/1.1\r\n%b\r\n" % host) for host in _NO_HOSTS]
     assert [(400, "VALIDATION_ERROR")] * len(_NO_HOSTS) == found
 
 
-async def test_an_old_client_may_name_no_host(start: Start) -> None:
-    """HTTP/1.0 knows none, and no browser speaks it."""
+async def test_an_old_client_may_send_no_host(start: Start) -> None:
+    """HTTP/1.0 has no Host header, and no browser speaks it."""
     async with start() as receiver:
-        assert (200, None) == await answered(receiver, b"GET /healthz HTTP/1.0\r\n\r\n")
+        assert (200, None) == await response_to(receiver, b"GET /healthz HTTP/1.0\r\n\r\n")
 
 
-async def test_the_path_of_a_request_is_not_that_of_another_host(start: Start) -> None:
-    """A target with a host of its own is not taken: it would win over the header (RFC 9112 section 3.2.2)."""
+async def test_a_whole_url_as_target_is_refused(start: Start) -> None:
+    """Its host would take precedence over the header (RFC 9112 section 3.2.2)."""
     async with start() as receiver:
         request = b"GET http://rebound.example/deployments HTTP/1.1\r\nHost: localhost\r\n\r\n"
-        assert (400, "VALIDATION_ERROR") == await answered(receiver, request)
+        assert (400, "VALIDATION_ERROR") == await response_to(receiver, request)
 
 
 @pytest.mark.parametrize("prefix", ["/in", "/a%20b/c"])
-async def test_a_proxy_may_leave_the_public_path_in(start: Start, prefix: str) -> None:
-    """Or take it out: the routes are the same."""
+async def test_a_proxy_may_keep_the_public_path(start: Start, prefix: str) -> None:
+    """Or remove it: the routes are the same."""
     async with start(public_url=f"http://localhost{prefix}") as receiver:
         found = [
             await status(receiver, path) for path in ("/healthz", f"{prefix}/healthz", f"{prefix}x/healthz", "/in2")
@@ -171,7 +171,7 @@ async def test_two_version_headers_are_refused(start: Start) -> None:
         request = (
             b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nDeployment-Protocol: 2\r\nDeployment-Protocol: 2\r\n\r\n"
         )
-        assert (400, "VALIDATION_ERROR") == await answered(receiver, request)
+        assert (400, "VALIDATION_ERROR") == await response_to(receiver, request)
 
 
 @pytest.mark.parametrize("keys", [[], _KEYS], ids=["no key", "a key"])
