@@ -92,8 +92,8 @@ async def test_a_kill_after_the_rename(deliveries: Deliveries, parcel: Parcel) -
     assert ([deployment_id], []) == (deliveries.kept(), deliveries.staged())
 
 
-@pytest.mark.parametrize(("point", "heard"), [("before", 0), ("midway", 1), ("after", 1)])
-async def test_a_kill_around_the_load(deliveries: Deliveries, parcel: Parcel, point: Point, heard: int) -> None:
+@pytest.mark.parametrize(("point", "loads"), [("before", 0), ("midway", 1), ("after", 1)])
+async def test_a_kill_around_the_load(deliveries: Deliveries, parcel: Parcel, point: Point, loads: int) -> None:
     """The next start loads an acknowledged package, once, and names the image; a retry loads nothing."""
     deliveries.gate.hold = point
     with deliveries.receiver() as receiver:
@@ -101,12 +101,12 @@ async def test_a_kill_around_the_load(deliveries: Deliveries, parcel: Parcel, po
         assert await eventually(deliveries.gate.held.is_set)
         await asyncio.to_thread(receiver.kill)
     deliveries.gate.release()
-    assert (heard, False) == (deliveries.gate.loads, deliveries.has(parcel))
+    assert (loads, False) == (deliveries.gate.loads, deliveries.has(parcel))
 
     with deliveries.receiver():
         state = await deliveries.ended(output.remote_deployment_id)
         again = await deliveries.send(parcel, wait_for="loaded")
-    assert ("loaded", True, heard + 1) == (state["status"], deliveries.has(parcel), deliveries.gate.loads)
+    assert ("loaded", True, loads + 1) == (state["status"], deliveries.has(parcel), deliveries.gate.loads)
     assert (True, output.remote_deployment_id) == (again.success, again.remote_deployment_id)
     assert not deliveries.has_incoming(output.remote_deployment_id)
 
@@ -144,7 +144,7 @@ async def test_a_sender_outlives_the_receiver(deliveries: Deliveries, parcel: Pa
     assert (True, "loaded", 1) == (output.success, output.deployment_status, output.attempts)
 
 
-# Damaged while nobody looked
+# Damaged while the receiver was down
 
 
 def flipped(content: bytes, position: int) -> bytes:

@@ -30,7 +30,7 @@ from support.receiver.target import Target, eventually
 SMALL, LARGE = ("--max-package-size-gb", "0.01"), ("--max-package-size-gb", "0.07")
 LIMIT_BYTES = 10_000_000
 TOO_LARGE_MIB = 1000
-# A package that is larger than this is answered before it is read through.
+# The upload of a package that is larger than this gets its response before the package is checked.
 LARGE_BYTES = 65 << 20
 INVALID, TOO_LARGE = (422, "VALIDATION_ERROR"), (413, "PACKAGE_TOO_LARGE")
 GZIP, ZSTD = compressed("gzip", [IMAGE]), compressed("zstd", [IMAGE])
@@ -56,8 +56,8 @@ def target(process: Target) -> Iterator[Target]:
 
 def sent(target: Target, content: bytes, **fields: str) -> Reply:
     """Send a package as hello:1.0."""
-    told = b"".join(field(name, value) for name, value in form(content, **fields).items())
-    return ask(target.url, request("POST", "/deploy", told + package(content) + END))
+    fields_of_form = b"".join(field(name, value) for name, value in form(content, **fields).items())
+    return ask(target.url, request("POST", "/deploy", fields_of_form + package(content) + END))
 
 
 def without(name: str) -> dict[str, bytes]:
@@ -89,7 +89,7 @@ ARCHIVES = {
     "a block device": header("device", tarfile.BLKTYPE) + IMAGE,
     "a pipe": header("pipe", tarfile.FIFOTYPE) + IMAGE,
     "a sparse file": header("sparse", tarfile.GNUTYPE_SPARSE) + IMAGE,
-    "a type that nobody knows": header("what", b"Z") + IMAGE,
+    "an unknown type": header("what", b"Z") + IMAGE,
     "a negative size": header("file", size=b"\xff" * 12) + IMAGE,
     "a negative size in digits": header("file", size=b"-0000000001\0") + IMAGE,
     "a negative size by pax": pax("size", "-512") + header("file") + IMAGE,

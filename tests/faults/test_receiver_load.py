@@ -1,6 +1,6 @@
 """More than a receiver can take: packages over its limit, senders that are slow, heads without an end, many at once.
 
-The receiver is a process of its own; what is refused is told, and everybody else is served meanwhile.
+The receiver is a process of its own; refused requests get a response, and all others are served meanwhile.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from support.receiver.deliveries import Deliveries, failed
 LIMIT_BYTES = 2_000_000
 LIMIT_GB = str(LIMIT_BYTES / 1e9)
 PIECE_BYTES = 1 << 20
-UPLOADS_AT_ONCE = 16  # what a receiver takes when it is told nothing else
+UPLOADS_AT_ONCE = 16  # the default of a receiver
 SOON = {"DEPLOYMENT_RECEIVER_IDLE_TIMEOUT_SECONDS": "1"}
 
 
@@ -54,13 +54,13 @@ async def test_a_package_of_unknown_length(deliveries: Deliveries) -> None:
     large = await asyncio.to_thread(deliveries.parcel, [layer(hello=os.urandom(8 * LIMIT_BYTES))])
     request = deliveries.request(large, is_chunked=True)
     with deliveries.receiver("--max-package-size-gb", LIMIT_GB) as receiver:
-        # A byte more, and the kernel would say so: 507.
+        # The kernel would refuse one byte more, with 507 as the response.
         resource.prlimit(receiver.pid, resource.RLIMIT_FSIZE, (LIMIT_BYTES, LIMIT_BYTES))
         async with RawConnection(receiver.url) as connection:
-            _, answer = await asyncio.gather(connection.send(request), connection.answer())
+            _, response = await asyncio.gather(connection.send(request), connection.answer())
         seen = int((await deliveries.ask("/metrics")).text.split("upload_bytes_total ")[-1].split()[0])
-    assert answer is not None
-    assert (413, "PACKAGE_TOO_LARGE") == (answer.status, answer.json()["error_code"])
+    assert response is not None
+    assert (413, "PACKAGE_TOO_LARGE") == (response.status, response.json()["error_code"])
     assert LIMIT_BYTES - PIECE_BYTES < seen <= LIMIT_BYTES
     assert ([], []) == (deliveries.kept(), deliveries.staged())
 
@@ -82,22 +82,22 @@ async def test_a_package_that_unpacks_to_too_much(deliveries: Deliveries) -> Non
 @asynccontextmanager
 async def responding(deliveries: Deliveries) -> AsyncIterator[None]:
     """Check that `/healthz` responds, again and again, within the block."""
-    answers: list[int] = []
+    responses: list[int] = []
 
     async def ask() -> None:
         while True:
-            answers.append((await deliveries.ask("/healthz")).status_code)
+            responses.append((await deliveries.ask("/healthz")).status_code)
 
     asking = asyncio.create_task(ask())
     try:
         yield
-        before = len(answers)
-        assert await eventually(lambda: len(answers) > before or asking.done())  # once more, in the state at the end
+        before = len(responses)
+        assert await eventually(lambda: len(responses) > before or asking.done())  # once more, in the state at the end
     finally:
         asking.cancel()
         (ended,) = await asyncio.gather(asking, return_exceptions=True)
     assert isinstance(ended, asyncio.CancelledError), ended
-    assert {200} == set(answers)
+    assert {200} == set(responses)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.5], ids=["its head", "its fields", "its file"])
@@ -108,12 +108,12 @@ async def test_a_body_that_stalls(deliveries: Deliveries, share: float) -> None:
     with deliveries.receiver(**SOON) as receiver:
         async with RawConnection(receiver.url) as connection, responding(deliveries):
             await connection.send(request[: body + int(share * len(request))])
-            answer = await connection.answer()
-    assert answer is not None
+            response = await connection.answer()
+    assert response is not None
     assert (408, "TRANSFER_FAILED", True) == (
-        answer.status,
-        answer.json()["error_code"],
-        bool(answer.json()["recovery"]),
+        response.status,
+        response.json()["error_code"],
+        bool(response.json()["recovery"]),
     )
     assert ([], []) == (deliveries.kept(), deliveries.staged())
 
@@ -125,8 +125,8 @@ async def test_a_head_of_a_byte_at_a_time(deliveries: Deliveries) -> None:
             await connection.send(b"POST /deploy HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")
             while await connection.send(b"x"):  # noqa: ASYNC110 - it has nothing to wait for
                 await asyncio.sleep(0.01)
-            answer = await connection.answer()
-    assert answer is None or 408 == answer.status
+            response = await connection.answer()
+    assert response is None or 408 == response.status
 
 
 @pytest.mark.parametrize("line", [b"X-Large: %b\r\n" % (b"x" * 1000), b"x" * 1000], ids=["many lines", "one line"])
@@ -138,8 +138,8 @@ async def test_a_head_without_an_end(deliveries: Deliveries, line: bytes) -> Non
             await connection.send(b"POST /deploy HTTP/1.1\r\nX-First: ")
             while await connection.send(line) and sent < 1_000_000_000:
                 sent += len(line)
-            answer = await connection.answer()
-    assert answer is None or answer.status in {400, 431}
+            response = await connection.answer()
+    assert response is None or response.status in {400, 431}
     assert sent < 20_000_000
 
 
@@ -153,7 +153,7 @@ class Upload:
         connection: To the receiver.
 
     Attributes:
-        answer: What the receiver answers.
+        response: What the receiver responses.
     """
 
     def __init__(self, connection: RawConnection) -> None:
@@ -168,8 +168,8 @@ class Upload:
     async def finish(self) -> int | None:
         """Send the rest; return the status."""
         await self._connection.send(self._request[len(self._request) // 2 :])
-        answer = await self.answer
-        return None if answer is None else answer.status
+        response = await self.answer
+        return None if response is None else response.status
 
 
 @asynccontextmanager
@@ -186,12 +186,12 @@ async def responses(begun: Sequence[Upload], count: int) -> list[RawAnswer]:
     pending = {one.answer for one in begun}
     while len(begun) - len(pending) < count:
         _, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-    return [answer for one in begun if one.answer not in pending and (answer := one.answer.result())]
+    return [response for one in begun if one.answer not in pending and (response := one.answer.result())]
 
 
 async def test_fifty_uploads_at_once(deliveries: Deliveries) -> None:
     """The surplus get 429 and a Retry-After; each of the accepted ones is stored."""
-    deliveries.gate.hold = "before"  # these images are nobody's
+    deliveries.gate.hold = "before"  # these images are not loaded
     with deliveries.receiver() as receiver:
         async with uploads(receiver.url, 50) as begun, responding(deliveries):
             refused = await responses(begun, 50 - UPLOADS_AT_ONCE)

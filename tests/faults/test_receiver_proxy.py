@@ -24,11 +24,11 @@ def behind(folder: Path, location: str, rest: str = "/", more: str = "", public:
         location: What nginx passes on.
         rest: `/` if it takes the location's path away.
         more: Further directives for it.
-        public: The path of the receiver's public URL; None if the receiver is not told any.
+        public: The path of the receiver's public URL; None if the receiver has none.
     """
     nginx = Nginx(folder / "nginx")
-    told = [] if public is None else ["--public-url", nginx.url + public]
-    with Target(folder / "store", *told, environ=_KEYS) as receiver:
+    option = [] if public is None else ["--public-url", nginx.url + public]
+    with Target(folder / "store", *option, environ=_KEYS) as receiver:
         directives = f"client_max_body_size 0; location {location} {{ proxy_pass {receiver.url}{rest}; {more} }}"
         with nginx.serving(directives):
             yield nginx.url
@@ -56,7 +56,7 @@ async def delivered(sender: Sender, package_id: str, url: str) -> bool:
     return (again.success, again.remote_deployment_id) == (True, output.remote_deployment_id)
 
 
-_HOST = "proxy_set_header Host $http_host;"  # nginx sends `$proxy_host` unless it is told otherwise
+_HOST = "proxy_set_header Host $http_host;"  # nginx sends `$proxy_host` by default
 _WAYS: dict[str, tuple[str, str, str, str | None]] = {
     "the Host is rewritten": ("/", "", "", ""),
     "the path is taken away": ("/in/", "/", "", "/in"),

@@ -158,7 +158,7 @@ def test_a_signed_get_is_not_a_head(own: Target) -> None:
         headers = {"Host": HOST, "Authorization": asked[signed]}
         with connected(own.url) as connection:
             connection.sendall(request(method, "/deployments", content_type=None, headers=headers))
-            return int(connection.makefile("rb").readline().split()[1])  # a HEAD is answered without a body
+            return int(connection.makefile("rb").readline().split()[1])  # the response to a HEAD has no body
 
     assert [401, 401] == [status("HEAD", "GET"), status("GET", "HEAD")]
     assert [200, 200] == [status("HEAD", "HEAD"), status("GET", "GET")]
@@ -283,11 +283,11 @@ def test_a_damaged_file_of_nonces(tmp_path: Path, kept: int) -> None:
     path.write_bytes(damaged)
 
     with started(tmp_path / "store") as target:
-        told = target.process.wait_for(r"nonces\.sqlite3 is damaged .* it is kept as (\S+), and a new file was made")
+        found = target.process.wait_for(r"nonces\.sqlite3 is damaged .* it is kept as (\S+), and a new file was made")
         reply = ask(target.url, sent)
         assert (503, str(tmp_path) in reply.content.decode()) == (reply.status, False)
         assert eventually(lambda: 201 == ask(target.url, fresh()).status)
-    assert damaged == path.with_name(told[1]).read_bytes()
+    assert damaged == path.with_name(found[1]).read_bytes()
 
 
 def test_a_full_disk_behind_a_receipt(tmp_path: Path) -> None:
@@ -332,5 +332,5 @@ def test_a_weak_key_is_not_accepted(tmp_path: Path, keys: str) -> None:
     with pytest.raises(AssertionError, match="signing_keys"), refused:
         pass  # never reached
 
-    told = "\n".join(refused.process.lines)
-    assert (True, False) == ("deployment-receiver keygen" in told, "s" * 31 in told), told
+    printed = "\n".join(refused.process.lines)
+    assert (True, False) == ("deployment-receiver keygen" in printed, "s" * 31 in printed), printed

@@ -71,12 +71,12 @@ def test_endless_requests_of_a_client_that_reads_nothing(target: Target, sent: b
         assert 200 == target.get("/healthz").status
         for thread in threads:
             thread.join()
-        answers = [b"" for _ in clients]
+        responses = [b"" for _ in clients]
         for number, client in enumerate(clients):
             with suppress(ConnectionError):
                 while piece := client.recv(1 << 16):
-                    answers[number] += piece
-    assert 1 >= max(answer.count(b"HTTP/1.1 ") for answer in answers)
+                    responses[number] += piece
+    assert 1 >= max(response.count(b"HTTP/1.1 ") for response in responses)
     assert _GROWTH_MAX_BYTES > target.growth_bytes()
 
 

@@ -1,4 +1,4 @@
-"""A receiver inside the test's own process, and what tests ask of it."""
+"""A receiver inside the test's own process."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -17,7 +17,7 @@ __all__ = ["Running", "Start", "form", "until"]
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Wait until something holds; the test's own time-out bounds it."""
+    """Wait until a condition holds; the test's own time-out limits it."""
     while not condition():  # noqa: ASYNC110 - what is waited for knows no events
         await asyncio.sleep(0.005)
 
@@ -37,7 +37,7 @@ class Running:
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-        """Connect, to send what no client would."""
+        """Connect, to send what no client library would."""
         url = httpx.URL(self.url)
         reader, writer = await asyncio.open_connection(url.host, url.port)
         try:
@@ -69,12 +69,12 @@ class Running:
         return sorted(path.name for path in (self.store / "packages").glob("*"))
 
     def staged(self) -> list[str]:
-        """What is left of uploads."""
+        """The names in the store's folder of uploads."""
         return sorted(path.name for path in (self.store / "staging").glob("*"))
 
 
 def form(package: bytes, **fields: str | None) -> dict[str, str]:
-    """Make the fields that fit a package."""
+    """Return fields that fit a package."""
     good = {
         "package_id": str(uuid4()),
         "checksum": blake3(package).hexdigest(),

@@ -57,7 +57,7 @@ class ReceiverProcess:
         self._process = subprocess.Popen(
             self._command, env=self._environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
-        # Without somebody who reads, a full pipe would block the receiver.
+        # If it were not read, a full pipe would block the receiver.
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         try:
@@ -108,13 +108,13 @@ class ReceiverProcess:
             time.sleep(0.001)
 
     def stop(self) -> int:
-        """Ask it to stop, once; answer its exit code. It is killed when it does not within the deadline."""
+        """Stop it by SIGTERM, and return its exit code; kill it when it does not exit within the deadline."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
         return self.end()
 
     def end(self) -> int:
-        """Wait for its end; answer its exit code. It is killed when it does not end within the deadline."""
+        """Wait for its end, and return its exit code; kill it when it does not exit within the deadline."""
         try:
             code = self._process.wait(self._deadline_seconds)
         except subprocess.TimeoutExpired:

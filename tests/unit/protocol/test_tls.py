@@ -148,14 +148,14 @@ async def test_a_refused_client_receives_the_reason(
     await server.wait_closed()
 
 
-@pytest.mark.parametrize("said", [b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x00\x05hello", b"SSH-2.0-x\r\n"])
-async def test_a_connection_without_tls_is_closed(mine: Certificate, said: bytes) -> None:
+@pytest.mark.parametrize("sent", [b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x00\x05hello", b"SSH-2.0-x\r\n"])
+async def test_a_connection_without_tls_is_closed(mine: Certificate, sent: bytes) -> None:
     """At once, or when it sends more after the alert."""
     server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0, ssl=await mine.server_context())
     reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
-    writer.write(said)
+    writer.write(sent)
     await asyncio.sleep(0.05)
-    writer.write(said)
+    writer.write(sent)
     async with asyncio.timeout(60):
         with contextlib.suppress(ConnectionResetError):
             await reader.read()

@@ -149,7 +149,7 @@ async def test_a_changed_field_is_refused(authenticator: RequestAuthenticator, c
 
 async def test_an_unknown_key_is_refused(authenticator: RequestAuthenticator) -> None:
     """The message names its id."""
-    assert "the receiver has no key 'nobody'" == await refused(authenticator, request(upload_header(key_id="nobody")))
+    assert "the receiver has no key 'unknown'" == await refused(authenticator, request(upload_header(key_id="unknown")))
     await authenticator.close()
 
 
@@ -268,7 +268,7 @@ async def test_a_header_without_a_known_key_is_refused(
     authenticator: RequestAuthenticator, authorization: str | None
 ) -> None:
     """Before anything else of the request is read."""
-    told = upload_header(key_id="nobody") if authorization == "KEY" else authorization
-    with pytest.raises(RefusedError, match=r"must be signed|no key 'nobody'"):
-        authenticator.check_header(request(told))
+    sent = upload_header(key_id="unknown") if authorization == "KEY" else authorization
+    with pytest.raises(RefusedError, match=r"must be signed|no key 'unknown'"):
+        authenticator.check_header(request(sent))
     await authenticator.close()

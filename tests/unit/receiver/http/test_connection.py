@@ -26,9 +26,9 @@ _SOON = 0.2
 _LARGE_BYTES = 64 << 20  # more than a kernel keeps of it
 
 
-def refusal(answer: bytes) -> tuple[int, str, bool]:
+def refusal(response: bytes) -> tuple[int, str, bool]:
     """Return the status and code of a refusal, and whether it has a recovery."""
-    head, _, content = answer.partition(b"\r\n\r\n")
+    head, _, content = response.partition(b"\r\n\r\n")
     document = json.loads(content)
     assert b"\r\nconnection: close" in head
     return int(head.split()[1]), document["error_code"], bool(document["recovery"])
@@ -88,8 +88,8 @@ async def test_a_request_that_comes_too_early_ends_the_connection(start: Start, 
     """The one before it gets its response, and nothing is queued."""
     async with start() as receiver, receiver.connected() as (reader, writer):
         writer.write((_HEALTH + b"\r\n") * count)
-        answers = (await reader.read()).split(b"HTTP/1.1 ")
-    assert [b"", b"200"] == [answer[:3] for answer in answers]
+        responses = (await reader.read()).split(b"HTTP/1.1 ")
+    assert [b"", b"200"] == [response[:3] for response in responses]
 
 
 async def test_a_request_may_follow_a_body_that_came_after_its_response(start: Start) -> None:
@@ -118,7 +118,7 @@ async def test_a_client_cannot_send_for_ever_after_its_response(start: Start) ->
             assert b"" == await reader.read()
 
 
-# Responses that nobody reads
+# Responses that the client does not read
 
 
 class Served:
@@ -241,7 +241,7 @@ async def test_an_upload_may_be_slower_than_a_head(start: Start, package: bytes)
 
 _OVERRIDDEN = {
     "connection_made": "asyncio calls it with the transport, before any data",
-    "connection_lost": "asyncio calls it once, whoever has closed the connection",
+    "connection_lost": "asyncio calls it once, whichever side has closed the connection",
     "data_received": "it hands all of its data to the parser before it returns",
     "pause_writing": "asyncio calls it when the write buffer is full",
     "resume_writing": "asyncio calls it when there is room in it again",
@@ -294,7 +294,7 @@ async def test_the_attributes_that_are_read_have_the_expected_meaning() -> None:
     async with served(app, 60) as it:
         reader, writer = await asyncio.open_connection(*it.url.split(":"))
         writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\nhalf")
-        answer = await reader.read()
+        response = await reader.read()
         writer.close()
         await writer.wait_closed()
     cycle = seen["cycle"]
@@ -308,4 +308,4 @@ async def test_the_attributes_that_are_read_have_the_expected_meaning() -> None:
     } == before
     assert ("http", True, True) == (seen["scheme"], seen["scope"] is cycle.scope, seen["started"])
     assert (True, False) == (cycle.response_complete, cycle.keep_alive)
-    assert b"\r\nconnection: close\r\n" in answer
+    assert b"\r\nconnection: close\r\n" in response

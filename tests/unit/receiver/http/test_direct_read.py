@@ -159,8 +159,8 @@ async def test_the_connection_ends_with_the_response(start: Start, large: bytes)
     """The HTTP server has not seen all of the body, so it announces the end."""
     async with start() as receiver, receiver.connected() as (reader, writer):
         writer.write(written_upload(large))
-        answer = await reader.read()
-    assert b"\r\nconnection: close\r\n" in answer
+        response = await reader.read()
+    assert b"\r\nconnection: close\r\n" in response
 
 
 async def test_a_receiver_that_stops_does_not_wait_for_a_silent_sender(start: Start, large: bytes) -> None:

@@ -212,7 +212,11 @@ def test_a_file_that_is_locked_may_be_free_in_a_moment(path: Path) -> None:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StorageBusyError) as caught:
             nonces.add(signed(), now=_NOW)
-        answer = error_response(caught.value)
-        assert (503, "1", False) == (answer.status_code, answer.headers["Retry-After"], b"nonces" in bytes(answer.body))
+        response = error_response(caught.value)
+        assert (503, "1", False) == (
+            response.status_code,
+            response.headers["Retry-After"],
+            b"nonces" in bytes(response.body),
+        )
         other.execute("ROLLBACK")
         assert nonces.add(signed(), now=_NOW)

@@ -25,9 +25,9 @@ async def response_to(receiver: Running, request: bytes) -> tuple[int, str | Non
     """Send bytes; return the status and the code."""
     async with RawConnection(receiver.url) as connection:
         await connection.send(request)
-        answer = await connection.answer()
-    assert answer is not None
-    return answer.status, answer.json().get("error_code")
+        response = await connection.answer()
+    assert response is not None
+    return response.status, response.json().get("error_code")
 
 
 _LOOPBACK = [
@@ -47,9 +47,9 @@ async def test_without_a_key_no_other_name_is_accepted(start: Start) -> None:
     """A web page whose name resolves to this machine could read everything otherwise."""
     async with start() as receiver:
         for host in _FOREIGN:
-            answers = [await receiver.client.get(path, headers={"Host": host}) for path in _PATHS]
-            assert {(403, "TRANSFER_FAILED")} == {(one.status_code, one.json()["error_code"]) for one in answers}
-            assert f"--host-name {host}" in answers[0].json()["recovery"]
+            responses = [await receiver.client.get(path, headers={"Host": host}) for path in _PATHS]
+            assert {(403, "TRANSFER_FAILED")} == {(one.status_code, one.json()["error_code"]) for one in responses}
+            assert f"--host-name {host}" in responses[0].json()["recovery"]
 
 
 async def test_without_a_key_its_host_names_are_accepted(start: Start) -> None:
@@ -134,9 +134,9 @@ async def test_a_proxy_may_keep_the_public_path(start: Start, prefix: str) -> No
             await status(receiver, path) for path in ("/healthz", f"{prefix}/healthz", f"{prefix}x/healthz", "/in2")
         ]
         package = image_archive()
-        answer = await receiver.upload(package)
+        response = await receiver.upload(package)
     assert [200, 200, 404, 404] == found
-    assert answer.json()["status_url"].startswith("deployments/")
+    assert response.json()["status_url"].startswith("deployments/")
 
 
 @pytest.mark.parametrize("version", [None, *SUPPORTED_VERSIONS])

@@ -40,7 +40,7 @@ class Slow:
         head = b"".join(b"%s: %s\r\n" % header for header in request.headers.raw)
         self._url = httpx.URL(receiver.url)
         self._request = b"POST /deploy HTTP/1.1\r\n" + head + b"\r\n" + request.read()
-        self._is_answered = asyncio.Event()
+        self._has_response = asyncio.Event()
 
     async def send(self, upto: int) -> None:
         """Connect and send this many bytes; a negative number counts from the end."""
@@ -61,7 +61,7 @@ class Slow:
     async def trickle(self) -> None:
         """Send the rest, a byte now and then, until there is a response."""
         for byte in self._rest:
-            if self._is_answered.is_set():
+            if self._has_response.is_set():
                 return
             self._writer.write(bytes([byte]))
             await asyncio.sleep(0.1)
@@ -69,12 +69,12 @@ class Slow:
     async def finish(self) -> tuple[int, dict[str, Any]]:
         """Send the rest; return the status and the JSON document."""
         await self.send_rest()
-        return await self.answer()
+        return await self.response()
 
-    async def answer(self) -> tuple[int, dict[str, Any]]:
+    async def response(self) -> tuple[int, dict[str, Any]]:
         """Read the response, and wait until the connection has ended."""
         head = await self.head()
-        self._is_answered.set()
+        self._has_response.set()
         length = re.search(rb"(?i)content-length: (\d+)", head)
         assert length is not None
         body = json.loads(await self._reader.readexactly(int(length[1])))
@@ -375,7 +375,7 @@ async def test_a_sender_that_falls_silent_is_timed_out(start: Start, package: by
     async with start(idle_timeout_seconds=0.2) as receiver:
         slow = Slow(receiver, package)
         await slow.send(-10)
-        status, body = await slow.answer()
+        status, body = await slow.response()
         assert (408, "nothing arrived for 0.2 s") == (status, body["error_message"])
         assert [] == receiver.staged()
 
@@ -387,7 +387,7 @@ async def test_fields_that_trickle_in_are_refused(start: Start, package: bytes) 
         await slow.send(-len(package) - 500)
         assert 201 == (await receiver.upload(package)).status_code
         trickling = asyncio.create_task(slow.trickle())
-        status, body = await slow.answer()
+        status, body = await slow.response()
         assert (408, "the form's fields did not arrive within 2 s") == (status, body["error_message"])
         await trickling
 
