@@ -88,25 +88,25 @@ async def serving(
     async def open_own_engine() -> ImageEngine:
         return await _open_engine(settings)
 
-    context = await run_in_thread(_tls, settings)
+    context = await run_in_thread(_tls_context, settings)
     async with contextlib.AsyncExitStack() as stack:
         listener = stack.enter_context(await _listen(settings))
-        app = await stack.enter_async_context(_receiver(settings, open_engine or open_own_engine))
-        server = _served(app, listener, context, settings.idle_timeout_seconds, shutdown_seconds)
+        app = await stack.enter_async_context(_application(settings, open_engine or open_own_engine))
+        server = _http_server(app, listener, context, settings.idle_timeout_seconds, shutdown_seconds)
         await stack.enter_async_context(server)
         host, port = listener.getsockname()[:2]
         where = f"[{host}]:{port}" if listener.family == socket.AF_INET6 else f"{host}:{port}"
         yield f"http://{where}" if context is None else f"https://{where}"
 
 
-def _tls(settings: ReceiverSettings) -> ssl.SSLContext | None:
+def _tls_context(settings: ReceiverSettings) -> ssl.SSLContext | None:
     if settings.tls_cert is None:
         return None
     return server_context(settings.tls_cert, settings.tls_key, settings.tls_client_ca)
 
 
 @contextlib.asynccontextmanager
-async def _served(
+async def _http_server(
     app: ASGIApp,
     listener: Listener,
     context: ssl.SSLContext | None,
@@ -145,7 +145,7 @@ async def _served(
 
 
 @contextlib.asynccontextmanager
-async def _receiver(
+async def _application(
     settings: ReceiverSettings, open_engine: Callable[[], Awaitable[ImageEngine]]
 ) -> AsyncIterator[ASGIApp]:
     async with contextlib.AsyncExitStack() as stack:
