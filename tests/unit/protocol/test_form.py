@@ -1,12 +1,14 @@
 """The form's fields and the responses' keys, and that the docs list them."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from pydantic import BaseModel
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import InvalidInputError
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.package.identity import PackageIdentity
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.form import PACKAGE_PART, UploadFields, deploy_url
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.responses import ReceiptBody, StateBody, wire_names
 
@@ -52,6 +54,36 @@ def test_the_form_reads_back() -> None:
     fields = UploadFields.read(NEEDED | {"verify_checksum": "false", "compression": "zstd"})
 
     assert fields == UploadFields.read(fields.form() | {"more": "x"})
+
+
+def test_the_digest_has_its_own_name_on_the_wire() -> None:
+    """`image_id`, as every release has sent it; under its own name it is an unknown field."""
+    digest = f"sha256:{'0' * 64}"
+    fields = UploadFields.read(NEEDED | {"image_id": digest})
+
+    assert digest == fields.announced_digest
+    assert digest == fields.form()["image_id"]
+    assert digest == fields.text_values()["announced_digest"]
+    assert UploadFields.read(NEEDED | {"announced_digest": digest}).announced_digest is None
+
+
+def test_the_fields_announce_a_package_and_give_it_back() -> None:
+    """All that identifies it; its size is not a field, as the file follows."""
+    identity = PackageIdentity(
+        package_id=NEEDED["package_id"],
+        checksum=NEEDED["checksum"],
+        container_name="hello",
+        image_tag="1.0",
+        size_bytes=7,
+        compression="zstd",
+        config_digest=f"sha256:{'1' * 64}",
+        platform="linux/arm64",
+    )
+    fields = UploadFields.of(identity, verify_checksum=False, correlation_id="deploy-1")
+
+    assert (False, "deploy-1") == (fields.verify_checksum, fields.correlation_id)
+    assert identity == UploadFields.read(fields.form()).identity(7)
+    assert replace(identity, size_bytes=None) == fields.identity()
 
 
 @pytest.mark.parametrize("name", NEEDED)
