@@ -258,8 +258,8 @@ def _is_stale(signed: int, now: int) -> bool:
 def _check_later(credentials: Credentials, forgotten: int) -> None:
     if credentials.time <= forgotten:
         raise _refusal(
-            "the request may have been seen before: what was signed up to"
-            f" {time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(forgotten))} UTC is no longer remembered one by one"
+            "the request may have been seen before: nonces of requests that were signed up to"
+            f" {time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(forgotten))} UTC are no longer remembered"
         )
 
 
