@@ -12,7 +12,7 @@ _HERE = Path(__file__).parent
 _CACHE = _HERE.parent / ".cache" / "fuzz"  # interesting inputs, and those that broke a target
 _TARGETS = sorted(file.stem.removeprefix("fuzz_") for file in _HERE.glob("fuzz_*.py"))
 _NODE = "omninode_bridge.nodes.deployment_sender_effect.v1_0_0"
-_INSTRUMENTED = [f"{_NODE}.image", f"{_NODE}.receiver.http.form", "python_multipart"]
+_INSTRUMENTED = [f"{_NODE}.image", f"{_NODE}.receiver.http.boundary", f"{_NODE}.receiver.http.form", "python_multipart"]
 _RSS_LIMIT_MB = 512
 _INPUT_TIMEOUT_SECONDS = 10
 

@@ -1,4 +1,4 @@
-"""A receiver that is killed, or runs out of space: each start finds the truth, and no load that was not verified.
+"""A receiver that is killed, or runs out of space: each start finds the true state, and loads nothing unverified.
 
 The receiver is a process of its own, images go into the real engine, and our own node brings them.
 """
@@ -30,7 +30,7 @@ DISK_BYTES = 8_000_000
 
 @pytest.fixture
 def deliveries(tmp_path: Path, real_engine: RealEngine) -> Iterator[Deliveries]:
-    """What to deliver, and to where."""
+    """Packages and receivers."""
     with LoadGate(real_engine.docker_host) as gate:
         yield Deliveries(tmp_path, real_engine, gate)
 
@@ -45,7 +45,7 @@ async def parcel(deliveries: Deliveries) -> Parcel:
 
 
 async def test_a_kill_in_the_middle_of_an_upload(deliveries: Deliveries, parcel: Parcel) -> None:
-    """What had arrived goes with the next start, which knows nothing of it; the same package then gets through."""
+    """The next start removes what had arrived, and lists nothing; the same package then succeeds."""
     whole = deliveries.request(parcel)
     with deliveries.receiver() as receiver:
         async with RawConnection(receiver.url) as connection:
@@ -60,7 +60,7 @@ async def test_a_kill_in_the_middle_of_an_upload(deliveries: Deliveries, parcel:
 
 
 async def test_a_kill_before_the_rename(deliveries: Deliveries, parcel: Parcel) -> None:
-    """The sender is told that it failed; the next start sweeps, lists nothing, and takes the same package anew."""
+    """The sender sees a failure; the next start removes it, lists nothing, and accepts the same package."""
     with deliveries.receiver() as receiver:
         receiver.trace(AT_ONCE)
         output = await deliveries.send(parcel)
@@ -76,7 +76,7 @@ async def test_a_kill_before_the_rename(deliveries: Deliveries, parcel: Parcel) 
 
 
 async def test_a_kill_after_the_rename(deliveries: Deliveries, parcel: Parcel) -> None:
-    """Nothing was acknowledged, and yet it is kept: the next start loads it; the sender's repetition finds it, once."""
+    """Nothing was acknowledged, but it is stored: the next start loads it, and the sender's retry finds it, once."""
     with deliveries.receiver() as receiver:
         receiver.trace(HELD_AFTER_IT)
         sending = asyncio.create_task(deliveries.send(parcel))
@@ -92,21 +92,21 @@ async def test_a_kill_after_the_rename(deliveries: Deliveries, parcel: Parcel) -
     assert ([deployment_id], []) == (deliveries.kept(), deliveries.staged())
 
 
-@pytest.mark.parametrize(("point", "heard"), [("before", 0), ("midway", 1), ("after", 1)])
-async def test_a_kill_around_the_load(deliveries: Deliveries, parcel: Parcel, point: Point, heard: int) -> None:
-    """What was acknowledged is loaded by the next start, once, and named then; a repetition loads nothing."""
+@pytest.mark.parametrize(("point", "loads"), [("before", 0), ("midway", 1), ("after", 1)])
+async def test_a_kill_around_the_load(deliveries: Deliveries, parcel: Parcel, point: Point, loads: int) -> None:
+    """The next start loads an acknowledged package, once, and names the image; a retry loads nothing."""
     deliveries.gate.hold = point
     with deliveries.receiver() as receiver:
         output = await deliveries.send(parcel)
         assert await eventually_in_thread(deliveries.gate.held.is_set)
         await asyncio.to_thread(receiver.kill)
     deliveries.gate.release()
-    assert (heard, False) == (deliveries.gate.loads, deliveries.has(parcel))
+    assert (loads, False) == (deliveries.gate.loads, deliveries.has(parcel))
 
     with deliveries.receiver():
         state = await deliveries.ended(output.remote_deployment_id)
         again = await deliveries.send(parcel, wait_for="loaded")
-    assert ("loaded", True, heard + 1) == (state["status"], deliveries.has(parcel), deliveries.gate.loads)
+    assert ("loaded", True, loads + 1) == (state["status"], deliveries.has(parcel), deliveries.gate.loads)
     assert (True, output.remote_deployment_id) == (again.success, again.remote_deployment_id)
     assert not deliveries.has_incoming(output.remote_deployment_id)
 
@@ -115,7 +115,7 @@ async def test_a_kill_around_the_load(deliveries: Deliveries, parcel: Parcel, po
 async def test_a_kill_around_the_record_of_the_load(
     deliveries: Deliveries, parcel: Parcel, injection: str, loads: int
 ) -> None:
-    """Before the rename that records it, the next start loads the image once more; after it, never again."""
+    """Before the rename that records it, the next start loads the image once more; afterwards not."""
     deliveries.gate.hold = "after"
     with deliveries.receiver() as receiver:
         output = await deliveries.send(parcel)
@@ -132,7 +132,7 @@ async def test_a_kill_around_the_record_of_the_load(
 
 
 async def test_a_sender_outlives_the_receiver(deliveries: Deliveries, parcel: Parcel) -> None:
-    """Killed while it loads, started again: whoever waits for the load hears of it, and sends nothing twice."""
+    """Killed while it loads, and restarted: a sender that waits for the load sees it, and sends nothing twice."""
     deliveries.gate.hold = "midway"
     with deliveries.receiver() as receiver:
         sending = asyncio.create_task(deliveries.send(parcel, wait_for="loaded"))
@@ -144,18 +144,18 @@ async def test_a_sender_outlives_the_receiver(deliveries: Deliveries, parcel: Pa
     assert (True, "loaded", 1) == (output.success, output.deployment_status, output.attempts)
 
 
-# Damaged while nobody looked
+# Damaged while the receiver was down
 
 
 def flipped(content: bytes, position: int) -> bytes:
-    """Turn one bit round."""
+    """Return the bytes with one bit flipped."""
     damaged = bytearray(content)
     damaged[position] ^= 1
     return bytes(damaged)
 
 
-async def test_what_was_damaged_while_it_was_down_is_never_loaded(deliveries: Deliveries) -> None:
-    """A bit flipped anywhere, a byte less, a byte more: CHECKSUM_MISMATCH, and the engine never hears of it."""
+async def test_a_package_that_was_damaged_while_it_was_down_is_not_loaded(deliveries: Deliveries) -> None:
+    """A bit flipped anywhere, a byte less, a byte more: CHECKSUM_MISMATCH, and the engine is not called."""
     damages: list[tuple[bool, Callable[[bytes], bytes]]] = [
         (True, lambda content: flipped(content, 0)),
         (True, lambda content: flipped(content, len(content) // 2)),
@@ -185,7 +185,7 @@ async def test_what_was_damaged_while_it_was_down_is_never_loaded(deliveries: De
 
 
 @pytest.mark.parametrize("is_gzip", [True, False])
-async def test_what_is_damaged_while_it_is_loaded(
+async def test_a_package_that_is_damaged_while_it_is_loaded(
     deliveries: Deliveries, real_engine: RealEngine, *, is_gzip: bool
 ) -> None:
     """CHECKSUM_MISMATCH, and the engine has no image, not even one of another name that the damage has made."""
@@ -218,7 +218,7 @@ def disk(deliveries: Deliveries) -> Iterator[Path]:
 
 
 async def test_a_full_disk(deliveries: Deliveries, parcel: Parcel, disk: Path) -> None:
-    """TRANSFER_FAILED that says where to make room; nothing stays, and with room the same package gets through."""
+    """TRANSFER_FAILED that says where to free space; nothing stays, and with space the same package succeeds."""
     with deliveries.receiver():
         ballast = disk / "ballast"
         ballast.write_bytes(bytes(DISK_BYTES - 500_000))
@@ -234,7 +234,7 @@ async def test_a_full_disk(deliveries: Deliveries, parcel: Parcel, disk: Path) -
 
 
 async def test_a_disk_without_room_for_a_name(deliveries: Deliveries, parcel: Parcel) -> None:
-    """The same where a folder or the document cannot be made, wherever in the writing that is."""
+    """The same where a folder or the document cannot be made, at any step of the write."""
     with small_disk(deliveries.store, DISK_BYTES, files=50) as disk, deliveries.receiver():
         for free in range(4):  # first there is no name for `staging`, at last none for `packages`
             ballast = disk / f"ballast-{free}"
@@ -247,7 +247,7 @@ async def test_a_disk_without_room_for_a_name(deliveries: Deliveries, parcel: Pa
 
 
 def fill(ballast: Path, free: int) -> None:
-    """Take all names that a disk has left but a few."""
+    """Use up all but a few of the inodes of a disk."""
     ballast.mkdir()
     number = 0
     with suppress(OSError):
@@ -259,7 +259,7 @@ def fill(ballast: Path, free: int) -> None:
 
 
 async def test_a_disk_that_is_full_when_the_image_is_loaded(deliveries: Deliveries, parcel: Parcel, disk: Path) -> None:
-    """That it is loaded is told, though it is not on the disk; a start after a kill loads it again, and says so."""
+    """Its status is loaded, though that is not on the disk; a start after a kill loads it again, and reports it."""
     deliveries.gate.hold = "after"
     with deliveries.receiver() as receiver:
         output = await deliveries.send(parcel)

@@ -1,4 +1,4 @@
-"""Forms that no browser sends, 400 or 413, nothing kept, memory flat; and some that are sound."""
+"""Forms that no browser sends: 400 or 413, nothing stored, memory flat; and some that are correct."""
 
 import gzip
 from collections.abc import Iterator
@@ -25,21 +25,21 @@ TOO_LARGE = (413, "PACKAGE_TOO_LARGE")
 
 @pytest.fixture(scope="module")
 def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
-    """One receiver for all that is refused."""
+    """One receiver for all refused requests."""
     with Target(tmp_path_factory.mktemp("receiver") / "store") as target:
         yield target
 
 
 @pytest.fixture
 def target(process: Target) -> Iterator[Target]:
-    """A receiver that is as it was when the test is over."""
+    """A receiver that must be unchanged after the test."""
     with process.unharmed():
         yield process
 
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
-    """A receiver that may keep something."""
+    """A receiver that may store something."""
     with Target(tmp_path_factory.mktemp("receiver") / "store") as target:
         yield target
 
@@ -76,7 +76,7 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("body", MALFORMED.values(), ids=MALFORMED.keys())
-def test_a_form_that_is_none(target: Target, body: bytes) -> None:
+def test_a_body_that_is_not_a_form(target: Target, body: bytes) -> None:
     """Refused with 400."""
     assert REFUSED == ask(target.url, request("POST", "/deploy", body)).refusal
 
@@ -97,8 +97,8 @@ def test_a_form_that_is_none(target: Target, body: bytes) -> None:
     ],
     ids=lambda value: str(value)[:50],
 )
-def test_a_content_type_that_is_no_form(target: Target, content_type: str | None) -> None:
-    """Refused with 400, also without a boundary, or with one that is longer than boundaries are."""
+def test_a_content_type_that_is_not_a_form(target: Target, content_type: str | None) -> None:
+    """Refused with 400, also without a boundary, or with one that is too long."""
     assert REFUSED == ask(target.url, request("POST", "/deploy", WHOLE, content_type)).refusal
 
 
@@ -121,7 +121,7 @@ def test_a_length_that_others_may_read_differently(target: Target, headers: dict
 
 
 def test_a_body_that_is_announced_too_large(target: Target) -> None:
-    """Refused with 413 before any of it has come."""
+    """Refused with 413 before any of it has arrived."""
     with connected(target.url) as connection:
         connection.sendall(request("POST", "/deploy", headers={"Content-Length": str(10**12)}))
 
@@ -129,7 +129,7 @@ def test_a_body_that_is_announced_too_large(target: Target) -> None:
 
 
 def test_a_body_that_ends_at_any_byte(target: Target) -> None:
-    """Refused with 400 as long as its last boundary is not whole."""
+    """Refused with 400 unless its last boundary is complete."""
     lengths = range(len(WHOLE) - len(b"\r\n"))
     refusals = {length: ask(target.url, request("POST", "/deploy", WHOLE[:length])).refusal for length in lengths}
 
@@ -137,7 +137,7 @@ def test_a_body_that_ends_at_any_byte(target: Target) -> None:
 
 
 def test_a_connection_that_is_cut_at_any_byte(target: Target) -> None:
-    """Nothing is kept of it, not even of what lacks the last newline only."""
+    """Nothing is stored of it, not even if only the last newline is missing."""
     head = request("POST", "/deploy", WHOLE).removesuffix(WHOLE)
     for length in range(len(WHOLE)):
         before = target.counter("uploads_broken_off_total")
@@ -152,7 +152,7 @@ def _has_counted_more(target: Target, before: int) -> bool:
 
 @pytest.mark.parametrize("filename", ["/etc/x", "../../etc/x", "OUTSIDE/x", "x\\..\\..\\y", "", "x" * 4000])
 def test_a_file_name_means_nothing(own: Target, tmp_path: Path, filename: str) -> None:
-    """The package is kept where all are, and no file of that name is made."""
+    """The package is stored as every other, and no file of that name is made."""
     fields = b"".join(field(name, value) for name, value in form(PACKAGE).items())
     body = fields + package(PACKAGE, filename.replace("OUTSIDE", str(tmp_path))) + END
 
@@ -160,20 +160,20 @@ def test_a_file_name_means_nothing(own: Target, tmp_path: Path, filename: str) -
     assert ([], False) == (list(tmp_path.iterdir()), Path("/etc/x").exists())
 
 
-def test_a_file_of_almost_boundaries_is_no_image(target: Target) -> None:
-    """It is told so once it has been read, and others are answered meanwhile."""
+def test_a_file_of_almost_boundaries_is_not_an_image(target: Target) -> None:
+    """It is refused once it has been read, and other requests get their responses meanwhile."""
     assert (422, "VALIDATION_ERROR") == _in_halves(target, NEARLY * (LARGE_BYTES // len(NEARLY))).refusal
 
 
-def test_an_image_of_almost_boundaries_is_kept_as_it_was(own: Target) -> None:
-    """Its checksum proves it, and others are answered meanwhile."""
+def test_an_image_of_almost_boundaries_is_stored_unchanged(own: Target) -> None:
+    """Its checksum proves it, and other requests get their responses meanwhile."""
     image = image_archive("legacy", layers=[layer(file=NEARLY * (LARGE_BYTES // len(NEARLY)))])
 
     assert blake3(image).digest() == blake3(own.kept(_in_halves(own, image))).digest()
 
 
 def _in_halves(target: Target, file: bytes) -> Reply:
-    """Send a package; half-way, see that somebody else is answered."""
+    """Send a package; half-way, check that another request gets its response."""
     body = b"".join(field(name, value) for name, value in form(file).items()) + package(file) + END
     sent = request("POST", "/deploy", body)
     with connected(target.url) as connection:

@@ -1,4 +1,4 @@
-"""Packages that would harm whoever loads them: refused by a receiver as a process, and no engine is ever called."""
+"""Packages that would harm an engine that loads them: a receiver refuses them and does not call its engine."""
 
 import json
 import os
@@ -31,7 +31,7 @@ from support.receiver.target import Target
 SMALL, LARGE = ("--max-package-size-gb", "0.01"), ("--max-package-size-gb", "0.07")
 LIMIT_BYTES = 10_000_000
 TOO_LARGE_MIB = 1000
-# A package that is larger than this is answered before it is read through.
+# The upload of a package that is larger than this gets its response before the package is checked.
 LARGE_BYTES = 65 << 20
 INVALID, TOO_LARGE = (422, "VALIDATION_ERROR"), (413, "PACKAGE_TOO_LARGE")
 GZIP, ZSTD = compressed("gzip", [IMAGE]), compressed("zstd", [IMAGE])
@@ -42,14 +42,14 @@ FOLDER = header("folder/", tarfile.DIRTYPE)
 
 @pytest.fixture(scope="module")
 def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
-    """One receiver for all that is refused."""
+    """One receiver for all refused packages."""
     with Target(tmp_path_factory.mktemp("receiver") / "store", *SMALL) as target:
         yield target
 
 
 @pytest.fixture
 def target(process: Target) -> Iterator[Target]:
-    """A receiver that is as it was when the test is over."""
+    """A receiver that must be unchanged after the test."""
     with process.unharmed():
         yield process
         assert [] == process.deployments()
@@ -57,12 +57,12 @@ def target(process: Target) -> Iterator[Target]:
 
 def sent(target: Target, content: bytes, **fields: str) -> Reply:
     """Send a package as hello:1.0."""
-    told = b"".join(field(name, value) for name, value in form(content, **fields).items())
-    return ask(target.url, request("POST", "/deploy", told + package(content) + END))
+    fields_of_form = b"".join(field(name, value) for name, value in form(content, **fields).items())
+    return ask(target.url, request("POST", "/deploy", fields_of_form + package(content) + END))
 
 
 def without(name: str) -> dict[str, bytes]:
-    """The image's members but for the one whose name ends so."""
+    """Return the image's members except the one whose name ends so."""
     return {key: content for key, content in image_members("legacy").items() if not key.endswith(name)}
 
 
@@ -90,7 +90,7 @@ ARCHIVES = {
     "a block device": header("device", tarfile.BLKTYPE) + IMAGE,
     "a pipe": header("pipe", tarfile.FIFOTYPE) + IMAGE,
     "a sparse file": header("sparse", tarfile.GNUTYPE_SPARSE) + IMAGE,
-    "a type that nobody knows": header("what", b"Z") + IMAGE,
+    "an unknown type": header("what", b"Z") + IMAGE,
     "a negative size": header("file", size=b"\xff" * 12) + IMAGE,
     "a negative size in digits": header("file", size=b"-0000000001\0") + IMAGE,
     "a negative size by pax": pax("size", "-512") + header("file") + IMAGE,
@@ -123,7 +123,7 @@ ARCHIVES = {
 
 @pytest.mark.parametrize("content", ARCHIVES.values(), ids=ARCHIVES.keys())
 def test_an_archive_that_may_not_be_loaded(target: Target, content: bytes) -> None:
-    """Refused with 422 by the upload's answer."""
+    """Refused with 422."""
     assert INVALID == sent(target, content).refusal
 
 
@@ -145,13 +145,13 @@ BOMBS: dict[str, Callable[[], bytes]] = {
 
 @pytest.mark.parametrize("bomb", BOMBS.values(), ids=BOMBS.keys())
 def test_a_bomb(target: Target, bomb: Callable[[], bytes]) -> None:
-    """Refused with 413 where it crosses the limit."""
+    """Refused with 413 where it exceeds the limit."""
     assert TOO_LARGE == sent(target, bomb()).refusal
 
 
 @pytest.mark.parametrize("announced", [True, False])
 def test_a_package_over_the_limit(target: Target, *, announced: bool) -> None:
-    """Refused with 413, also by one byte, and also when its size is known only once it has come."""
+    """Refused with 413, even if by one byte, and also when its size is known only once it has arrived."""
     content = bytes(LIMIT_BYTES + 1)
     body = b"".join(field(name, value) for name, value in form(content).items()) + package(content) + END
     unannounced = {"Content-Length": None, "Transfer-Encoding": "chunked"}
@@ -189,12 +189,12 @@ STREAMS = {
 
 
 @pytest.mark.parametrize("content", STREAMS.values(), ids=STREAMS.keys())
-def test_a_stream_that_is_not_sound(target: Target, content: bytes) -> None:
-    """Refused with 422: damaged, with something after its end, or in need of more memory than decompressing takes."""
+def test_a_stream_that_is_not_valid(target: Target, content: bytes) -> None:
+    """Refused with 422: damaged, with bytes after its end, or needing more memory than decompression may use."""
     assert INVALID == sent(target, content).refusal
 
 
-def test_many_at_once_of_the_largest_window_that_is_taken(tmp_path: Path) -> None:
+def test_many_at_once_of_the_largest_accepted_window(tmp_path: Path) -> None:
     """Frames of 5 KB that unpack to 160 MiB in windows of 128 MiB: two are in memory at once, and no more."""
     content = zeros_with_window(17 << 3, 160)
     with Target(tmp_path / "store") as target, ThreadPoolExecutor(4) as threads:
@@ -202,8 +202,8 @@ def test_many_at_once_of_the_largest_window_that_is_taken(tmp_path: Path) -> Non
         assert (3 * 128) << 20 > target.growth_bytes()
 
 
-def test_what_is_sound_is_loaded_afterwards(tmp_path: Path) -> None:
-    """The same receiver takes a package that is next to each kind of fault, but without it, and calls its engine."""
+def test_a_valid_package_is_loaded_afterwards(tmp_path: Path) -> None:
+    """The same receiver accepts a package that comes close to each kind of fault, and calls its engine."""
     hostile = ARCHIVES["a second tag"], ARCHIVES["a character device"], STREAMS["a window of 2 GiB"], GZIP + b"x"
     sound = [
         swollen("gzip", 10),
@@ -223,7 +223,7 @@ def test_what_is_sound_is_loaded_afterwards(tmp_path: Path) -> None:
 
 
 def test_many_empty_entries_fill_no_memory(tmp_path: Path) -> None:
-    """A package of some KB whose documents hold millions of values is loaded, and they are not read."""
+    """A package of some KB whose documents hold millions of values is loaded without reading them."""
     entries = b'{"manifests":[' + b"{}," * 20_000 + b"{}]}"
     blobs = {
         f"blobs/sha256/{sha256(content)}": content for content in (entries + b" " * number for number in range(200))
@@ -239,19 +239,19 @@ def test_many_empty_entries_fill_no_memory(tmp_path: Path) -> None:
 
 
 def a_large_bomb() -> bytes:
-    """Make a large package that unpacks to too much."""
+    """Return a large package that unpacks to too much."""
     large = [header("large", size=LARGE_BYTES), os.urandom(LARGE_BYTES)]
     return compressed("gzip", [*large, header("zeros", size=TOO_LARGE_MIB << 20), *[bytes(1 << 20)] * TOO_LARGE_MIB])
 
 
 def a_large_device() -> bytes:
-    """Make a large package with a device."""
+    """Return a large package with a device."""
     return header("large", size=LARGE_BYTES) + bytes(LARGE_BYTES) + ARCHIVES["a character device"]
 
 
 @pytest.mark.parametrize(("make", "code"), [(a_large_bomb, "PACKAGE_TOO_LARGE"), (a_large_device, "VALIDATION_ERROR")])
-def test_a_large_package_is_read_through_after_its_answer(tmp_path: Path, make: Callable[[], bytes], code: str) -> None:
-    """The deployment fails, and no engine is called for it either."""
+def test_a_large_package_is_checked_after_its_response(tmp_path: Path, make: Callable[[], bytes], code: str) -> None:
+    """The deployment fails, and the engine is not called for it either."""
     with Target(tmp_path / "store", *LARGE) as target:
         assert 201 == sent(target, make()).status
         assert eventually_sync(lambda: "failed" == target.deployments()[0]["status"])

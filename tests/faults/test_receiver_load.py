@@ -1,6 +1,6 @@
 """More than a receiver can take: packages over its limit, senders that are slow, heads without an end, many at once.
 
-The receiver is a process of its own; what is refused is told, and everybody else is served meanwhile.
+The receiver is a process of its own; refused requests get a response, and all others are served meanwhile.
 """
 
 import asyncio
@@ -24,13 +24,13 @@ from support.receiver.deliveries import Deliveries, failed
 LIMIT_BYTES = 2_000_000
 LIMIT_GB = str(LIMIT_BYTES / 1e9)
 PIECE_BYTES = 1 << 20
-UPLOADS_AT_ONCE = 16  # what a receiver takes when it is told nothing else
+UPLOADS_AT_ONCE = 16  # the default of a receiver
 SOON = {"DEPLOYMENT_RECEIVER_IDLE_TIMEOUT_SECONDS": "1"}
 
 
 @pytest.fixture
 def deliveries(tmp_path: Path, real_engine: RealEngine) -> Iterator[Deliveries]:
-    """What to deliver, and to where."""
+    """Packages and receivers."""
     with LoadGate(real_engine.docker_host) as gate:
         yield Deliveries(tmp_path, real_engine, gate)
 
@@ -39,7 +39,7 @@ def deliveries(tmp_path: Path, real_engine: RealEngine) -> Iterator[Deliveries]:
 
 
 async def test_a_package_of_an_honest_length(deliveries: Deliveries) -> None:
-    """PACKAGE_TOO_LARGE, once, and not a byte of it is kept."""
+    """PACKAGE_TOO_LARGE, once, and not a byte of it is stored."""
     large = await asyncio.to_thread(deliveries.parcel, [layer(hello=os.urandom(2 * LIMIT_BYTES))])
     with deliveries.receiver("--max-package-size-gb", LIMIT_GB):
         output = await deliveries.send(large, attempts=3)
@@ -50,23 +50,23 @@ async def test_a_package_of_an_honest_length(deliveries: Deliveries) -> None:
 
 
 async def test_a_package_of_unknown_length(deliveries: Deliveries) -> None:
-    """413 where the limit is crossed: not a byte over it is written, and no more than a piece over it is read."""
+    """413 where it exceeds the limit: no byte over it is written, and no more than a piece over it is read."""
     large = await asyncio.to_thread(deliveries.parcel, [layer(hello=os.urandom(8 * LIMIT_BYTES))])
     request = deliveries.request(large, is_chunked=True)
     with deliveries.receiver("--max-package-size-gb", LIMIT_GB) as receiver:
-        # A byte more, and the kernel would say so: 507.
+        # The kernel would refuse one byte more, with 507 as the response.
         resource.prlimit(receiver.pid, resource.RLIMIT_FSIZE, (LIMIT_BYTES, LIMIT_BYTES))
         async with RawConnection(receiver.url) as connection:
-            _, answer = await asyncio.gather(connection.send(request), connection.answer())
+            _, response = await asyncio.gather(connection.send(request), connection.answer())
         seen = float((await deliveries.ask("/metrics")).text.split("upload_bytes_total ")[-1].split()[0])
-    assert answer is not None
-    assert (413, "PACKAGE_TOO_LARGE") == (answer.status, answer.json()["error_code"])
+    assert response is not None
+    assert (413, "PACKAGE_TOO_LARGE") == (response.status, response.json()["error_code"])
     assert LIMIT_BYTES - PIECE_BYTES < seen <= LIMIT_BYTES
     assert ([], []) == (deliveries.kept(), deliveries.staged())
 
 
 async def test_a_package_that_unpacks_to_too_much(deliveries: Deliveries) -> None:
-    """PACKAGE_TOO_LARGE, once, as the answer to the upload; nothing of it is kept, and the engine never hears of it."""
+    """PACKAGE_TOO_LARGE, once, in the upload's response; nothing is stored, and the engine is not called."""
     bomb = await asyncio.to_thread(deliveries.parcel, [layer(hello=bytes(15 * LIMIT_BYTES))])
     assert len(bomb.content) < LIMIT_BYTES
     with deliveries.receiver("--max-package-size-gb", LIMIT_GB):
@@ -80,26 +80,25 @@ async def test_a_package_that_unpacks_to_too_much(deliveries: Deliveries) -> Non
 
 
 @asynccontextmanager
-async def answering(deliveries: Deliveries) -> AsyncIterator[None]:
-    """Expect that `/healthz` answers, again and again, for the length of the block."""
-    answers: list[int] = []
+async def responding(deliveries: Deliveries) -> AsyncIterator[None]:
+    """Check that `/healthz` responds, again and again, within the block."""
+    responses: list[int] = []
 
     async def ask() -> None:
         while True:
-            answers.append((await deliveries.ask("/healthz")).status_code)
+            responses.append((await deliveries.ask("/healthz")).status_code)
 
     asking = asyncio.create_task(ask())
     try:
         yield
-        before = len(answers)
-        assert await eventually_in_thread(
-            lambda: len(answers) > before or asking.done()
-        )  # once more, in the state at the end
+        before = len(responses)
+        # once more, in the state at the end
+        assert await eventually_in_thread(lambda: len(responses) > before or asking.done())
     finally:
         asking.cancel()
         (ended,) = await asyncio.gather(asking, return_exceptions=True)
     assert isinstance(ended, asyncio.CancelledError), ended
-    assert {200} == set(answers)
+    assert {200} == set(responses)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.5], ids=["its head", "its fields", "its file"])
@@ -108,40 +107,40 @@ async def test_a_body_that_stalls(deliveries: Deliveries, share: float) -> None:
     request = written_upload(image_archive(layers=[os.urandom(1_000_000)]))
     body = request.index(b"\r\n\r\n") + 4
     with deliveries.receiver(**SOON) as receiver:
-        async with RawConnection(receiver.url) as connection, answering(deliveries):
+        async with RawConnection(receiver.url) as connection, responding(deliveries):
             await connection.send(request[: body + int(share * len(request))])
-            answer = await connection.answer()
-    assert answer is not None
+            response = await connection.answer()
+    assert response is not None
     assert (408, "TRANSFER_FAILED", True) == (
-        answer.status,
-        answer.json()["error_code"],
-        bool(answer.json()["recovery"]),
+        response.status,
+        response.json()["error_code"],
+        bool(response.json()["recovery"]),
     )
     assert ([], []) == (deliveries.kept(), deliveries.staged())
 
 
 async def test_a_head_of_a_byte_at_a_time(deliveries: Deliveries) -> None:
-    """It never ends, and is given up: with 408, or by closing the connection."""
+    """It never ends, and is refused with 408, or by closing the connection."""
     with deliveries.receiver(**SOON) as receiver:
-        async with RawConnection(receiver.url) as connection, answering(deliveries):
+        async with RawConnection(receiver.url) as connection, responding(deliveries):
             await connection.send(b"POST /deploy HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")
             while await connection.send(b"x"):  # noqa: ASYNC110 - it has nothing to wait for
                 await asyncio.sleep(0.01)
-            answer = await connection.answer()
-    assert answer is None or 408 == answer.status
+            response = await connection.answer()
+    assert response is None or 408 == response.status
 
 
 @pytest.mark.parametrize("line", [b"X-Large: %b\r\n" % (b"x" * 1000), b"x" * 1000], ids=["many lines", "one line"])
 async def test_a_head_without_an_end(deliveries: Deliveries, line: bytes) -> None:
-    """It is refused, or the connection closed, long before a gigabyte of it has come."""
+    """It is refused, or the connection closed, long before a gigabyte of it has arrived."""
     sent = 0
     with deliveries.receiver() as receiver:
-        async with RawConnection(receiver.url) as connection, answering(deliveries):
+        async with RawConnection(receiver.url) as connection, responding(deliveries):
             await connection.send(b"POST /deploy HTTP/1.1\r\nX-First: ")
             while await connection.send(line) and sent < 1_000_000_000:
                 sent += len(line)
-            answer = await connection.answer()
-    assert answer is None or answer.status in {400, 431}
+            response = await connection.answer()
+    assert response is None or response.status in {400, 431}
     assert sent < 20_000_000
 
 
@@ -149,13 +148,13 @@ async def test_a_head_without_an_end(deliveries: Deliveries, line: bytes) -> Non
 
 
 class Upload:
-    """One that stops halfway until it is told to go on.
+    """An upload that stops halfway until `finish` is called.
 
     Args:
         connection: To the receiver.
 
     Attributes:
-        answer: What the receiver answers.
+        response: What the receiver responses.
     """
 
     def __init__(self, connection: RawConnection) -> None:
@@ -168,35 +167,35 @@ class Upload:
         self.answer = asyncio.create_task(self._connection.answer())
 
     async def finish(self) -> int | None:
-        """Send the rest; answer the status."""
+        """Send the rest; return the status."""
         await self._connection.send(self._request[len(self._request) // 2 :])
-        answer = await self.answer
-        return None if answer is None else answer.status
+        response = await self.answer
+        return None if response is None else response.status
 
 
 @asynccontextmanager
 async def uploads(url: str, count: int) -> AsyncIterator[list[Upload]]:
-    """Begin so many at once; at the end of the block the connections are closed."""
+    """Begin this many at once; their connections are closed at the end of the block."""
     async with AsyncExitStack() as opened:
         begun = [Upload(await opened.enter_async_context(RawConnection(url))) for _ in range(count)]
         await asyncio.gather(*(one.begin() for one in begun))
         yield begun
 
 
-async def answers(begun: Sequence[Upload], count: int) -> list[RawAnswer]:
-    """Wait until so many have an answer."""
+async def responses(begun: Sequence[Upload], count: int) -> list[RawAnswer]:
+    """Wait until this many have a response; return the responses."""
     pending = {one.answer for one in begun}
     while len(begun) - len(pending) < count:
         _, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-    return [answer for one in begun if one.answer not in pending and (answer := one.answer.result())]
+    return [response for one in begun if one.answer not in pending and (response := one.answer.result())]
 
 
 async def test_fifty_uploads_at_once(deliveries: Deliveries) -> None:
-    """The surplus get 429 and when to come again; those that were let in are kept, each of them."""
-    deliveries.gate.hold = "before"  # these images are nobody's
+    """The surplus get 429 and a Retry-After; each of the accepted ones is stored."""
+    deliveries.gate.hold = "before"  # these images are not loaded
     with deliveries.receiver() as receiver:
-        async with uploads(receiver.url, 50) as begun, answering(deliveries):
-            refused = await answers(begun, 50 - UPLOADS_AT_ONCE)
+        async with uploads(receiver.url, 50) as begun, responding(deliveries):
+            refused = await responses(begun, 50 - UPLOADS_AT_ONCE)
             others = [one for one in begun if not one.answer.done()]
             statuses = await asyncio.gather(*(one.finish() for one in others))
     assert [(429, "1")] * (50 - UPLOADS_AT_ONCE) == [(one.status, one.headers["retry-after"]) for one in refused]
@@ -205,13 +204,13 @@ async def test_fifty_uploads_at_once(deliveries: Deliveries) -> None:
 
 
 async def test_five_transfers_among_fifty_uploads(deliveries: Deliveries, caplog: pytest.LogCaptureFixture) -> None:
-    """Each is refused while the receiver is full, comes again, and ends loaded."""
+    """Each is refused while the receiver is full, retries, and ends loaded."""
     caplog.set_level(logging.WARNING)
     parcels = [await asyncio.to_thread(deliveries.parcel) for _ in range(5)]
     with deliveries.receiver() as receiver:
-        async with deliveries.sender.node(transfer_attempts=10) as node, answering(deliveries):
+        async with deliveries.sender.node(transfer_attempts=10) as node, responding(deliveries):
             async with uploads(receiver.url, 50) as begun:
-                await answers(begun, 50 - UPLOADS_AT_ONCE)
+                await responses(begun, 50 - UPLOADS_AT_ONCE)
                 sending = [
                     asyncio.create_task(deliveries.sender.send(node, one.package_id, receiver.url, wait_for="loaded"))
                     for one in parcels
@@ -225,10 +224,10 @@ async def test_five_transfers_among_fifty_uploads(deliveries: Deliveries, caplog
 
 
 async def test_a_transfer_among_senders_that_stall(deliveries: Deliveries) -> None:
-    """They have taken all there is to take, are given up with 408, and the transfer goes on."""
+    """They occupy all places, are refused with 408, and the transfer goes on."""
     parcel = await asyncio.to_thread(deliveries.parcel)
     with deliveries.receiver(**SOON) as receiver:
-        async with uploads(receiver.url, UPLOADS_AT_ONCE) as begun, answering(deliveries):
+        async with uploads(receiver.url, UPLOADS_AT_ONCE) as begun, responding(deliveries):
             output = await deliveries.send(parcel, attempts=10)
-            stalled = await answers(begun, UPLOADS_AT_ONCE)
+            stalled = await responses(begun, UPLOADS_AT_ONCE)
     assert (True, [408] * UPLOADS_AT_ONCE) == (output.success, [one.status for one in stalled])

@@ -1,4 +1,4 @@
-"""A receiver behind a real nginx, which changes the Host and the path as nginx does when it is not told otherwise."""
+"""A receiver behind a real nginx, which changes the Host and the path as nginx does by default."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,18 +17,18 @@ _KEYS = {"DEPLOYMENT_RECEIVER_SIGNING_KEYS": KEY}
 
 @contextmanager
 def behind(folder: Path, location: str, rest: str = "/", more: str = "", public: str | None = None) -> Iterator[str]:
-    """Run a receiver behind nginx; answer nginx' URL.
+    """Run a receiver behind nginx; return the URL of nginx.
 
     Args:
         folder: For both.
         location: What nginx passes on.
         rest: `/` if it takes the location's path away.
         more: Further directives for it.
-        public: The path of the receiver's public URL; None if the receiver is not told any.
+        public: The path of the receiver's public URL; None if the receiver has none.
     """
     nginx = Nginx(folder / "nginx")
-    told = [] if public is None else ["--public-url", nginx.url + public]
-    with Target(folder / "store", *told, environ=_KEYS) as receiver:
+    option = [] if public is None else ["--public-url", nginx.url + public]
+    with Target(folder / "store", *option, environ=_KEYS) as receiver:
         directives = f"client_max_body_size 0; location {location} {{ proxy_pass {receiver.url}{rest}; {more} }}"
         with nginx.serving(directives):
             yield nginx.url
@@ -37,18 +37,18 @@ def behind(folder: Path, location: str, rest: str = "/", more: str = "", public:
 
 @pytest.fixture
 def sender(tmp_path: Path) -> Sender:
-    """Who sends, with a package."""
+    """A sender with a package."""
     return Sender(tmp_path / "packages")
 
 
 @pytest.fixture
 def package(sender: Sender) -> str:
-    """What is sent."""
+    """The package's id."""
     return sender.keep_image(100 << 10)
 
 
 async def delivered(sender: Sender, package_id: str, url: str) -> bool:
-    """Send a package twice; tell whether it was the same deployment both times."""
+    """Send a package twice; return whether it was the same deployment both times."""
     async with sender.node(signing_key=KEY) as node:
         output = await sender.send(node, package_id, url)
         again = await sender.send(node, package_id, url)
@@ -56,7 +56,7 @@ async def delivered(sender: Sender, package_id: str, url: str) -> bool:
     return (again.success, again.remote_deployment_id) == (True, output.remote_deployment_id)
 
 
-_HOST = "proxy_set_header Host $http_host;"  # nginx sends `$proxy_host` unless it is told otherwise
+_HOST = "proxy_set_header Host $http_host;"  # nginx sends `$proxy_host` by default
 _WAYS: dict[str, tuple[str, str, str, str | None]] = {
     "the Host is rewritten": ("/", "", "", ""),
     "the path is taken away": ("/in/", "/", "", "/in"),
@@ -71,7 +71,7 @@ _WAYS: dict[str, tuple[str, str, str, str | None]] = {
 async def test_signed_requests_pass_a_proxy(
     tmp_path: Path, sender: Sender, package: str, way: tuple[str, str, str, str | None]
 ) -> None:
-    """Whatever it makes of the Host and the path, if the receiver knows its public URL."""
+    """However it changes the Host and the path, if the receiver knows its public URL."""
     with behind(tmp_path, *way) as url:
         assert await delivered(sender, package, url + (way[-1] or ""))
 
@@ -79,7 +79,7 @@ async def test_signed_requests_pass_a_proxy(
 async def test_without_the_public_url_the_refusal_says_what_is_missing(
     tmp_path: Path, sender: Sender, package: str
 ) -> None:
-    """It names the place for which the signature was checked."""
+    """It names the host and path for which the signature was checked."""
     with behind(tmp_path, "/in/") as url:
         async with sender.node(signing_key=KEY) as node:
             output = await sender.send(node, package, f"{url}/in")
@@ -89,8 +89,8 @@ async def test_without_the_public_url_the_refusal_says_what_is_missing(
     assert "/deploy)" in str(output.error_message)
 
 
-async def test_the_public_url_is_no_way_past_the_signature(tmp_path: Path, sender: Sender, package: str) -> None:
-    """What was signed for another place is refused: for another path, and past the proxy."""
+async def test_the_public_url_does_not_weaken_the_signature(tmp_path: Path, sender: Sender, package: str) -> None:
+    """Requests that were signed for another place are refused: for another path, and past the proxy."""
     with behind(tmp_path, "/in/", public="/other") as url:
         async with sender.node(signing_key=KEY) as node:
             output = await sender.send(node, package, f"{url}/in")

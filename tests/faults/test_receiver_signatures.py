@@ -1,4 +1,4 @@
-"""Requests that are not signed, or not as they are: 401 from a receiver as a process, and nothing is kept."""
+"""Requests that are not signed, or were changed: a receiver refuses them with 401, and stores nothing."""
 
 import gzip
 import time
@@ -42,13 +42,13 @@ MARGIN_SECONDS = 150
 
 
 def started(store: Path, *arguments: str, keys: str = f"{OLD},{NEW}") -> Target:
-    """Make a receiver with keys."""
+    """Return a receiver with keys."""
     return Target(store, *arguments, environ={"DEPLOYMENT_RECEIVER_SIGNING_KEYS": keys})
 
 
 @pytest.fixture(scope="module")
 def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
-    """One receiver for all that is refused; its log has told no secret."""
+    """One receiver for all refused requests; its log holds no secret."""
     with started(tmp_path_factory.mktemp("receiver") / "store") as target:
         yield target
     assert not any(word in line for line in target.process.lines for word in ("o" * 32, "n" * 32, "signature="))
@@ -56,57 +56,57 @@ def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
-    """A receiver that may keep something."""
+    """A receiver that may store something."""
     with started(tmp_path_factory.mktemp("receiver") / "store") as target:
         yield target
 
 
 @pytest.fixture
 def target(process: Target) -> Iterator[Target]:
-    """A receiver that is as it was when the test is over."""
+    """A receiver that must be unchanged after the test."""
     with process.unharmed():
         yield process
 
 
 def signature(signed: SignedRequest, key: str = NEW, age_seconds: float = 0) -> str:
-    """Sign a request, so long ago."""
+    """Sign a request, this long ago; return the header."""
     key_id, _, secret = key.partition(":")
     return sign(key_id, secret.encode(), signed, now=int(time.time() - age_seconds), nonce=new_nonce())
 
 
 def described(of: dict[str, str], host: str = HOST) -> SignedRequest:
-    """Describe an upload of the package with these fields."""
+    """Return what is signed for an upload with these fields."""
     return SignedRequest.for_upload(host, "/deploy", UploadFields.read(of), len(PACKAGE))
 
 
 def upload(authorization: str | None, of: dict[str, str] = LEAST, content: bytes = PACKAGE, host: str = HOST) -> bytes:
-    """Write an upload."""
+    """Return an upload's bytes."""
     headers = {"Host": host} | ({} if authorization is None else {"Authorization": authorization})
     body = b"".join(field(name, value) for name, value in of.items()) + package(content) + END
     return request("POST", "/deploy", body, headers=headers)
 
 
 def fresh(key: str = NEW, age_seconds: float = 0, host: str = HOST) -> bytes:
-    """Write an upload of its own, rightly signed."""
+    """Return a new upload, signed correctly."""
     of = form(PACKAGE)
     return upload(signature(described(of, host), key, age_seconds), of, host=host)
 
 
-def question(authorization: str | None, path: str = "/deployments") -> bytes:
-    """Write a GET."""
+def get_request(authorization: str | None, path: str = "/deployments") -> bytes:
+    """Return the bytes of a GET."""
     headers = {"Host": HOST} | ({} if authorization is None else {"Authorization": authorization})
     return request("GET", path, content_type=None, headers=headers)
 
 
 @pytest.mark.parametrize("age_seconds", [0, ALLOWED_CLOCK_SKEW_SECONDS - MARGIN_SECONDS, -MARGIN_SECONDS])
 @pytest.mark.parametrize("given", [{}, OPTIONAL], ids=["least", "most"])
-def test_what_is_signed_is_let_in(own: Target, given: dict[str, str], age_seconds: float) -> None:
-    """Upload and question, also when the clocks differ a little: what is refused below is refused for its fault."""
+def test_a_signed_request_is_accepted(own: Target, given: dict[str, str], age_seconds: float) -> None:
+    """Upload and GET, also when the clocks differ a little: the requests below are refused for their fault alone."""
     of = form(PACKAGE, **given)
     asked = signature(SignedRequest.for_get(HOST, "/deployments"), age_seconds=age_seconds)
 
     assert PACKAGE == own.kept(ask(own.url, upload(signature(described(of), age_seconds=age_seconds), of)))
-    assert 200 == ask(own.url, question(asked)).status
+    assert 200 == ask(own.url, get_request(asked)).status
 
 
 OTHER = {
@@ -119,7 +119,7 @@ OTHER = {
     "container_name": "victim",
     "image_tag": "2.0",
     "compression": "zstd",
-    "image_id": f"sha256:{'0' * 64}",
+    "announced_digest": f"sha256:{'0' * 64}",
     "verify_checksum": "false",
     "correlation_id": "deploy-002",
     "platform": "linux/s390x",
@@ -129,37 +129,37 @@ OTHER = {
 @pytest.mark.parametrize("name", [one.name for one in fields(SignedRequest)])
 @pytest.mark.parametrize("of", [LEAST, LEAST | OPTIONAL], ids=["least", "most"])
 def test_an_upload_with_a_changed_field(target: Target, of: dict[str, str], name: str) -> None:
-    """Refused, whichever of the signed fields it is, and whether it was there or not."""
+    """Refused, whichever of the signed fields it is, and whether or not it was sent."""
     authorization = signature(replace(described(of), **{name: OTHER[name]}))
 
     assert REFUSED == ask(target.url, upload(authorization, of)).refusal
 
 
 @pytest.mark.parametrize("name", [one.name for one in fields(SignedRequest) if one.name != "size"])
-def test_a_question_with_a_changed_field(target: Target, name: str) -> None:
+def test_a_get_with_a_changed_field(target: Target, name: str) -> None:
     """Refused, whichever of the signed fields it is."""
     signed = replace(SignedRequest.for_get(HOST, "/deployments"), **{name: OTHER[name]})
 
-    assert REFUSED == ask(target.url, question(signature(signed))).refusal
+    assert REFUSED == ask(target.url, get_request(signature(signed))).refusal
 
 
 def test_a_signature_is_for_one_method(target: Target) -> None:
-    """A signed question is no signed upload, and the other way round."""
+    """A signed GET is not accepted as an upload, nor the other way round."""
     asked = signature(SignedRequest.for_get(HOST, "/deploy"))
 
     assert REFUSED == ask(target.url, upload(asked)).refusal
-    assert REFUSED == ask(target.url, question(signature(described(LEAST)))).refusal
+    assert REFUSED == ask(target.url, get_request(signature(described(LEAST)))).refusal
 
 
-def test_a_signed_get_is_no_head(own: Target) -> None:
-    """Nor the other way round; each is good for its own, once."""
+def test_a_signed_get_is_not_a_head(own: Target) -> None:
+    """Nor the other way round; each signature is valid for its own method, once."""
     asked = {method: signature(SignedRequest.for_get(HOST, "/deployments", method)) for method in ("GET", "HEAD")}
 
     def status(method: str, signed: str) -> int:
         headers = {"Host": HOST, "Authorization": asked[signed]}
         with connected(own.url) as connection:
             connection.sendall(request(method, "/deployments", content_type=None, headers=headers))
-            return int(connection.makefile("rb").readline().split()[1])  # a HEAD is answered without a body
+            return int(connection.makefile("rb").readline().split()[1])  # the response to a HEAD has no body
 
     assert [401, 401] == [status("HEAD", "GET"), status("GET", "HEAD")]
     assert [200, 200] == [status("HEAD", "HEAD"), status("GET", "GET")]
@@ -167,17 +167,17 @@ def test_a_signed_get_is_no_head(own: Target) -> None:
 
 
 def test_a_host_in_another_spelling(own: Target) -> None:
-    """It is the same host, on either side; another port is another."""
+    """It is the same host on both sides; another port is another host."""
     spellings = ("Receiver.EXAMPLE:8001", "receiver.example.:8001", "receiver.example:08001")
     signed = [signature(SignedRequest.for_get(host, "/deployments")) for host in spellings]
     other = signature(SignedRequest.for_get("receiver.example:8002", "/deployments"))
 
-    assert [200, 200, 200] == [ask(own.url, question(one)).status for one in signed]
-    assert REFUSED == ask(own.url, question(other)).refusal
+    assert [200, 200, 200] == [ask(own.url, get_request(one)).status for one in signed]
+    assert REFUSED == ask(own.url, get_request(other)).refusal
 
 
 def test_another_file_of_the_same_size(target: Target) -> None:
-    """The signed checksum is that of the file, and so it is another file: refused as such."""
+    """Refused because its checksum is not the signed one."""
     other = PACKAGE[:-1] + bytes([PACKAGE[-1] ^ 1])
 
     assert (422, "CHECKSUM_MISMATCH") == ask(target.url, upload(signature(described(LEAST)), content=other)).refusal
@@ -220,17 +220,17 @@ FORGED: dict[str, Callable[[str], str | None]] = {
 
 
 @pytest.mark.parametrize("forge", FORGED.values(), ids=FORGED.keys())
-def test_a_header_that_is_no_signature(target: Target, forge: Callable[[str], str | None]) -> None:
-    """Refused, for an upload and for each question."""
+def test_a_header_that_is_not_a_signature(target: Target, forge: Callable[[str], str | None]) -> None:
+    """Refused, for an upload and for each GET."""
     assert REFUSED == ask(target.url, upload(forge(signature(described(LEAST))))).refusal
     for path in ("/deployments", "/deployments?limit=1", "/deployments/none"):
         signed = SignedRequest.for_get(HOST, path)
-        assert REFUSED == ask(target.url, question(forge(signature(signed)), path)).refusal
+        assert REFUSED == ask(target.url, get_request(forge(signature(signed)), path)).refusal
 
 
 @pytest.mark.parametrize("off_seconds", [-ALLOWED_CLOCK_SKEW_SECONDS - MARGIN_SECONDS, ALLOWED_CLOCK_SKEW_SECONDS + 1])
-def test_a_signature_that_is_not_of_now(target: Target, off_seconds: float) -> None:
-    """Refused when it is more than 300 seconds old, or that far ahead."""
+def test_a_stale_or_early_signature(target: Target, off_seconds: float) -> None:
+    """Refused when it is more than 300 seconds old, or as far in the future."""
     reply = ask(target.url, fresh(age_seconds=off_seconds))
 
     assert REFUSED == reply.refusal
@@ -238,24 +238,24 @@ def test_a_signature_that_is_not_of_now(target: Target, off_seconds: float) -> N
 
 
 def test_a_signature_by_a_key_of_the_same_id(target: Target) -> None:
-    """Refused: the id is no secret."""
+    """Refused: the id is not secret."""
     assert REFUSED == ask(target.url, fresh(f"new:{'x' * 32}")).refusal
 
 
 def test_health_and_metrics_need_no_signature(target: Target) -> None:
-    """Whoever watches the receiver has no key."""
-    assert [200, 200] == [ask(target.url, question(None, path)).status for path in ("/healthz", "/metrics")]
+    """A monitoring system has no key."""
+    assert [200, 200] == [ask(target.url, get_request(None, path)).status for path in ("/healthz", "/metrics")]
 
 
 def test_a_request_that_comes_twice(own: Target) -> None:
-    """The second is refused, upload and question."""
-    for sent, status in ((fresh(), 201), (question(signature(SignedRequest.for_get(HOST, "/deployments"))), 200)):
+    """The second is refused, upload and GET."""
+    for sent, status in ((fresh(), 201), (get_request(signature(SignedRequest.for_get(HOST, "/deployments"))), 200)):
         assert [status, 401] == [ask(own.url, sent).status for _ in range(2)]
 
 
 @pytest.mark.parametrize("end", [Target.stop, Target.kill])
 def test_a_request_that_comes_again_after_a_restart(tmp_path: Path, end: Callable[[Target], None]) -> None:
-    """Refused: an upload's nonce is on the disk before the upload is answered."""
+    """Refused: an upload's nonce is on the disk before its response is sent."""
     sent = fresh()
     with started(tmp_path / "store") as target:
         assert 201 == ask(target.url, sent).status
@@ -265,7 +265,7 @@ def test_a_request_that_comes_again_after_a_restart(tmp_path: Path, end: Callabl
 
 
 def test_a_request_that_comes_several_times_at_once(own: Target) -> None:
-    """One of them is let in."""
+    """One of them is accepted."""
     sent = fresh()
     with ThreadPoolExecutor(8) as threads:
         replies: list[Reply] = list(threads.map(lambda _: ask(own.url, sent), range(8)))
@@ -274,8 +274,8 @@ def test_a_request_that_comes_several_times_at_once(own: Target) -> None:
 
 
 @pytest.mark.parametrize("kept", [0, 10_000], ids=["emptied", "cut inside a page"])
-def test_a_damaged_record_of_what_was_seen(tmp_path: Path, kept: int) -> None:
-    """It is kept aside and told; what was let in before is not let in again, and what is signed from now on is."""
+def test_a_damaged_file_of_nonces(tmp_path: Path, kept: int) -> None:
+    """It is kept aside and reported; earlier requests are not accepted again, and later ones are."""
     sent = fresh()
     with started(tmp_path / "store") as target:
         assert 201 == ask(target.url, sent).status
@@ -284,15 +284,15 @@ def test_a_damaged_record_of_what_was_seen(tmp_path: Path, kept: int) -> None:
     path.write_bytes(damaged)
 
     with started(tmp_path / "store") as target:
-        told = target.process.wait_for(r"nonces\.sqlite3 is damaged .* it is kept as (\S+), and a new one was begun")
+        found = target.process.wait_for(r"nonces\.sqlite3 is damaged .* it is kept as (\S+), and a new file was made")
         reply = ask(target.url, sent)
         assert (503, str(tmp_path) in reply.content.decode()) == (reply.status, False)
         assert eventually_sync(lambda: 201 == ask(target.url, fresh()).status)
-    assert damaged == path.with_name(told[1]).read_bytes()
+    assert damaged == path.with_name(found[1]).read_bytes()
 
 
 def test_a_full_disk_behind_a_receipt(tmp_path: Path) -> None:
-    """Signed questions are answered all the same; an upload is told, without a path, and passes once there is room."""
+    """Signed GETs are accepted all the same; an upload is refused without a path, and accepted once there is space."""
     with small_disk(tmp_path / "store", 4_000_000) as disk, started(tmp_path / "store") as target:
         assert 201 == ask(target.url, fresh()).status
         ballast = disk / "ballast"
@@ -300,7 +300,7 @@ def test_a_full_disk_behind_a_receipt(tmp_path: Path) -> None:
             while True:
                 file.write(bytes(4096))
         for path in ("/deployments", "/deployments?limit=1"):
-            assert 200 == ask(target.url, question(signature(SignedRequest.for_get(HOST, path)), path)).status
+            assert 200 == ask(target.url, get_request(signature(SignedRequest.for_get(HOST, path)), path)).status
         reply = ask(target.url, fresh())
         assert (507, False) == (reply.status, str(tmp_path) in reply.content.decode())
         ballast.unlink()
@@ -308,7 +308,7 @@ def test_a_full_disk_behind_a_receipt(tmp_path: Path) -> None:
 
 
 def test_a_request_for_another_receiver(tmp_path: Path) -> None:
-    """What one receiver has let in is refused by the next one that has the same key and a name of its own."""
+    """A request that one receiver has accepted is refused by another one with the same key and another host name."""
     sent = fresh(host="one.example:8001")
     with started(tmp_path / "one", "--host-name", "one.example") as one:
         assert 201 == ask(one.url, sent).status
@@ -318,8 +318,8 @@ def test_a_request_for_another_receiver(tmp_path: Path) -> None:
         assert "signed for one.example:8001" in reply.document["error_message"]
 
 
-def test_keys_are_changed_without_a_pause(tmp_path: Path) -> None:
-    """Both are valid as long as both are told; then one is not."""
+def test_keys_are_changed_without_downtime(tmp_path: Path) -> None:
+    """Both are valid while both are configured."""
     with started(tmp_path / "store") as target:
         assert [201, 201] == [ask(target.url, fresh(key)).status for key in (OLD, NEW)]
     with started(tmp_path / "store", keys=NEW) as target:
@@ -327,11 +327,11 @@ def test_keys_are_changed_without_a_pause(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("keys", [f"short:{'s' * 31}", f"{NEW},short:{'s' * 31}", "short:", "s" * 64])
-def test_a_weak_key_is_not_taken(tmp_path: Path, keys: str) -> None:
-    """The receiver does not start, and says what it wants without telling the key."""
+def test_a_weak_key_is_not_accepted(tmp_path: Path, keys: str) -> None:
+    """The receiver does not start; its message says what is required, and does not hold the key."""
     refused = started(tmp_path / "store", keys=keys)
     with pytest.raises(AssertionError, match="signing_keys"), refused:
         pass  # never reached
 
-    told = "\n".join(refused.process.lines)
-    assert ("deployment-receiver keygen" in told, "s" * 31 in told) == (True, False), told
+    printed = "\n".join(refused.process.lines)
+    assert (True, False) == ("deployment-receiver keygen" in printed, "s" * 31 in printed), printed

@@ -1,4 +1,4 @@
-"""The receiver as a process, with a real engine, and with senders that nobody here wrote."""
+"""The receiver as a process, with a real engine, and with senders of other makes such as curl."""
 
 import gzip
 import io
@@ -33,7 +33,7 @@ Answer = tuple[int, dict[str, Any]]
 
 
 def exported(engine: RealEngine, reference: str, command: str = '["sleep", "60"]') -> bytes:
-    """Make an image, save it, and take its name away again."""
+    """Build an image, save it, and remove its name; return the archive."""
     dockerfile = f"FROM {engine.base_image}\nLABEL made={uuid4()}\nCMD {command}\n"
     for line in engine.api.build(fileobj=io.BytesIO(dockerfile.encode()), tag=reference, rm=True, decode=True):
         assert "error" not in line, line
@@ -43,12 +43,12 @@ def exported(engine: RealEngine, reference: str, command: str = '["sleep", "60"]
 
 
 def image_id(engine: RealEngine, reference: str) -> str:
-    """The engine's id of an image."""
+    """Return the engine's id of an image."""
     return str(engine.api.inspect_image(reference)["Id"])  # type: ignore[no-untyped-call]
 
 
 def curl(url: str, package: Path, fields: Mapping[str, str]) -> Answer:
-    """Send a package as a person would."""
+    """Send a package with curl."""
     form = [argument for name, value in fields.items() for argument in ("-F", f"{name}={value}")]
     command = ["curl", "-sS", "-w", "\n%{http_code}", *form, "-F", f"package=@{package}", f"{url}/deploy"]
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
@@ -57,7 +57,7 @@ def curl(url: str, package: Path, fields: Mapping[str, str]) -> Answer:
 
 
 def announced(package: Path, reference: str) -> dict[str, str]:
-    """The fields of a package, with the checksum that `b3sum` prints."""
+    """Return the fields of a package, with the checksum that `b3sum` prints."""
     printed = subprocess.run(["b3sum", "--no-names", package], check=True, capture_output=True, text=True).stdout
     name, _, tag = reference.rpartition(":")
     return {"package_id": str(uuid4()), "checksum": printed.strip(), "container_name": name, "image_tag": tag}
@@ -73,7 +73,7 @@ def finished(url: str, receipt: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def compress(program: str, archive: bytes) -> bytes:
-    """Compress with the program that people use."""
+    """Compress with a program of the system."""
     if program == "none":
         return archive
     return subprocess.run([program, "-c"], input=archive, check=True, capture_output=True).stdout
@@ -81,7 +81,7 @@ def compress(program: str, archive: bytes) -> bytes:
 
 @pytest.mark.parametrize("program", ["gzip", "zstd", "none"])
 def test_curl_can_send_an_image(real_engine: RealEngine, tmp_path: Path, program: str) -> None:
-    """Packed with common tools, it is loaded, and the engine has it."""
+    """Compressed with common tools, it is loaded into the engine."""
     reference = real_engine.new_image()
     package = tmp_path / "package"
     package.write_bytes(compress(program, exported(real_engine, reference)))
@@ -94,8 +94,8 @@ def test_curl_can_send_an_image(real_engine: RealEngine, tmp_path: Path, program
     assert (state["status"], state["image_id"]) == ("loaded", image_id(real_engine, reference))
 
 
-def test_an_image_is_run_where_that_is_wanted(real_engine: RealEngine, tmp_path: Path) -> None:
-    """In a container that tells whose it is."""
+def test_an_image_is_run_where_the_receiver_runs_containers(real_engine: RealEngine, tmp_path: Path) -> None:
+    """In a container whose labels name the deployment."""
     reference = real_engine.new_image()
     package = tmp_path / "package"
     package.write_bytes(exported(real_engine, reference))
@@ -108,7 +108,7 @@ def test_an_image_is_run_where_that_is_wanted(real_engine: RealEngine, tmp_path:
 
 
 def test_an_archive_cannot_move_a_name_that_was_not_announced(real_engine: RealEngine, tmp_path: Path) -> None:
-    """The engine never sees it."""
+    """It is not sent to the engine."""
     announced_as, victim = real_engine.new_image(), real_engine.new_image()
     name, _, tag = victim.rpartition(":")
     real_engine.api.tag(real_engine.base_image, name, tag)
@@ -116,24 +116,24 @@ def test_an_archive_cannot_move_a_name_that_was_not_announced(real_engine: RealE
     package = tmp_path / "package"
     package.write_bytes(image_archive("legacy", victim))
     with ReceiverProcess(tmp_path / "store") as receiver:
-        status, answer = curl(receiver.url, package, announced(package, announced_as))
-    assert (status, answer["error_code"]) == (422, "VALIDATION_ERROR")
+        status, response = curl(receiver.url, package, announced(package, announced_as))
+    assert (422, "VALIDATION_ERROR") == (status, response["error_code"])
     assert image_id(real_engine, victim) == before
 
 
 def test_another_layer_than_the_configuration_names_is_refused(real_engine: RealEngine, tmp_path: Path) -> None:
-    """Before the engine hears of it."""
+    """Before the engine is called."""
     reference = real_engine.new_image()
     package = tmp_path / "package"
     package.write_bytes(image_archive("legacy", reference).replace(b"Hello\n", b"Jello\n"))
     with ReceiverProcess(tmp_path / "store") as receiver:
-        status, answer = curl(receiver.url, package, announced(package, reference))
-    assert (status, answer["error_code"]) == (422, "VALIDATION_ERROR")
-    assert "and the configuration names sha256:" in answer["error_message"]
+        status, response = curl(receiver.url, package, announced(package, reference))
+    assert (422, "VALIDATION_ERROR") == (status, response["error_code"])
+    assert "and the configuration names sha256:" in response["error_message"]
 
 
-def test_an_image_that_the_engine_does_not_want(real_engine: RealEngine, tmp_path: Path) -> None:
-    """Its own words are in the deployment's state."""
+def test_an_image_that_the_engine_refuses(real_engine: RealEngine, tmp_path: Path) -> None:
+    """The engine's message is in the deployment's state."""
     reference = real_engine.new_image()
     package = tmp_path / "package"
     config = config_of([layer()]).replace(b'"linux"', b'"windows"')
@@ -144,8 +144,8 @@ def test_an_image_that_the_engine_does_not_want(real_engine: RealEngine, tmp_pat
     assert "windows" in state["error_message"]
 
 
-def test_a_receiver_that_is_killed_goes_on_where_it_was(real_engine: RealEngine, tmp_path: Path) -> None:
-    """What it has acknowledged is loaded after its next start."""
+def test_a_killed_receiver_continues_after_a_restart(real_engine: RealEngine, tmp_path: Path) -> None:
+    """An acknowledged package is loaded after its next start."""
     reference = real_engine.new_image()
     package = tmp_path / "package"
     package.write_bytes(exported(real_engine, reference))
@@ -159,8 +159,8 @@ def test_a_receiver_that_is_killed_goes_on_where_it_was(real_engine: RealEngine,
     assert image_id(real_engine, reference)
 
 
-def test_it_ends_well_when_it_is_told_to(tmp_path: Path) -> None:
-    """With nothing under way there is nothing to wait for."""
+def test_it_exits_with_0_after_a_signal(tmp_path: Path) -> None:
+    """At once, if no upload is in progress."""
     with ReceiverProcess(tmp_path / "store") as receiver:
         assert receiver.stop() == 0
     assert receiver.lines == [f"listening on {receiver.url}", "stopping"]
@@ -168,14 +168,14 @@ def test_it_ends_well_when_it_is_told_to(tmp_path: Path) -> None:
 
 @pytest.fixture
 def signed(tmp_path: Path) -> Callable[[], ReceiverProcess]:
-    """Answer a function that makes a receiver that asks for signatures."""
+    """Return a function that makes a receiver that requires signatures."""
     return lambda: ReceiverProcess(
         tmp_path / "store", environ={"DEPLOYMENT_RECEIVER_SIGNING_KEYS": _KEY, "DOCKER_HOST": "tcp://127.0.0.1:1"}
     )
 
 
 def upload(package: bytes, file: io.BytesIO | Any, url: str) -> PackageUpload:
-    """A package as the sender has it."""
+    """Return a package as the sender has it."""
     return PackageUpload(
         receiver_url=url,
         file=file,
@@ -191,8 +191,8 @@ def upload(package: bytes, file: io.BytesIO | Any, url: str) -> PackageUpload:
     )
 
 
-async def test_our_own_sender_is_let_in_with_its_key(signed: Callable[[], ReceiverProcess], tmp_path: Path) -> None:
-    """And may ask for the state; the log holds no secret."""
+async def test_our_sender_is_accepted_with_its_key(signed: Callable[[], ReceiverProcess], tmp_path: Path) -> None:
+    """Also for the state; the log holds no secret."""
     package = gzip.compress(image_archive())
     (tmp_path / "package").write_bytes(package)
     uploader = an_uploader(signing_key=_KEY)
@@ -209,8 +209,8 @@ async def test_our_own_sender_is_let_in_with_its_key(signed: Callable[[], Receiv
     assert "HMAC" not in "\n".join(receiver.lines)
 
 
-async def test_our_own_sender_is_sent_away_without_a_key(signed: Callable[[], ReceiverProcess], tmp_path: Path) -> None:
-    """And hears why, although it is still sending."""
+async def test_our_sender_is_refused_without_a_key(signed: Callable[[], ReceiverProcess], tmp_path: Path) -> None:
+    """It reads the reason, although it is still sending."""
     package = os.urandom(20_000_000)
     (tmp_path / "package").write_bytes(package)
     uploader = an_uploader()
@@ -236,14 +236,14 @@ def test_a_replayed_upload_is_refused_after_a_restart(signed: Callable[[], Recei
     statuses = []
     for _ in range(2):
         with signed() as receiver:
-            answer = httpx.post(f"{receiver.url}/deploy", data=fields, files={"package": package}, headers=headers)
-            statuses.append(answer.status_code)
+            response = httpx.post(f"{receiver.url}/deploy", data=fields, files={"package": package}, headers=headers)
+            statuses.append(response.status_code)
     assert statuses == [201, 401]
 
 
 @pytest.mark.parametrize("expect", [["-H", "Expect:"], []])
-def test_curl_hears_that_a_package_is_too_large(tmp_path: Path, expect: list[str]) -> None:
-    """Whether it asks beforehand, as it does on its own, or not."""
+def test_curl_reads_that_a_package_is_too_large(tmp_path: Path, expect: list[str]) -> None:
+    """Whether or not it sends `Expect: 100-continue`, as it does by default."""
     package = tmp_path / "package"
     with package.open("wb") as file:
         file.truncate(300_000_000)
@@ -255,7 +255,7 @@ def test_curl_hears_that_a_package_is_too_large(tmp_path: Path, expect: list[str
 
 
 def test_memory_does_not_grow_with_the_package(tmp_path: Path) -> None:
-    """300 MB pass through less than 120 MB, while others are answered."""
+    """300 MB pass through less than 120 MB, while other requests get their responses."""
     package = tmp_path / "package"
     with package.open("wb") as file:
         file.truncate(300_000_000)
@@ -272,8 +272,8 @@ def test_memory_does_not_grow_with_the_package(tmp_path: Path) -> None:
     assert int(peak) < 120_000
 
 
-def test_a_client_that_sends_no_http_disturbs_nobody(tmp_path: Path) -> None:
-    """It is told so, and the next one is served."""
+def test_a_client_that_does_not_send_http_disturbs_no_other(tmp_path: Path) -> None:
+    """It is refused, and the next one is served."""
     with ReceiverProcess(tmp_path / "store") as receiver:
         url = httpx.URL(receiver.url)
         assert url.port is not None

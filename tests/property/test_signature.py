@@ -75,7 +75,7 @@ def test_what_was_signed_verifies(
 
 @given(_forms, _sizes)
 def test_both_sides_sign_the_same_request(form: UploadFields, size_bytes: int) -> None:
-    """The receiver reads text from the wire, and comes to the fields that the sender began with."""
+    """The receiver reads text from the wire, and gets the sender's fields."""
     read = UploadFields.read(form.form())
 
     assert form == read
@@ -86,7 +86,7 @@ def test_both_sides_sign_the_same_request(form: UploadFields, size_bytes: int) -
 
 @given(_requests, st.sampled_from([field.name for field in fields(SignedRequest)]), _printable, _secrets)
 def test_no_field_can_be_changed(request: SignedRequest, name: str, value: str, secret: bytes) -> None:
-    """One of them, all others as they were."""
+    """With one field changed, no signature verifies."""
     assume(getattr(request, name) != value)
     credentials = parse_authorization(sign("main", secret, request, now=0, nonce="n" * 16))
 
@@ -105,7 +105,7 @@ def test_values_do_not_slide_into_other_fields(request: SignedRequest, names: li
 
 @given(_requests, _secrets, _secrets)
 def test_no_other_key_verifies(request: SignedRequest, secret: bytes, other: bytes) -> None:
-    """The key's id is not what counts."""
+    """Even under the same key id."""
     credentials = parse_authorization(sign("main", secret, request, now=0, nonce="n" * 16))
 
     # HMAC fills keys up with NULs (RFC 2104 section 2).
@@ -114,14 +114,14 @@ def test_no_other_key_verifies(request: SignedRequest, secret: bytes, other: byt
 
 @given(st.integers(), st.sampled_from([*string.printable, "é", ""]), st.booleans())
 def test_no_character_of_the_header_can_be_changed(at: int, new: str, in_place: bool) -> None:
-    """A header with one character changed, put in or taken out says the same, or is refused."""
+    """A header with one character changed, added or removed means the same, or is refused."""
     request, secret = SignedRequest("POST", "h", "/deploy", size="12345"), b"s" * 32
     header = sign("main", secret, request, now=1_760_000_000, nonce="n" * 16)
     at %= len(header)
 
     credentials = _reads(header[:at] + new + header[at + in_place :])
 
-    # As the receiver does it: the size is the header's, to be held against the file later.
+    # As the receiver does it: the size is the header's, which is compared with the file later.
     assert credentials in {None, parse_authorization(header)} or not _verifies(
         credentials, secret, replace(request, size=str(credentials.size_bytes)), 1_760_000_000
     )
@@ -137,7 +137,7 @@ def test_no_character_of_the_header_can_be_changed(at: int, new: str, in_place: 
     ).map(lambda parts: f"Deployment-HMAC-SHA256 {', '.join(parts)}")
 )
 def test_a_header_is_read_or_refused(header: str) -> None:
-    """Never anything else, whatever stands in it."""
+    """It raises nothing else, whatever the header holds."""
     credentials = _reads(header)
 
     assert credentials is None or _verifies(credentials, b"s" * 32, SignedRequest("GET", "h", "/"), 0) is False

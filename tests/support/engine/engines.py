@@ -20,7 +20,12 @@ import docker
 import pytest
 from docker.errors import APIError, DockerException, NotFound
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import (
+    DeploymentSenderError,
+    EngineRefusedError,
+    EngineUnavailableError,
+    ErrorCode,
+)
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import BuildRequest, EngineInfo, ImageFacts
 from support.archives.archives import image_archive
 from support.engine.runtime import FakeRuntime
@@ -96,7 +101,7 @@ class FakeEngine:
 
     def fail(self, method: str, code: ErrorCode, message: str = "as the test wants it", times: int = 1) -> None:
         """Make the next calls of a method fail."""
-        self._failures.setdefault(method, []).extend(DeploymentSenderError(code, message) for _ in range(times))
+        self._failures.setdefault(method, []).extend(_failure(code, message) for _ in range(times))
 
     def heal(self, method: str) -> None:
         """Let the calls of a method succeed again."""
@@ -196,6 +201,12 @@ class FakeEngine:
             if stop.is_set() or (self.cut_after_bytes is not None and start >= self.cut_after_bytes):
                 raise DeploymentSenderError(ErrorCode.DOCKER_UNAVAILABLE, "the export broke off")
             yield archive[start : start + self._chunk_bytes]
+
+
+def _failure(code: ErrorCode, message: str) -> DeploymentSenderError:
+    if code is ErrorCode.DOCKER_UNAVAILABLE:
+        return EngineUnavailableError(message)
+    return EngineRefusedError(message) if code is ErrorCode.BUILD_FAILED else DeploymentSenderError(code, message)
 
 
 def _until(stop: threading.Event, chunks: Iterator[bytes]) -> Iterator[bytes]:

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Iterable, Mapping
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import InvalidInputError
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.http.file_writer import HashingFileWriter
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.http.form import UploadForm
 
@@ -17,7 +17,7 @@ class Kept(HashingFileWriter):
     def __init__(self) -> None:
         self.content = bytearray()
 
-    async def feed(self, data: memoryview) -> None:
+    async def write(self, data: memoryview) -> None:
         self.content += data
 
 
@@ -39,9 +39,7 @@ def read_form(boundary: bytes, chunks: Iterable[bytes]) -> Form | None:
     except StopIteration as done:
         form: Form = done.value
         return form
-    except DeploymentSenderError as error:
-        if error.code is not ErrorCode.VALIDATION_ERROR:
-            raise
+    except InvalidInputError:
         return None
     raise AssertionError("reading a form waits for something")
 

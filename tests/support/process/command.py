@@ -20,12 +20,14 @@ class Command:
     Attributes:
         environ: Added to this process's environment.
         reference: An image name that no other test has; removed after the test.
+        python: The interpreter of the environment that the command is installed in.
     """
 
     folder: Path
     base_image: str
     reference: str
     environ: dict[str, str] = field(default_factory=dict)
+    python: str = sys.executable
 
     @property
     def temporary(self) -> Path:
@@ -43,7 +45,7 @@ class Command:
     def start(self, *arguments: str, stderr: int = subprocess.PIPE) -> "subprocess.Popen[str]":
         """Start the command."""
         return subprocess.Popen(
-            [sys.executable, "-m", MODULE, *arguments],
+            [self.python, "-m", MODULE, *arguments],
             env=self._environ(),
             stdout=subprocess.PIPE,
             stderr=stderr,

@@ -1,4 +1,4 @@
-"""A receiver inside the test's own process, and what tests ask of it."""
+"""A receiver inside the test's own process."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -31,7 +31,7 @@ class Running:
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-        """Connect, to send what no client would."""
+        """Connect, to send what no client library would."""
         url = httpx.URL(self.url)
         reader, writer = await asyncio.open_connection(url.host, url.port)
         try:
@@ -51,17 +51,24 @@ class Running:
                 return state
             await asyncio.sleep(0.01)
 
+    async def counted(self, name: str, value: int) -> None:
+        """Wait until a counter of `GET /metrics` has a value."""
+        while True:
+            if f"deployment_receiver_{name} {value}\n" in (await self.client.get("/metrics")).text:
+                return
+            await asyncio.sleep(0.01)
+
     def packages(self) -> list[str]:
         """The names in the store's final folder."""
         return sorted(path.name for path in (self.store / "packages").glob("*"))
 
     def staged(self) -> list[str]:
-        """What is left of uploads."""
+        """The names in the store's folder of uploads."""
         return sorted(path.name for path in (self.store / "staging").glob("*"))
 
 
 def form(package: bytes, **fields: str | None) -> dict[str, str]:
-    """Make the fields that fit a package."""
+    """Return fields that fit a package."""
     good = {
         "package_id": str(uuid4()),
         "checksum": blake3(package).hexdigest(),

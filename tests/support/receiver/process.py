@@ -29,6 +29,7 @@ class ReceiverProcess:
         arguments: Further arguments of `serve`.
         environ: Added to this process's environment, in which a start is watched for half a second.
         deadline_seconds: For its start and for its stop, each.
+        python: The interpreter of the environment that the receiver is installed in.
 
     Attributes:
         url: Where it listens.
@@ -37,13 +38,18 @@ class ReceiverProcess:
     """
 
     def __init__(
-        self, store: Path, *arguments: str, environ: Mapping[str, str] | None = None, deadline_seconds: float = 120
+        self,
+        store: Path,
+        *arguments: str,
+        environ: Mapping[str, str] | None = None,
+        deadline_seconds: float = 120,
+        python: str = sys.executable,
     ) -> None:
         self.url = ""
         self.store = store
         self.lines: list[str] = []
         port = [] if "--port" in arguments else ["--port", "0"]
-        self._command = [sys.executable, "-m", _MODULE, "serve", *port, "--store", str(store), *arguments]
+        self._command = [python, "-m", _MODULE, "serve", *port, "--store", str(store), *arguments]
         quick = {"DEPLOYMENT_RECEIVER_START_WATCH_SECONDS": "0.5", "DEPLOYMENT_RECEIVER_WATCH_INTERVAL_SECONDS": "0.2"}
         self._environ = {**os.environ, **quick, **(environ or {})}
         self._deadline_seconds = deadline_seconds
@@ -53,7 +59,7 @@ class ReceiverProcess:
         self._process = subprocess.Popen(
             self._command, env=self._environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
-        # Without somebody who reads, a full pipe would block the receiver.
+        # If it were not read, a full pipe would block the receiver.
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         try:
@@ -102,13 +108,13 @@ class ReceiverProcess:
         eventually_sync(lambda: all(watched in status.read_text() for status in tasks.glob("*/status")))
 
     def stop(self) -> int:
-        """Ask it to stop, once; answer its exit code. It is killed when it does not within the deadline."""
+        """Stop it by SIGTERM, and return its exit code; kill it when it does not exit within the deadline."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
         return self.end()
 
     def end(self) -> int:
-        """Wait for its end; answer its exit code. It is killed when it does not end within the deadline."""
+        """Wait for its end, and return its exit code; kill it when it does not exit within the deadline."""
         try:
             code = self._process.wait(self._deadline_seconds)
         except subprocess.TimeoutExpired:

@@ -1,4 +1,4 @@
-"""A receiver over real TCP that answers, stalls and breaks as it is told, and records what it was sent."""
+"""A receiver over real TCP that responds, stalls and breaks by a script, and records the requests."""
 
 import asyncio
 import contextlib
@@ -18,16 +18,16 @@ __all__ = ["Heard", "Reply", "ScriptedReceiver", "receipt"]
 
 @dataclass(frozen=True)
 class Reply:
-    """What to do with one request.
+    """What to do with a request.
 
     Attributes:
         body: JSON if it is a dict.
-        raw: Sent instead of a well-formed answer.
-        read_bytes: Bytes of the request's body to read before answering; all of them if None.
+        raw: Sent instead of a well-formed response.
+        read_bytes: Bytes of the request's body to read before the response; all of them if None.
         before: Bytes sent before the body is read, such as an informational response.
-        delay_seconds: Waits so long before the answer.
-        byte_seconds: Waits so long after each byte of the answer.
-        end: `close` after the answer, `reset` the connection, or `stall`: keep it open and silent.
+        delay_seconds: How long to wait before the response.
+        byte_seconds: How long to wait after each byte of the response.
+        end: `close` after the response, `reset` the connection, or `stall`: keep it open and silent.
     """
 
     status: int = 200
@@ -41,7 +41,7 @@ class Reply:
     end: Literal["close", "reset", "stall"] = "close"
 
     def encoded(self) -> bytes:
-        """The answer as it goes over the wire."""
+        """Return the response's bytes."""
         if self.raw is not None:
             return self.raw
         headers = {"Content-Type": "application/json" if isinstance(self.body, dict) else "text/plain"} | self.headers
@@ -53,13 +53,13 @@ class Reply:
 
 
 def receipt(**changes: object) -> Reply:
-    """Answer as a receiver that took the package."""
+    """Return the reply of a receiver that has accepted the package."""
     return Reply(body={"deployment_id": "d-1", "checksum_verified": True} | changes)
 
 
 @dataclass
 class Heard:
-    """One request as it came; `body` grows while it is read."""
+    """A request as it arrived; `body` grows while it is read."""
 
     method: str
     target: str
@@ -117,7 +117,7 @@ class ScriptedReceiver:
 
     @property
     def url(self) -> str:
-        """Where it answers."""
+        """Where it listens."""
         return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
 
     @property
@@ -148,12 +148,12 @@ class ScriptedReceiver:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             try:
-                await self._answer(reader, writer)
+                await self._respond(reader, writer)
             finally:
                 writer.close()
                 await writer.wait_closed()
 
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _respond(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         start, *lines = head.strip().split("\r\n")
         method, target, _ = start.split(" ")
@@ -163,7 +163,7 @@ class ScriptedReceiver:
         writer.write(reply.before)
         await _read_body(reader, heard, reply.read_bytes)
         await asyncio.sleep(reply.delay_seconds)
-        await _write_answer(writer, reply)
+        await _write_reply(writer, reply)
         if reply.end == "stall":
             await asyncio.Event().wait()
         if reply.end == "reset":
@@ -180,7 +180,7 @@ async def _read_body(reader: asyncio.StreamReader, heard: Heard, at_most: int | 
         heard.body += piece
 
 
-async def _write_answer(writer: asyncio.StreamWriter, reply: Reply) -> None:
+async def _write_reply(writer: asyncio.StreamWriter, reply: Reply) -> None:
     encoded = reply.encoded()
     pieces = [encoded] if not reply.byte_seconds else [bytes([byte]) for byte in encoded]
     for piece in pieces:

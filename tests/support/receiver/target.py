@@ -19,7 +19,7 @@ _GROWTH_MAX_BYTES = 64 << 20
 
 
 class Target:
-    """A receiver for the length of a `with` block, before an engine that never says a word.
+    """A receiver within a `with` block, with an engine that accepts connections and never responds.
 
     Args:
         store: Its store; kept.
@@ -54,8 +54,8 @@ class Target:
         self.stop()
 
     def stop(self) -> None:
-        """Ask it to stop, and wait until it has."""
-        self._engine.close()  # nothing waits for its answer then
+        """Stop it, and wait for its end."""
+        self._engine.close()  # no call waits for its response then
         self.process.stop()
 
     def kill(self) -> None:
@@ -68,26 +68,26 @@ class Target:
         return self.process.url
 
     def get(self, path: str) -> Reply:
-        """Ask for a page."""
+        """Send a GET."""
         return ask(self.url, request("GET", path, content_type=None))
 
     def deployments(self) -> list[dict[str, Any]]:
-        """What the receiver says that it has."""
+        """Return the deployments that the receiver lists."""
         found: list[dict[str, Any]] = self.get("/deployments").document["deployments"]
         return found
 
     def counter(self, name: str) -> int:
-        """What it counts of this so far."""
+        """Return the value of a counter."""
         return int(read_samples(self.get("/metrics").content.decode())[f"deployment_receiver_{name}"])
 
     def kept(self, reply: Reply) -> bytes:
-        """The package file that was kept, by what the sender was told."""
+        """Return the stored package file of an upload, by its receipt."""
         assert 201 == reply.status, reply
         name: str = reply.document["deployment_id"]
         return (self.store / "packages" / name / "package").read_bytes()
 
     def engine_was_called(self, seconds: float = 0) -> bool:
-        """Tell whether there was a connection to the engine since it was last asked."""
+        """Return whether there was a connection to the engine since the last call of this."""
         self._engine.settimeout(seconds)
         called = False
         with suppress(BlockingIOError, TimeoutError):
@@ -99,7 +99,7 @@ class Target:
 
     @contextmanager
     def unharmed(self) -> Iterator[None]:
-        """Expect that what the block does leaves nothing behind, calls no engine and takes no memory."""
+        """Check that the block leaves nothing behind, calls no engine and takes no memory."""
         yield
         assert (200, {"status": "ok"}) == (self.get("/healthz").status, self.get("/healthz").document)
         assert [] == self.left()
@@ -107,15 +107,15 @@ class Target:
         assert _GROWTH_MAX_BYTES > self.growth_bytes()
 
     def growth_bytes(self) -> int:
-        """How much more memory than at its start the receiver has had at once."""
+        """Return the peak of the receiver's memory over that at its start, in bytes."""
         return self._peak() - self._peak_bytes
 
     def left(self) -> list[str]:
-        """What is in the store of packages and of uploads; of those that were broken off, once they have ended."""
+        """Return what is in the store, packages and uploads; waits for the end of uploads that were broken off."""
         eventually_sync(lambda: not any((self.store / "staging").glob("*")))
         return [path.name for folder in ("packages", "staging") for path in (self.store / folder).glob("*")]
 
     def _peak(self) -> int:
-        """The most memory that the receiver has had at once, in bytes (proc(5))."""
+        """Return the peak of the receiver's memory, in bytes (proc(5))."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(status.split("VmHWM:")[1].split()[0]) << 10

@@ -35,7 +35,7 @@ def test_spellings_of_one_host_are_one(spelling: str, expected: str) -> None:
     ("scheme", "expected"), [("http", "a:443"), ("https", "a"), (None, "a:443")], ids=["http", "https", "unknown"]
 )
 def test_only_the_schemes_own_default_port_is_left_out(scheme: str | None, expected: str) -> None:
-    """Another one is another server."""
+    """Another port is another server."""
     assert expected == normal_host("a:443", scheme)
 
 
@@ -46,8 +46,8 @@ def test_only_the_schemes_own_default_port_is_left_out(scheme: str | None, expec
         *("a:65536", "a:-1", "a:9999999999", "a:\u0661", "b\u00fccher.example", "a\n"),
     ],
 )
-def test_what_is_no_host_is_refused(text: str) -> None:
-    """And stays as it is where somebody signs it."""
+def test_a_text_that_is_not_a_host_is_refused(text: str) -> None:
+    """And is signed as it is."""
     with pytest.raises(ValueError, match=r"."):
         parse_host(text)
     assert text.lower() == normal_host(text)
@@ -72,11 +72,11 @@ def test_what_is_no_host_is_refused(text: str) -> None:
         ("[fe80::1]", False),
     ],
 )
-def test_loopback_is_told_by_the_name(text: str, *, expected: bool) -> None:
-    """No name server is asked: it may say what it likes."""
+def test_loopback_is_recognised_by_the_name(text: str, *, expected: bool) -> None:
+    """No name server is asked, as its response could be anything."""
     assert expected == parse_host(text).is_loopback
 
 
-def test_a_host_is_written_as_it_is_read() -> None:
+def test_a_parsed_host_is_written_in_the_same_way() -> None:
     """With its port, if there is one."""
     assert ("a", "[::1]:1") == (str(Host("a")), str(Host("[::1]", 1)))

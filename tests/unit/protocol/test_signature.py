@@ -1,4 +1,4 @@
-"""The signature: what it covers, how it is carried, and what breaks it."""
+"""The signature: what it covers, its header, and what makes it invalid."""
 
 import dataclasses
 import hashlib
@@ -48,21 +48,21 @@ def signed(request: SignedRequest = UPLOAD, *, key_id: str = "main", now: int = 
     return parse_authorization(sign(key_id, SECRET, request, now=now, nonce=nonce))
 
 
-def test_what_was_signed_verifies() -> None:
+def test_a_signed_request_verifies() -> None:
     """The round trip through the header holds."""
     verify(signed(), SECRET, UPLOAD, now=NOW)
 
 
-def test_the_header_tells_what_the_receiver_needs_before_the_body() -> None:
+def test_the_header_has_what_the_receiver_needs_before_the_body() -> None:
     """Key id, time, nonce and size can be read from the header."""
     credentials = signed()
 
-    assert (
+    assert ("main", NOW, NONCE, 12345) == (
         credentials.key_id,
         credentials.time,
         credentials.nonce,
         credentials.size_bytes,
-    ) == ("main", NOW, NONCE, 12345)
+    )
 
 
 def test_every_field_of_an_upload_is_signed() -> None:
@@ -111,14 +111,14 @@ def test_random_values_never_slide_from_one_field_into_the_next() -> None:
 
 
 @pytest.mark.parametrize("value", ["a\nsize=1", "a\r", "\x7f", "é", "\x00"])
-def test_what_could_end_a_line_cannot_be_signed(value: str) -> None:
+def test_a_character_that_could_end_a_line_cannot_be_signed(value: str) -> None:
     """Only printable ASCII can be signed."""
     with pytest.raises(SignatureError, match="printable ASCII"):
         signed(dataclasses.replace(UPLOAD, container_name=value))
 
 
-def test_what_cannot_be_signed_does_not_verify() -> None:
-    """A received value that nobody can have signed is a wrong signature."""
+def test_a_value_that_cannot_be_signed_does_not_verify() -> None:
+    """A received value that cannot have been signed is a wrong signature."""
     with pytest.raises(SignatureError, match="does not match"):
         verify(signed(), SECRET, dataclasses.replace(UPLOAD, path="/deploy\n"), now=NOW)
 
@@ -131,13 +131,13 @@ def test_clocks_may_differ_a_little(seconds: int) -> None:
 
 @pytest.mark.parametrize("seconds", [-ALLOWED_CLOCK_SKEW_SECONDS - 1, ALLOWED_CLOCK_SKEW_SECONDS + 1])
 def test_a_stale_or_early_signature_is_refused(seconds: int) -> None:
-    """Beyond the skew the clocks are named."""
+    """Beyond the allowed skew the message names the clocks."""
     with pytest.raises(SignatureError, match="clocks of both machines"):
         verify(signed(), SECRET, UPLOAD, now=NOW + seconds)
 
 
 def test_a_get_is_signed_with_empty_fields() -> None:
-    """A query has no form and no size."""
+    """It has no form and no size."""
     request = SignedRequest.for_get("Receiver:8001", "/deployments/d-1")
 
     verify(signed(request), SECRET, SignedRequest("GET", "receiver:8001", "/deployments/d-1"), now=NOW)
@@ -145,14 +145,14 @@ def test_a_get_is_signed_with_empty_fields() -> None:
 
 def test_the_case_of_the_host_does_not_matter() -> None:
     """Host names are compared in lower case."""
-    assert SignedRequest.for_upload("receiver:8001", "/deploy", FORM, 12345) == UPLOAD
+    assert UPLOAD == SignedRequest.for_upload("receiver:8001", "/deploy", FORM, 12345)
 
 
 def test_nonces_differ_and_fit_the_header() -> None:
-    """A fresh nonce is of the right form and new."""
+    """A new nonce has the right form."""
     nonces = {new_nonce() for _ in range(100)}
 
-    assert len(nonces) == 100
+    assert 100 == len(nonces)
     assert nonces == {signed(nonce=nonce).nonce for nonce in nonces}
 
 
@@ -166,7 +166,7 @@ def test_the_scheme_is_read_in_any_case_and_parameters_in_any_order() -> None:
 
 @pytest.mark.parametrize("header", ["", "Bearer abc", "Deployment-HMAC-SHA2567 x", "Basic key_id=main"])
 def test_another_scheme_is_not_signed(header: str) -> None:
-    """What is not our scheme counts as unsigned, and the answer says how it must be."""
+    """Another scheme counts as unsigned, and the message says how to sign."""
     with pytest.raises(SignatureError, match="must be signed"):
         parse_authorization(header)
 

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import InvalidInputError, OperationError
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.tls import client_context
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.server import serving
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.settings import ReceiverSettings
@@ -21,10 +21,10 @@ from support.receiver.in_process import Start
 _KEYS = [f"k1:{'s' * 32}"]
 
 
-async def refused(**settings: Any) -> DeploymentSenderError:
-    """See that a receiver does not start."""
+async def refused(**settings: Any) -> OperationError:
+    """Check that a receiver does not start; return the error."""
     made = await asyncio.to_thread(ReceiverSettings, **settings)
-    with pytest.raises(DeploymentSenderError) as caught:
+    with pytest.raises(OperationError) as caught:
         async with serving(made):
             pass
     return caught.value
@@ -33,38 +33,38 @@ async def refused(**settings: Any) -> DeploymentSenderError:
 @pytest.mark.parametrize(
     ("host", "url"), [("127.0.0.1", "http://127.0.0.1:"), ("::1", "http://[::1]:"), ("localhost", "http://")]
 )
-async def test_it_tells_where_it_listens(start: Start, host: str, url: str) -> None:
-    """With the port that it got."""
+async def test_its_url_is_where_it_listens(start: Start, host: str, url: str) -> None:
+    """With the port that the kernel chose."""
     async with start(host=host) as receiver:
         assert receiver.url.startswith(url)
-        assert (await receiver.client.get("/healthz")).status_code == 200
+        assert 200 == (await receiver.client.get("/healthz")).status_code
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
-async def test_beyond_loopback_it_asks_for_a_key(tmp_path: Path, host: str) -> None:
-    """And says how to make one; nothing was made on the disk."""
+async def test_beyond_loopback_a_key_is_required(tmp_path: Path, host: str) -> None:
+    """The error says how to make one; nothing was written to the disk."""
     error = await refused(host=host, port=0, store=tmp_path / "store")
-    assert error.code is ErrorCode.VALIDATION_ERROR
+    assert isinstance(error, InvalidInputError)
     assert "deployment-receiver keygen" in error.recovery
     assert "DEPLOYMENT_RECEIVER_SIGNING_KEYS" in error.recovery
     assert not (tmp_path / "store").exists()
 
 
-async def test_with_a_key_it_listens_everywhere(start: Start) -> None:
-    """As it is told."""
+async def test_with_a_key_it_listens_on_any_address(start: Start) -> None:
+    """On that of the setting."""
     async with start(host="0.0.0.0", signing_keys=_KEYS) as receiver:
-        assert (await receiver.client.get("/healthz")).status_code == 200
+        assert 200 == (await receiver.client.get("/healthz")).status_code
 
 
-async def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
+async def test_a_port_in_use_is_reported(tmp_path: Path) -> None:
     """In one sentence."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         error = await refused(port=port, store=tmp_path)
-    assert error.message == f"cannot listen on 127.0.0.1:{port}: Address already in use"
+    assert f"cannot listen on 127.0.0.1:{port}: Address already in use" == error.message
 
 
-async def test_a_host_that_does_not_exist_is_told(tmp_path: Path) -> None:
+async def test_an_unknown_host_is_reported(tmp_path: Path) -> None:
     """In one sentence."""
     error = await refused(host="no-such-host.invalid", store=tmp_path)
     assert error.message.startswith("cannot listen on no-such-host.invalid:8001: ")
@@ -74,23 +74,23 @@ async def test_a_store_has_one_receiver(start: Start) -> None:
     """A second would load everything twice."""
     async with start() as receiver:
         error = await refused(port=0, store=receiver.store)
-    assert error.message == f"another receiver uses the store {receiver.store}"
+    assert f"another receiver uses the store {receiver.store}" == error.message
 
 
-async def test_a_store_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+async def test_a_store_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
     """In one sentence."""
     (tmp_path / "file").touch()
     error = await refused(port=0, store=tmp_path / "file" / "store")
     assert error.message.startswith(f"cannot use {tmp_path / 'file' / 'store'}: ")
 
 
-async def test_the_store_is_for_its_user_only(start: Start, package: bytes) -> None:
+async def test_only_its_user_may_read_the_store(start: Start, package: bytes) -> None:
     """An image may hold secrets."""
     async with start() as receiver:
         await receiver.upload(package)
         modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in receiver.store.iterdir()}
-    assert modes["packages"] == 0o700
-    assert stat.S_IMODE(receiver.store.stat().st_mode) == 0o700
+    assert 0o700 == modes["packages"]
+    assert 0o700 == stat.S_IMODE(receiver.store.stat().st_mode)
 
 
 async def test_nothing_is_left_after_the_end(start: Start, package: bytes) -> None:
@@ -99,8 +99,8 @@ async def test_nothing_is_left_after_the_end(start: Start, package: bytes) -> No
     async with start() as receiver:
         await receiver.finished((await receiver.upload(package)).json()["deployment_id"])
     assert (open_files(), len(asyncio.all_tasks())) == before
-    assert [thread.name for thread in threading.enumerate() if "receiver" in thread.name] == []
-    assert receiver.engine.calls.count("close") == 1
+    assert [] == [thread.name for thread in threading.enumerate() if "receiver" in thread.name]
+    assert 1 == receiver.engine.calls.count("close")
 
 
 def open_files() -> int:
@@ -109,25 +109,25 @@ def open_files() -> int:
 
 
 async def test_a_body_that_fails_ends_the_receiver(start: Start) -> None:
-    """And its error comes out."""
+    """And the error is raised."""
     attempt: Callable[[], Any] = start
     with pytest.raises(ZeroDivisionError):
         async with attempt():
             raise ZeroDivisionError
 
 
-async def test_work_that_a_stop_left_is_taken_up(start: Start, package: bytes) -> None:
+async def test_work_that_a_stop_left_is_continued(start: Start, package: bytes) -> None:
     """By the next receiver of the store."""
     async with start() as receiver:
         receiver.engine.hold.clear()
         deployment_id = (await receiver.upload(package)).json()["deployment_id"]
     receiver.engine.hold.set()
     async with start() as receiver:
-        assert (await receiver.finished(deployment_id))["status"] == "loaded"
+        assert "loaded" == (await receiver.finished(deployment_id))["status"]
 
 
 async def test_it_speaks_tls(start: Start, tmp_path: Path) -> None:
-    """And says so in its URL."""
+    """Its URL is https then."""
     authority = Authority(tmp_path / "authority")
     mine = authority.issue()
     async with start(tls_cert=mine.cert, tls_key=mine.key) as receiver:
@@ -138,16 +138,16 @@ async def test_it_speaks_tls(start: Start, tmp_path: Path) -> None:
                 assert [200, 200] == [(await client.get("/healthz")).status_code for _ in range(2)]
 
 
-async def test_files_for_tls_that_cannot_be_used_are_told(tmp_path: Path) -> None:
-    """Before anything is listened on or made."""
+async def test_files_for_tls_that_cannot_be_used_are_reported(tmp_path: Path) -> None:
+    """Before it listens or writes anything."""
     error = await refused(port=0, store=tmp_path / "store", tls_cert=tmp_path / "nothing")
-    assert error.code is ErrorCode.VALIDATION_ERROR
-    assert error.message == "the file that tls_cert names cannot be read: No such file or directory"
+    assert isinstance(error, InvalidInputError)
+    assert "the file that tls_cert names cannot be read: No such file or directory" == error.message
     assert not (tmp_path / "store").exists()
 
 
-async def test_tls_takes_no_keys_place(tmp_path: Path) -> None:
-    """Beyond loopback a key is needed all the same."""
+async def test_tls_does_not_replace_a_key(tmp_path: Path) -> None:
+    """Beyond loopback a key is required with TLS, too."""
     authority = Authority(tmp_path)
     mine = authority.issue()
     files = {"tls_cert": mine.cert, "tls_key": mine.key, "tls_client_ca": authority.ca_file}

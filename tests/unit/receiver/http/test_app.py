@@ -1,4 +1,4 @@
-"""The routes beside the upload's."""
+"""The routes other than the upload."""
 
 import time
 from typing import Any
@@ -19,15 +19,15 @@ from support.receiver.in_process import Running, Start
 _SECRET = "s" * 32
 
 
-async def test_health_is_told_to_everybody(start: Start) -> None:
-    """Also where all else must be signed."""
+async def test_health_needs_no_signature(start: Start) -> None:
+    """Also where every other request must be signed."""
     async with start(signing_keys=[f"k1:{_SECRET}"]) as receiver:
         response = await receiver.client.get("/healthz")
-    assert (response.status_code, response.json()) == (200, {"status": "ok"})
+    assert (200, {"status": "ok"}) == (response.status_code, response.json())
 
 
-async def test_metrics_are_told_to_everybody_without_names(start: Start, package: bytes) -> None:
-    """In Prometheus' format."""
+async def test_metrics_need_no_signature_and_name_no_image(start: Start, package: bytes) -> None:
+    """They are in Prometheus' text format."""
     async with start() as receiver:
         await receiver.finished((await receiver.upload(package)).json()["deployment_id"])
         response = await receiver.client.get("/metrics")
@@ -47,60 +47,62 @@ async def test_metrics_are_told_to_everybody_without_names(start: Start, package
 
 
 async def test_deployments_are_listed_newest_first(start: Start) -> None:
-    """As many as asked for."""
+    """Up to the number that the request asks for."""
     async with start() as receiver:
         for tag in ("1", "2", "3"):
             await receiver.upload(image_archive(reference=f"hello:{tag}"), image_tag=tag)
-        assert await tags(receiver, "/deployments?limit=2") == ["3", "2"]
-        assert await tags(receiver, "/deployments") == ["3", "2", "1"]
+        assert ["3", "2"] == await tags(receiver, "/deployments?limit=2")
+        assert ["3", "2", "1"] == await tags(receiver, "/deployments")
 
 
 async def tags(receiver: Running, target: str) -> list[str]:
-    """List deployments by their tags."""
+    """Return the tags of the listed deployments."""
     found: list[dict[str, Any]] = (await receiver.client.get(target)).json()["deployments"]
     return [one["image_tag"] for one in found]
 
 
 @pytest.mark.parametrize("limit", ["0", "1001", "-1", "x", "", "²", "9" * 5000])
 async def test_a_wrong_limit_is_refused(start: Start, limit: str) -> None:
-    """With 400."""
+    """With 400 and the range of the limit."""
     async with start() as receiver:
         response = await receiver.client.get("/deployments", params={"limit": limit})
-    assert (response.status_code, response.json()["error_message"]) == (400, "limit is a number from 1 to 1000")
+    assert (400, "limit must be a number from 1 to 1000") == (response.status_code, response.json()["error_message"])
 
 
-async def test_a_deployment_that_is_not_there_is_404(start: Start) -> None:
-    """With our own body."""
+async def test_an_unknown_deployment_is_404(start: Start) -> None:
+    """With an error body of our own."""
     async with start() as receiver:
         response = await receiver.client.get(f"/deployments/{uuid4()}")
-    assert (response.status_code, response.json()["error_message"]) == (404, "there is no such deployment")
+    assert (404, "there is no such deployment") == (response.status_code, response.json()["error_message"])
 
 
 @pytest.mark.parametrize(
     ("method", "target", "status"), [("GET", "/", 404), ("GET", "/deploy", 405), ("POST", "/deploy/", 404)]
 )
-async def test_another_route_is_told_what_this_is(start: Start, method: str, target: str, status: int) -> None:
-    """With our own body, and no redirect."""
+async def test_an_unknown_route_is_refused_with_the_known_ones(
+    start: Start, method: str, target: str, status: int
+) -> None:
+    """With an error body of our own, and no redirect."""
     async with start() as receiver:
         response = await receiver.client.request(method, target)
     assert response.status_code == status
-    assert response.json()["error_code"] == "VALIDATION_ERROR"
+    assert "VALIDATION_ERROR" == response.json()["error_code"]
     assert "this is a deployment receiver" in response.json()["error_message"]
 
 
 @pytest.mark.parametrize("target", ["/deployments", "/deployments/x"])
-async def test_deployments_are_told_to_signed_requests_only(start: Start, target: str) -> None:
-    """Where there are keys."""
+async def test_deployments_are_shown_to_signed_requests_only(start: Start, target: str) -> None:
+    """Where the receiver has keys."""
     async with start(signing_keys=[f"k1:{_SECRET}"]) as receiver:
-        assert (await receiver.client.get(target)).status_code == 401
+        assert 401 == (await receiver.client.get(target)).status_code
         request = SignedRequest.for_get(httpx.URL(receiver.url).netloc.decode(), target)
         header = sign("k1", _SECRET.encode(), request, now=int(time.time()), nonce=new_nonce())
         response = await receiver.client.get(target, headers={"Authorization": header})
     assert response.status_code in {200, 404}
 
 
-async def test_the_unexpected_is_told_without_its_reason(caplog: pytest.LogCaptureFixture) -> None:
-    """That is in the log."""
+async def test_an_unexpected_error_is_reported_without_its_reason(caplog: pytest.LogCaptureFixture) -> None:
+    """The reason is in the log."""
 
     class Broken:
         metrics = Metrics(RECEIVER)
@@ -116,11 +118,12 @@ async def test_the_unexpected_is_told_without_its_reason(caplog: pytest.LogCaptu
 
     class Idle:
         active = 0
+        handle = None
 
     app = make_app(Broken(), None, Idle(), None)  # type: ignore[arg-type]  # none of them is real
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://receiver") as client:
         response = await client.get("/metrics")
-    assert response.status_code == 500
+    assert 500 == response.status_code
     assert "inner" not in response.text
     assert "inner" in caplog.text

@@ -1,4 +1,4 @@
-"""Heads that are too large or too slow, requests that do not wait for their turn, and responses that nobody reads."""
+"""Heads that are too large or too slow, requests that come too early, and responses that the client does not read."""
 
 import asyncio
 import contextlib
@@ -27,20 +27,20 @@ _SOON = 0.2
 _LARGE_BYTES = 64 << 20  # more than a kernel keeps of it
 
 
-def refusal(answer: bytes) -> tuple[int, str, bool]:
-    """The status and code of a refusal, and whether it says what to do."""
-    head, _, content = answer.partition(b"\r\n\r\n")
+def refusal(response: bytes) -> tuple[int, str, bool]:
+    """Return the status and code of a refusal, and whether it has a recovery."""
+    head, _, content = response.partition(b"\r\n\r\n")
     document = json.loads(content)
     assert b"\r\nconnection: close" in head
     return int(head.split()[1]), document["error_code"], bool(document["recovery"])
 
 
 @pytest.mark.parametrize("sent", [b"", b"\r\n", b"GET /healthz HT", _HEALTH])
-async def test_a_head_that_does_not_come_to_its_end_is_refused(start: Start, sent: bytes) -> None:
+async def test_an_unfinished_head_is_refused(start: Start, sent: bytes) -> None:
     """With 408, wherever it stops; the connection is closed."""
     async with start(idle_timeout_seconds=_SOON) as receiver, receiver.connected() as (reader, writer):
         writer.write(sent)
-        assert refusal(await reader.read()) == (408, "TRANSFER_FAILED", True)
+        assert (408, "TRANSFER_FAILED", True) == refusal(await reader.read())
 
 
 @pytest.mark.parametrize("begin", [b"GET /", _HEALTH + b"X: ", _HEALTH])
@@ -48,20 +48,20 @@ async def test_a_head_that_is_too_large_is_refused(start: Start, begin: bytes) -
     """With 431: a long path, a long header, many headers."""
     async with start() as receiver, receiver.connected() as (reader, writer):
         writer.write(begin + b"X: y\r\n" * 11_000 if begin == _HEALTH else begin + b"x" * 66_000)
-        assert refusal(await reader.read()) == (431, "VALIDATION_ERROR", True)
+        assert (431, "VALIDATION_ERROR", True) == refusal(await reader.read())
 
 
 @pytest.mark.parametrize("sent", [b"\0\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"GET  / HTTP/1.1\r\nHost : x\r\n\r\n"])
-async def test_what_is_no_http_is_refused(start: Start, sent: bytes) -> None:
+async def test_bytes_that_are_not_http_are_refused(start: Start, sent: bytes) -> None:
     """With 400, and the same body as every refusal."""
     async with start() as receiver, receiver.connected() as (reader, writer):
         writer.write(sent)
-        assert refusal(await reader.read()) == (400, "VALIDATION_ERROR", True)
+        assert (400, "VALIDATION_ERROR", True) == refusal(await reader.read())
 
 
 @pytest.mark.parametrize("begin", [b"0\r\n", b"0\r\nX: ", b"1;x="], ids=["trailers", "one trailer", "a chunk's name"])
-async def test_what_comes_around_a_body_has_an_end_too(start: Start, begin: bytes) -> None:
-    """Trailers and the frames of chunks end the connection where heads would."""
+async def test_trailers_and_chunk_frames_are_limited_too(start: Start, begin: bytes) -> None:
+    """By the limit for heads."""
     more = b"X: y\r\n" * 1000 if begin == b"0\r\n" else b"x" * 6000
     sent_bytes = 0
     async with start() as receiver, receiver.connected() as (_, writer):
@@ -75,8 +75,8 @@ async def test_what_comes_around_a_body_has_an_end_too(start: Start, begin: byte
         assert "uploads_broken_off_total 1" in (await receiver.client.get("/metrics")).text
 
 
-async def test_requests_that_follow_each_other_have_their_own_bounds(start: Start) -> None:
-    """What was sent before counts for nothing."""
+async def test_each_request_of_a_connection_has_its_own_limits(start: Start) -> None:
+    """Bytes of earlier requests do not count."""
     filler = b"X: " + b"x" * 40_000 + b"\r\n\r\n"
     async with start() as receiver, receiver.connected() as (reader, writer):
         for _ in range(3):
@@ -85,15 +85,15 @@ async def test_requests_that_follow_each_other_have_their_own_bounds(start: Star
 
 
 @pytest.mark.parametrize("count", [2, 3, 1000])
-async def test_a_request_that_does_not_wait_ends_the_connection(start: Start, count: int) -> None:
-    """The one before it is answered, and nothing is queued."""
+async def test_a_request_that_comes_too_early_ends_the_connection(start: Start, count: int) -> None:
+    """The one before it gets its response, and nothing is queued."""
     async with start() as receiver, receiver.connected() as (reader, writer):
         writer.write((_HEALTH + b"\r\n") * count)
-        answers = (await reader.read()).split(b"HTTP/1.1 ")
-    assert [b"", b"200"] == [answer[:3] for answer in answers]
+        responses = (await reader.read()).split(b"HTTP/1.1 ")
+    assert [b"", b"200"] == [response[:3] for response in responses]
 
 
-async def test_a_request_after_a_body_that_was_not_waited_for(start: Start) -> None:
+async def test_a_request_may_follow_a_body_that_came_after_its_response(start: Start) -> None:
     """The response may come before the request's end; the next one begins after both."""
     request = b"POST /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\n"
     async with start() as receiver, receiver.connected() as (reader, writer):
@@ -105,7 +105,7 @@ async def test_a_request_after_a_body_that_was_not_waited_for(start: Start) -> N
         assert (await reader.readuntil(b"}")).startswith(b"HTTP/1.1 200 ")
 
 
-async def test_who_was_answered_does_not_send_for_ever(start: Start) -> None:
+async def test_a_client_cannot_send_for_ever_after_its_response(start: Start) -> None:
     """The connection is closed, without a second response."""
     request = b"POST /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n"
     async with start(idle_timeout_seconds=_SOON) as receiver, receiver.connected() as (reader, writer):
@@ -116,21 +116,21 @@ async def test_who_was_answered_does_not_send_for_ever(start: Start) -> None:
                 writer.write(b"x" * 1000)
                 await writer.drain()
                 await asyncio.sleep(0.01)
-            assert await reader.read() == b""
+            assert b"" == await reader.read()
 
 
-# Responses that nobody reads
+# Responses that the client does not read
 
 
 class Served:
-    """A server of ours with an application of the test's, and what came of its connections."""
+    """A server with the application of a test, and its connections."""
 
     def __init__(self) -> None:
         self.server: Server
         self.url = ""
 
     async def connect(self) -> socket.socket:
-        """Connect with little room for a response."""
+        """Connect with a small receive buffer."""
         client = socket.socket()
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.settimeout(0)
@@ -140,17 +140,17 @@ class Served:
 
     @property
     def connections(self) -> list[BoundedProtocol]:
-        """Those that are open."""
+        """The open connections."""
         return [one for one in self.server.server_state.connections if isinstance(one, BoundedProtocol)]
 
     @property
     def buffered_bytes(self) -> int:
-        """What waits for clients to read it."""
+        """How many bytes wait for clients to read them."""
         return sum(one.transport.get_write_buffer_size() for one in self.connections)
 
 
 async def large(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer with more than a client takes at once."""
+    """Respond with more than a client's buffer holds."""
     del scope, receive
     headers = [(b"content-length", b"%d" % _LARGE_BYTES)]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -158,7 +158,7 @@ async def large(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def endless(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer for ever, as fast as the client reads."""
+    """Respond for ever, as fast as the client reads."""
     del scope, receive
     await send({"type": "http.response.start", "status": 200, "headers": []})
     while True:
@@ -167,11 +167,11 @@ async def endless(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @contextlib.asynccontextmanager
-async def served(app: Any, patience_seconds: float) -> AsyncIterator[Served]:
+async def served(app: Any, timeout_seconds: float) -> AsyncIterator[Served]:
     """Serve an application."""
     config = Config(
         app,
-        http=bounded_protocol(patience_seconds),
+        http=bounded_protocol(timeout_seconds),
         ws="none",
         lifespan="off",
         log_config=None,
@@ -191,8 +191,8 @@ async def served(app: Any, patience_seconds: float) -> AsyncIterator[Served]:
 
 @pytest.mark.parametrize("app", [large, endless])
 @pytest.mark.parametrize("version", [b"1.1", b"1.0"], ids=["kept open", "closed"])
-async def test_a_response_that_nobody_reads_is_given_up(app: Any, version: bytes) -> None:
-    """After its time, whether the connection was to be closed after it or not, and though more of it was to come."""
+async def test_a_response_that_the_client_does_not_read_is_aborted(app: Any, version: bytes) -> None:
+    """After its time limit, whether or not the connection was to be kept, and though more of it was to come."""
     async with served(app, _SOON) as it:
         with await it.connect() as client:
             await asyncio.get_running_loop().sock_sendall(client, b"GET / HTTP/%b\r\nHost: x\r\n\r\n" % version)
@@ -201,30 +201,30 @@ async def test_a_response_that_nobody_reads_is_given_up(app: Any, version: bytes
 
 
 async def test_a_request_before_the_last_response_was_read_ends_the_connection() -> None:
-    """It is not answered: whoever reads nothing could have any number of responses kept."""
+    """It gets no response: a client that reads nothing could fill the memory with responses."""
     async with served(large, _SOON) as it:
         with await it.connect() as client:
             for _ in range(3):
                 await asyncio.get_running_loop().sock_sendall(client, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
                 await eventually(lambda: it.server.server_state.total_requests == 1)
             await eventually(lambda: not it.connections)
-        assert it.server.server_state.total_requests == 1
+        assert 1 == it.server.server_state.total_requests
 
 
-async def test_a_response_that_is_read_slowly_but_in_time_comes_whole() -> None:
-    """Every byte."""
+async def test_a_response_that_is_read_slowly_but_in_time_arrives_complete() -> None:
+    """To the last byte."""
     async with served(large, 60) as it:
         reader, writer = await asyncio.open_connection(*it.url.split(":"))
         for _ in range(2):
             writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
             await reader.readuntil(b"\r\n\r\n")
-            assert len(await reader.readexactly(_LARGE_BYTES)) == _LARGE_BYTES
+            assert _LARGE_BYTES == len(await reader.readexactly(_LARGE_BYTES))
         writer.close()
         await writer.wait_closed()
 
 
 async def test_an_upload_may_be_slower_than_a_head(start: Start, package: bytes) -> None:
-    """Its own time-out counts from piece to piece."""
+    """Its time-out counts from piece to piece."""
     async with start(idle_timeout_seconds=2) as receiver:
         whole = httpx.Request("POST", "http://x", data=form(package), files={"package": ("p", package)})
 
@@ -235,14 +235,14 @@ async def test_an_upload_may_be_slower_than_a_head(start: Start, package: bytes)
                 await asyncio.sleep(0.3)
 
         headers = {"Content-Type": whole.headers["Content-Type"]}
-        assert (await receiver.client.post("/deploy", content=pieces(), headers=headers)).status_code == 201
+        assert 201 == (await receiver.client.post("/deploy", content=pieces(), headers=headers)).status_code
 
 
 # What we stand on inside uvicorn; none of it is in its documentation.
 
 _OVERRIDDEN = {
     "connection_made": "asyncio calls it with the transport, before any data",
-    "connection_lost": "asyncio calls it once, whoever has closed the connection",
+    "connection_lost": "asyncio calls it once, whichever side has closed the connection",
     "data_received": "it hands all of its data to the parser before it returns",
     "pause_writing": "asyncio calls it when the write buffer is full",
     "resume_writing": "asyncio calls it when there is room in it again",
@@ -271,14 +271,14 @@ _OF_A_CYCLE = {
 
 
 @pytest.mark.parametrize("name", _OVERRIDDEN, ids=[f"{name}: {text}" for name, text in _OVERRIDDEN.items()])
-def test_a_method_that_we_override_is_there(name: str) -> None:
-    """In uvicorn's class, and in ours in its place."""
+def test_a_method_that_is_overridden_exists(name: str) -> None:
+    """In uvicorn's class, and in ours instead."""
     assert callable(getattr(HttpToolsProtocol, name))
     assert getattr(HttpToolsProtocol, name) is not getattr(BoundedProtocol, name)
 
 
-async def test_what_we_read_is_there_and_is_what_we_take_it_for() -> None:
-    """Seen from inside a request, half of whose body has come, and after its response."""
+async def test_the_attributes_that_are_read_have_the_expected_meaning() -> None:
+    """Read inside a request of which half the body has arrived, and after its response."""
     seen: dict[str, Any] = {}
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -286,7 +286,7 @@ async def test_what_we_read_is_there_and_is_what_we_take_it_for() -> None:
         seen.update({name: getattr(connection, name) for name in _OF_THE_PROTOCOL})
         seen.update({name: getattr(connection.cycle, name) for name in _OF_A_CYCLE})
         seen["body"] = bytes(connection.cycle.body)
-        connection.leave_body()
+        connection.detach_parser()
         await receive()
         await send({"type": "http.response.start", "status": 204, "headers": []})
         seen["started"] = connection.cycle.response_started
@@ -295,18 +295,18 @@ async def test_what_we_read_is_there_and_is_what_we_take_it_for() -> None:
     async with served(app, 60) as it:
         reader, writer = await asyncio.open_connection(*it.url.split(":"))
         writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\nhalf")
-        answer = await reader.read()
+        response = await reader.read()
         writer.close()
         await writer.wait_closed()
     cycle = seen["cycle"]
     before = {name: seen[name] for name in ("body", "more_body", "response_started", "response_complete", "keep_alive")}
-    assert before == {
+    assert {
         "body": b"half",
         "more_body": True,
         "response_started": False,
         "response_complete": False,
         "keep_alive": True,
-    }
-    assert (seen["scheme"], seen["scope"] is cycle.scope, seen["started"]) == ("http", True, True)
-    assert (cycle.response_complete, cycle.keep_alive) == (True, False)
-    assert b"\r\nconnection: close\r\n" in answer
+    } == before
+    assert ("http", True, True) == (seen["scheme"], seen["scope"] is cycle.scope, seen["started"])
+    assert (True, False) == (cycle.response_complete, cycle.keep_alive)
+    assert b"\r\nconnection: close\r\n" in response

@@ -1,4 +1,4 @@
-"""By which names the receiver goes."""
+"""The receiver's host names."""
 
 import pytest
 
@@ -20,8 +20,8 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.http.host_na
         ([], "edge", False),
     ],
 )
-def test_a_name_without_a_port_is_good_for_every_port(names: list[str], host: str, *, expected: bool) -> None:
-    """And one with the default port for a host without one."""
+def test_a_name_without_a_port_is_accepted_with_every_port(names: list[str], host: str, *, expected: bool) -> None:
+    """And one with the default port for a host without a port."""
     found = HostNames(names)
     assert expected == found.is_own(found.parse(host))
 
@@ -38,29 +38,29 @@ def test_a_name_without_a_port_is_good_for_every_port(names: list[str], host: st
         ("http://edge/a%20b/c", "/a%20b/c"),
     ],
 )
-def test_the_public_path_is_what_stands_before_deploy(url: str, prefix: str) -> None:
-    """As the sender adds it, unless it is there."""
+def test_the_public_path_is_what_comes_before_deploy(url: str, prefix: str) -> None:
+    """The sender adds `/deploy` unless it is there."""
     assert prefix == HostNames(public_url=url).prefix
 
 
-def test_the_public_host_is_its_own() -> None:
+def test_the_public_host_is_accepted() -> None:
     """By the scheme of the public URL, which need not be the receiver's."""
     names = HostNames(public_url="https://Edge.example:443")
     assert (True, False) == (names.is_own(parse_host("edge.example")), names.is_own(parse_host("edge.example:443")))
 
 
-def test_without_any_name_it_is_anybody() -> None:
-    """It cannot know by which names it is reached."""
+def test_without_host_names_every_one_is_accepted() -> None:
+    """A receiver cannot know by which names it is reached."""
     assert [True, False, False] == [
-        names.is_anybody() for names in (HostNames(), HostNames(["edge"]), HostNames(public_url="http://edge"))
+        names.accepts_all for names in (HostNames(), HostNames(["edge"]), HostNames(public_url="http://edge"))
     ]
 
 
-def test_what_was_signed_is_where_it_arrived_unless_it_is_told_otherwise() -> None:
-    """The public place first, and its own only by a name that it was given."""
+def test_a_request_was_signed_for_where_it_arrived_or_for_the_public_url() -> None:
+    """The public URL comes first; the place of arrival counts only under a configured host name."""
     host = parse_host("127.0.0.1:8001")
     behind, known = HostNames((), "https://edge/in"), HostNames(["127.0.0.1"], "https://edge/in")
-    assert [("127.0.0.1:8001", "/deploy")] == HostNames().places(host, "/deploy")
-    assert [("", "/deploy")] == HostNames().places(None, "/deploy")
-    assert [("edge", "/in/deploy")] == behind.places(host, "/deploy")
-    assert [("edge", "/in/deploy"), ("127.0.0.1:8001", "/deploy")] == known.places(host, "/deploy")
+    assert [("127.0.0.1:8001", "/deploy")] == HostNames().locations(host, "/deploy")
+    assert [("", "/deploy")] == HostNames().locations(None, "/deploy")
+    assert [("edge", "/in/deploy")] == behind.locations(host, "/deploy")
+    assert [("edge", "/in/deploy"), ("127.0.0.1:8001", "/deploy")] == known.locations(host, "/deploy")

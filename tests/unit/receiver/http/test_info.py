@@ -1,4 +1,4 @@
-"""What a receiver says about itself."""
+"""A receiver's description of itself."""
 
 import asyncio
 import shutil
@@ -25,8 +25,8 @@ from support.receiver.in_process import Start
 _SECRET = "s" * 32
 
 
-async def told(start: Start, **settings: Any) -> dict[str, Any]:
-    """Ask a receiver."""
+async def info_of(start: Start, **settings: Any) -> dict[str, Any]:
+    """Return the description of a receiver with some settings."""
     async with start(**settings) as receiver:
         response = await receiver.client.get("/info")
     assert 200 == response.status_code
@@ -44,41 +44,46 @@ async def test_the_engine_is_described_as_images_are(start: Start) -> None:
         "architecture": "amd64",
         "variant": None,
     }
-    found = await told(start)
+    found = await info_of(start)
     assert (expected, None) == (found["engine"], found["engine_error"])
 
 
-async def test_what_it_takes_and_does_is_said(start: Start) -> None:
+async def test_limits_and_version_are_described(start: Start) -> None:
     """The largest package, whether containers are started, and the version."""
-    found = await told(start, max_package_size_gb=0.5, run=True)
+    found = await info_of(start, max_package_size_gb=0.5, run=True)
     assert (500_000_000, True) == (found["max_package_bytes"], found["will_run"])
     assert version("omninode-deployment-sender") == found["version"]
 
 
-async def test_the_clock_is_the_receivers(start: Start) -> None:
+async def test_the_versions_of_the_protocol_are_listed(start: Start) -> None:
+    """So that a sender knows them before it sends anything."""
+    assert [1, 2] == (await info_of(start))["protocol_versions"]
+
+
+async def test_the_time_is_that_of_the_receivers_clock(start: Start) -> None:
     """In UTC."""
     before = time.time()
-    stamp = datetime.fromisoformat((await told(start))["time"])
+    stamp = datetime.fromisoformat((await info_of(start))["time"])
     assert "UTC" == stamp.tzname()
     assert before - 0.001 <= stamp.timestamp() <= time.time()
 
 
 async def test_free_space_is_that_of_the_stores_disk(start: Start, tmp_path: Path) -> None:
-    """Not that of the root's."""
-    with_space = (await told(start))["free_bytes"]
+    """As the disk reports it."""
+    with_space = (await info_of(start))["free_bytes"]
     assert 0 < with_space <= shutil.disk_usage(tmp_path).total
 
 
-async def test_an_engine_that_is_away_is_said_to_be(start: Start, engine: FakeEngine) -> None:
-    """With its reason, and the rest is there all the same."""
+async def test_an_unavailable_engine_is_reported(start: Start, engine: FakeEngine) -> None:
+    """With the reason, and the rest of the description is there."""
     engine.fail("ping", ErrorCode.DOCKER_UNAVAILABLE, "not there", times=3)
-    found = await told(start)
+    found = await info_of(start)
     assert (None, "not there") == (found["engine"], found["engine_error"])
     assert found["free_bytes"] > 0
 
 
-async def test_an_engine_that_hangs_holds_nobody_up(tmp_path: Path, workers: ThreadPool, engine: FakeEngine) -> None:
-    """It is said that it does not answer."""
+async def test_an_engine_that_hangs_delays_no_response(tmp_path: Path, workers: ThreadPool, engine: FakeEngine) -> None:
+    """It is reported not to respond."""
 
     async def open_engine() -> ImageEngine:
         return engine
@@ -86,16 +91,16 @@ async def test_an_engine_that_hangs_holds_nobody_up(tmp_path: Path, workers: Thr
     engine.hold.clear()
     settings = await asyncio.to_thread(ReceiverSettings, store=tmp_path)
     opened = Engine(open_engine)
-    about = ReceiverInfoPage(
+    page = ReceiverInfoPage(
         ReceiverState(settings, workers, Deployments(tmp_path, workers)), opened, "1", engine_seconds=0.05
     )
-    found = await about.now()
+    found = await page.current()
     await opened.close()
-    assert (None, "the engine has not answered within 0.05 s") == (found.engine, found.engine_error)
+    assert (None, "the engine has not responded within 0.05 s") == (found.engine, found.engine_error)
 
 
-async def test_it_is_told_to_signed_requests_only(start: Start) -> None:
-    """Where there are keys."""
+async def test_it_is_shown_to_signed_requests_only(start: Start) -> None:
+    """Where the receiver has keys."""
     async with start(signing_keys=[f"k1:{_SECRET}"]) as receiver:
         assert 401 == (await receiver.client.get("/info")).status_code
         request = SignedRequest.for_get(httpx.URL(receiver.url).netloc.decode(), "/info")

@@ -22,7 +22,7 @@ _MAX = 3
 
 @pytest.fixture
 def listener() -> Iterator[Listener]:
-    """One for three connections."""
+    """A listener for three connections."""
     with Listener(socket.AF_INET, _MAX) as made:
         made.bind(("127.0.0.1", 0))
         made.listen(_MAX)
@@ -37,7 +37,7 @@ class Pair:
         self.ours = opened.enter_context(listener.accept()[0])
 
     def is_open(self) -> bool:
-        """Whether the client has not been told of its end."""
+        """Whether the client has not read the connection's end."""
         self.client.settimeout(0)
         try:
             return self.client.recv(1) != b""
@@ -52,13 +52,13 @@ def pairs(listener: Listener) -> Iterator[list[Pair]]:
         yield [Pair(listener, opened) for _ in range(_MAX + 2)]
 
 
-def test_the_oldest_makes_room(pairs: list[Pair]) -> None:
-    """Those that came last stay."""
+def test_the_oldest_is_closed_for_a_newer_one(pairs: list[Pair]) -> None:
+    """The newest stay open."""
     assert [False, False, True, True, True] == [pair.is_open() for pair in pairs]
 
 
-def test_who_is_held_makes_no_room(listener: Listener) -> None:
-    """And does not count, for as long as it is held."""
+def test_a_held_connection_stays_open(listener: Listener) -> None:
+    """It does not count while it is held."""
     with ExitStack() as opened:
         first = Pair(listener, opened)
         with listener.hold(first.ours.fileno()):
@@ -67,8 +67,8 @@ def test_who_is_held_makes_no_room(listener: Listener) -> None:
         assert [True, False, False, True, True] == [pair.is_open() for pair in (first, *others)]  # it came back last
 
 
-def test_who_has_gone_counts_no_more(listener: Listener) -> None:
-    """Closed by us, also while it is held, and though its number is another's by then."""
+def test_a_closed_connection_does_not_count(listener: Listener) -> None:
+    """Also if it was closed while held, and though another one has its descriptor by then."""
     with ExitStack() as opened:
         gone = Pair(listener, opened)
         with listener.hold(gone.ours.fileno()):
@@ -80,7 +80,7 @@ def test_who_has_gone_counts_no_more(listener: Listener) -> None:
         assert [False, True, True, True] == [pair.is_open() for pair in pairs]
 
 
-def test_who_was_given_up_cannot_be_held(listener: Listener, pairs: list[Pair]) -> None:
+def test_a_connection_that_was_shut_down_cannot_be_held(listener: Listener, pairs: list[Pair]) -> None:
     """Its request ends by itself."""
     with listener.hold(pairs[0].ours.fileno()):
         assert not pairs[0].is_open()
@@ -99,7 +99,7 @@ def test_a_copy_of_a_connection_does_not_count(listener: Listener) -> None:
 
 @asynccontextmanager
 async def silent(url: str, count: int) -> AsyncIterator[list[asyncio.StreamReader]]:
-    """Connect so often, and say nothing, until the block ends."""
+    """Connect this often and send nothing until the block ends."""
     parts = httpx.URL(url)
     pairs = [await asyncio.open_connection(parts.host, parts.port) for _ in range(count)]
     yield [reader for reader, _ in pairs]
@@ -108,8 +108,8 @@ async def silent(url: str, count: int) -> AsyncIterator[list[asyncio.StreamReade
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "with TLS"])
-async def test_silent_clients_keep_nobody_out(start: Start, tmp_path: Path, *, tls: bool) -> None:
-    """There are never more of them than that, during a handshake too, and each sender that comes is answered."""
+async def test_silent_clients_keep_no_sender_out(start: Start, tmp_path: Path, *, tls: bool) -> None:
+    """There are never more than the limit, also during handshakes, and each sender gets its response."""
     authority = Authority(tmp_path / "authority")
     mine = authority.issue()
     files = {"tls_cert": mine.cert, "tls_key": mine.key} if tls else {}
@@ -120,11 +120,11 @@ async def test_silent_clients_keep_nobody_out(start: Start, tmp_path: Path, *, t
         silent(receiver.url, CONNECTIONS_MAX + 50) as readers,
     ):
         await eventually(lambda: sum(reader.at_eof() for reader in readers) == 50)
-        assert (await client.get("/healthz")).status_code == 200
+        assert 200 == (await client.get("/healthz")).status_code
 
 
 async def test_an_upload_goes_on_among_silent_clients(start: Start, package: bytes) -> None:
-    """It was let in: it makes room for nobody."""
+    """It is authenticated, so it is not closed for others."""
     whole = written_upload(package)
     async with start() as receiver, receiver.connected() as (reader, writer):
         writer.write(whole[:-100])

@@ -28,7 +28,7 @@ _KEY = f"k1:{'s' * 32}"
 
 
 class Slow:
-    """A multipart body that a test sends piece by piece, over a connection of its own."""
+    """A multipart body that a test sends piece by piece, over its own connection."""
 
     def __init__(self, receiver: Running, package: bytes, **fields: str | None) -> None:
         request = httpx.Request(
@@ -41,17 +41,17 @@ class Slow:
         head = b"".join(b"%s: %s\r\n" % header for header in request.headers.raw)
         self._url = httpx.URL(receiver.url)
         self._request = b"POST /deploy HTTP/1.1\r\n" + head + b"\r\n" + request.read()
-        self._is_answered = asyncio.Event()
+        self._has_response = asyncio.Event()
 
     async def send(self, upto: int) -> None:
-        """Connect and send so many bytes; fewer than none are counted from the end."""
+        """Connect and send this many bytes; a negative number counts from the end."""
         self._reader, self._writer = await asyncio.open_connection(self._url.host, self._url.port)
         self._writer.write(self._request[:upto])
         self._rest = self._request[upto:]
         await self._writer.drain()
 
     async def head(self) -> bytes:
-        """Read the answer's head."""
+        """Read the response's head."""
         return await self._reader.readuntil(b"\r\n\r\n")
 
     async def send_rest(self) -> None:
@@ -62,20 +62,20 @@ class Slow:
     async def trickle(self) -> None:
         """Send the rest, a byte now and then, until there is a response."""
         for byte in self._rest:
-            if self._is_answered.is_set():
+            if self._has_response.is_set():
                 return
             self._writer.write(bytes([byte]))
             await asyncio.sleep(0.1)
 
     async def finish(self) -> tuple[int, dict[str, Any]]:
-        """Send the rest; answer the status and the JSON document."""
+        """Send the rest; return the status and the JSON document."""
         await self.send_rest()
-        return await self.answer()
+        return await self.response()
 
-    async def answer(self) -> tuple[int, dict[str, Any]]:
-        """Read the answer, and wait until the connection has ended."""
+    async def response(self) -> tuple[int, dict[str, Any]]:
+        """Read the response, and wait until the connection has ended."""
         head = await self.head()
-        self._is_answered.set()
+        self._has_response.set()
         length = re.search(rb"(?i)content-length: (\d+)", head)
         assert length is not None
         body = json.loads(await self._reader.readexactly(int(length[1])))
@@ -86,27 +86,27 @@ class Slow:
         return int(head.split()[1]), body
 
     async def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._writer.close()
         await self._writer.wait_closed()
 
 
-def told(response: httpx.Response) -> tuple[int, str, str]:
-    """What an error tells: status, code, message."""
+def error_of(response: httpx.Response) -> tuple[int, str, str]:
+    """Return an error's status, code and message."""
     body = response.json()
     assert body["recovery"]
     return response.status_code, body["error_code"], body["error_message"]
 
 
 async def test_a_package_is_verified_stored_and_loaded(start: Start, package: bytes) -> None:
-    """The receipt says so, and the state what follows."""
+    """The receipt reports the first two, and the state the last."""
     async with start() as receiver:
         response = await receiver.upload(package, correlation_id="deploy-001", platform="linux/amd64")
         receipt = response.json()
         state = await receiver.finished(receipt["deployment_id"])
         (name,) = receiver.packages()
         stored = (receiver.store / "packages" / name / "package").read_bytes()
-    assert response.status_code == 201
+    assert 201 == response.status_code
     assert receipt == {
         "deployment_id": name,
         "checksum_verified": True,
@@ -116,72 +116,72 @@ async def test_a_package_is_verified_stored_and_loaded(start: Start, package: by
         "platform": "linux/amd64",
     }
     assert stored == package
-    assert (state["status"], state["correlation_id"], state["will_run"]) == ("loaded", "deploy-001", False)
+    assert ("loaded", "deploy-001", False) == (state["status"], state["correlation_id"], state["will_run"])
     assert "linux/amd64" == state["platform"]
 
 
 async def test_a_web_page_cannot_deploy(start: Start, package: bytes) -> None:
-    """Every page that a browser on this machine shows may post a form to loopback; the browser tells that it does."""
+    """Any page in a browser may post a form to loopback; the browser sends the page's origin with it."""
     async with start() as receiver:
         receiver.client.headers["Origin"] = "https://evil.example"
         response = await receiver.upload(package)
-        assert (response.status_code, response.json()["error_code"]) == (403, "TRANSFER_FAILED")
-        assert (await receiver.client.get("/deployments")).status_code == 403
-        assert receiver.packages() == []
+        assert (403, "TRANSFER_FAILED") == (response.status_code, response.json()["error_code"])
+        assert 403 == (await receiver.client.get("/deployments")).status_code
+        assert [] == receiver.packages()
 
 
 async def test_a_receiver_that_runs_containers_runs_them(start: Start, package: bytes) -> None:
-    """And says so from the beginning."""
+    """And `will_run` is true from the beginning."""
     async with start(run=True) as receiver:
         state = await receiver.finished((await receiver.upload(package)).json()["deployment_id"])
-    assert (state["status"], state["will_run"]) == ("running", True)
-    assert list(receiver.engine.containers) == ["hello"]
+    assert ("running", True) == (state["status"], state["will_run"])
+    assert ["hello"] == list(receiver.engine.containers)
 
 
 def large(size: int) -> bytes:
-    """Make a package of somewhat more than a size."""
+    """Return a package of a little more than this size."""
     return image_archive(layers=[layer(noise=os.urandom(size))])
 
 
-async def test_a_large_package_passes_in_pieces(start: Start) -> None:
-    """Of several MB, not of a round size."""
+async def test_a_large_package_is_stored(start: Start) -> None:
+    """Of several MB and some bytes."""
     package = large(5_000_011)
     async with start() as receiver:
-        assert (await receiver.upload(package)).status_code == 201
+        assert 201 == (await receiver.upload(package)).status_code
         (name,) = receiver.packages()
         assert (receiver.store / "packages" / name / "package").read_bytes() == package
 
 
 async def test_a_package_that_arrives_again_is_the_same_deployment(start: Start, package: bytes) -> None:
-    """Loaded once, stored once."""
+    """It is loaded once and stored once."""
     package_id = str(uuid4())
     async with start() as receiver:
         first = await receiver.upload(package, package_id=package_id)
         await receiver.finished(first.json()["deployment_id"])
         again = await receiver.upload(package, package_id=package_id)
-        assert again.status_code == 200
+        assert 200 == again.status_code
         assert again.json() == first.json() | {"status": "loaded"}
-        assert len(receiver.packages()) == 1
-        assert receiver.engine.calls.count("load") == 1
+        assert 1 == len(receiver.packages())
+        assert 1 == receiver.engine.calls.count("load")
 
 
 async def test_a_package_that_arrives_again_need_not_be_sent_again(start: Start) -> None:
-    """Its sender is answered when the fields are there; one that sends it all nevertheless is read to its end."""
+    """The response is sent after the fields; a sender that sends the rest nevertheless is read to the end."""
     package_id, package = str(uuid4()), large(3_000_000)
     async with start() as receiver:
-        assert (await receiver.upload(package, package_id=package_id)).status_code == 201
+        assert 201 == (await receiver.upload(package, package_id=package_id)).status_code
         slow = Slow(receiver, package, package_id=package_id)
         await slow.send(2000)
         assert (await slow.head()).startswith(b"HTTP/1.1 200 ")
         await slow.send_rest()
         await slow.close()
-        assert len(receiver.packages()) == 1
+        assert 1 == len(receiver.packages())
 
 
 async def test_a_package_that_arrives_again_after_a_restart_is_the_same_deployment(
     start: Start, package: bytes
 ) -> None:
-    """Its id is in the store."""
+    """Its id is kept in the store."""
     package_id = str(uuid4())
     async with start() as receiver:
         first = await receiver.upload(package, package_id=package_id)
@@ -191,31 +191,31 @@ async def test_a_package_that_arrives_again_after_a_restart_is_the_same_deployme
 
 
 async def test_another_package_under_the_same_id_is_refused(start: Start, package: bytes) -> None:
-    """With 409: an id is a package's own."""
+    """With 409: each package has its own id."""
     package_id = str(uuid4())
     async with start() as receiver:
         await receiver.upload(package, package_id=package_id)
         expected = (409, "VALIDATION_ERROR", f"package {package_id} is here already, with another checksum")
-        assert expected == told(await receiver.upload(b"another", package_id=package_id))
+        assert expected == error_of(await receiver.upload(b"another", package_id=package_id))
 
 
 async def test_a_failed_deployment_is_tried_again_when_its_package_arrives_again(start: Start, package: bytes) -> None:
-    """Under the same id."""
+    """As the same deployment."""
     package_id = str(uuid4())
     async with start() as receiver:
         receiver.engine.fail("load", ErrorCode.BUILD_FAILED)
         first = (await receiver.upload(package, package_id=package_id)).json()
-        assert (await receiver.finished(first["deployment_id"]))["status"] == "failed"
+        assert "failed" == (await receiver.finished(first["deployment_id"]))["status"]
         again = (await receiver.upload(package, package_id=package_id)).json()
         assert again == first
         state = await receiver.finished(first["deployment_id"])
-        assert (state["status"], state["error_code"], state["error_message"]) == ("loaded", None, None)
+        assert ("loaded", None, None) == (state["status"], state["error_code"], state["error_message"])
 
 
-async def test_a_package_that_the_disk_has_damaged_is_kept_anew_when_it_arrives_again(
+async def test_a_package_that_the_disk_has_damaged_is_stored_again_when_it_arrives_again(
     start: Start, package: bytes
 ) -> None:
-    """As another deployment, which is the package's own from then on, also after a restart."""
+    """As a new deployment, which is the package's from then on, also after a restart."""
     package_id = str(uuid4())
     async with start() as receiver:
         receiver.engine.fail("load", ErrorCode.BUILD_FAILED)
@@ -223,122 +223,122 @@ async def test_a_package_that_the_disk_has_damaged_is_kept_anew_when_it_arrives_
         await receiver.finished(first)
         (receiver.store / "packages" / first / "package").write_bytes(package[:-1] + b"!")
         await receiver.upload(package, package_id=package_id)
-        assert (await receiver.finished(first))["error_code"] == "CHECKSUM_MISMATCH"
+        assert "CHECKSUM_MISMATCH" == (await receiver.finished(first))["error_code"]
         anew = await receiver.upload(package, package_id=package_id)
-        assert anew.status_code == 201
-        assert (await receiver.finished(anew.json()["deployment_id"]))["status"] == "loaded"
+        assert 201 == anew.status_code
+        assert "loaded" == (await receiver.finished(anew.json()["deployment_id"]))["status"]
     async with start() as receiver:
         again = await receiver.upload(package, package_id=package_id)
         assert (again.status_code, again.json()["deployment_id"]) == (200, anew.json()["deployment_id"])
 
 
 async def test_two_uploads_of_one_package_at_once_are_one_deployment(start: Start, package: bytes) -> None:
-    """Whichever is first; the other hears the same."""
+    """Both get the same receipt, whichever is first."""
     package_id = str(uuid4())
     async with start() as receiver:
         slow = Slow(receiver, package, package_id=package_id)
         await slow.send(-10)
         await eventually(lambda: len(receiver.staged()) == 1)
         first = await receiver.upload(package, package_id=package_id)
-        assert first.status_code == 201
+        assert 201 == first.status_code
         status, receipt = await slow.finish()
-        assert status == 200
+        assert 200 == status
         assert receipt["deployment_id"] == first.json()["deployment_id"]
-        assert (len(receiver.packages()), receiver.staged()) == (1, [])
+        assert (1, []) == (len(receiver.packages()), receiver.staged())
 
 
-async def test_two_uploads_of_one_id_at_once_with_different_bytes_cannot_both_be_kept(
+async def test_two_uploads_of_one_id_at_once_with_different_bytes_cannot_both_be_stored(
     start: Start, package: bytes
 ) -> None:
-    """The second to end is refused."""
+    """The one that ends second is refused."""
     package_id = str(uuid4())
     async with start() as receiver:
         slow = Slow(receiver, image_archive("legacy"), package_id=package_id)
         await slow.send(-10)
         await eventually(lambda: len(receiver.staged()) == 1)
         await receiver.upload(package, package_id=package_id)
-        assert (await slow.finish())[0] == 409
-        assert (len(receiver.packages()), receiver.staged()) == (1, [])
+        assert 409 == (await slow.finish())[0]
+        assert (1, []) == (len(receiver.packages()), receiver.staged())
 
 
 @pytest.mark.parametrize("package", [b"no archive", image_archive(reference="other:1.0")])
-async def test_a_package_that_may_not_be_loaded_is_refused_and_not_kept(start: Start, package: bytes) -> None:
-    """With 422; the engine never hears of it."""
+async def test_a_package_that_may_not_be_loaded_is_refused_and_not_stored(start: Start, package: bytes) -> None:
+    """With 422, and the engine is not called."""
     async with start() as receiver:
         response = await receiver.upload(package)
-        assert (response.status_code, response.json()["error_code"]) == (422, "VALIDATION_ERROR")
-        assert (receiver.packages(), receiver.staged(), receiver.engine.calls) == ([], [], [])
+        assert (422, "VALIDATION_ERROR") == (response.status_code, response.json()["error_code"])
+        assert ([], [], []) == (receiver.packages(), receiver.staged(), receiver.engine.calls)
 
 
-async def test_a_package_that_unpacks_to_too_much_is_refused_and_not_kept(start: Start) -> None:
-    """With 413, as one that is too large by itself."""
+async def test_a_package_that_unpacks_to_too_much_is_refused_and_not_stored(start: Start) -> None:
+    """With 413, as a package that is too large itself."""
     async with start(max_package_size_gb=0.0001) as receiver:
         response = await receiver.upload(gzip.compress(bytes(1_000_001)))
-        assert (response.status_code, response.json()["error_code"]) == (413, "PACKAGE_TOO_LARGE")
-        assert (receiver.packages(), receiver.staged()) == ([], [])
+        assert (413, "PACKAGE_TOO_LARGE") == (response.status_code, response.json()["error_code"])
+        assert ([], []) == (receiver.packages(), receiver.staged())
 
 
-async def test_a_large_package_is_answered_before_it_is_read_through(start: Start) -> None:
-    """What is wrong with it shows in its state then, and the engine still never hears of it."""
+async def test_a_large_package_gets_its_receipt_before_it_is_checked(start: Start) -> None:
+    """Its state reports what is wrong with it, and the engine is not called either."""
     async with start() as receiver:
         response = await receiver.upload(bytes(64 << 20) + b"!")
-        assert response.status_code == 201
+        assert 201 == response.status_code
         state = await receiver.finished(response.json()["deployment_id"])
-        assert (state["status"], state["error_code"]) == ("failed", "VALIDATION_ERROR")
-        assert receiver.engine.calls == []
+        assert ("failed", "VALIDATION_ERROR") == (state["status"], state["error_code"])
+        assert [] == receiver.engine.calls
 
 
-async def test_a_package_that_cannot_be_read_again_is_told(start: Start, package: bytes) -> None:
-    """With 500: only its removal between writing and reading shows it here."""
+async def test_a_package_that_cannot_be_read_again_is_reported(start: Start, package: bytes) -> None:
+    """With 500; here its file is removed between writing and reading."""
     async with start() as receiver:
         slow = Slow(receiver, package)
         await slow.send(-10)
         await eventually(lambda: len(receiver.staged()) == 1)
         (receiver.store / "staging" / receiver.staged()[0] / "package").unlink()
-        assert (await slow.finish())[0] == 500
+        assert 500 == (await slow.finish())[0]
 
 
-async def test_wrong_bytes_are_refused_and_not_kept(start: Start, package: bytes) -> None:
-    """With 422 and the checksum that they have."""
+async def test_wrong_bytes_are_refused_and_not_stored(start: Start, package: bytes) -> None:
+    """With 422 and their checksum."""
     async with start() as receiver:
         response = await receiver.upload(package, checksum="0" * 64)
         expected = f"the package has the BLAKE3 {blake3(package).hexdigest()}, not {'0' * 64}"
-        assert told(response) == (422, "CHECKSUM_MISMATCH", expected)
-        assert (receiver.packages(), receiver.staged()) == ([], [])
+        assert (422, "CHECKSUM_MISMATCH", expected) == error_of(response)
+        assert ([], []) == (receiver.packages(), receiver.staged())
 
 
 @pytest.mark.parametrize("name", ["package_id", "checksum", "container_name", "image_tag"])
 async def test_required_fields_are_required(start: Start, package: bytes, name: str) -> None:
-    """Each is named."""
+    """The message names the missing one."""
     async with start() as receiver:
-        status, code, message = told(await receiver.upload(package, **{name: None}))
-    assert (status, code, message) == (400, "VALIDATION_ERROR", f"UploadFields: {name}: Field required")
+        status, code, message = error_of(await receiver.upload(package, **{name: None}))
+    assert (400, "VALIDATION_ERROR", f"UploadFields: {name}: Field required") == (status, code, message)
 
 
-async def test_unknown_fields_are_passed_over(start: Start, package: bytes) -> None:
-    """A newer sender may tell more."""
+async def test_unknown_fields_are_ignored(start: Start, package: bytes) -> None:
+    """A newer sender may send more."""
     async with start() as receiver:
-        assert (await receiver.upload(package, colour="green")).status_code == 201
+        assert 201 == (await receiver.upload(package, colour="green")).status_code
 
 
 async def test_another_content_type_is_refused(start: Start) -> None:
     """With 400."""
     async with start() as receiver:
         response = await receiver.client.post("/deploy", content=b"x")
-        assert told(response) == (400, "VALIDATION_ERROR", "the request is not multipart/form-data")
+        assert (400, "VALIDATION_ERROR", "the request is not multipart/form-data") == error_of(response)
 
 
-async def test_a_package_that_says_it_is_too_large_is_refused(start: Start) -> None:
-    """Before its bytes are kept, and heard by a client that sends first and reads later."""
+async def test_a_package_that_is_announced_too_large_is_refused(start: Start) -> None:
+    """Before its bytes are stored, and also a client that first sends all of it reads the response."""
     async with start(max_package_size_gb=0.001) as receiver:
         response = await receiver.upload(bytes(1_000_001 + FORM_OVERHEAD_MAX_BYTES))
-        expected = (413, "PACKAGE_TOO_LARGE", "the receiver takes packages of up to 1000000 bytes")
-        assert told(response) == expected
-        assert receiver.staged() == []
+        expected = (413, "PACKAGE_TOO_LARGE", "the receiver accepts packages of up to 1000000 bytes")
+        assert expected == error_of(response)
+        assert [] == receiver.staged()
 
 
 async def test_a_package_that_grows_too_large_is_refused(start: Start) -> None:
-    """Without a Content-Length, within a piece of the limit; a byte less is taken."""
+    """Without a Content-Length, within a piece of the limit; one byte less is accepted."""
     fitting = large(1_000_000)
     async with start(max_package_size_gb=len(fitting) / 1e9) as receiver:
 
@@ -351,24 +351,24 @@ async def test_a_package_that_grows_too_large_is_refused(start: Start) -> None:
             headers = {"Content-Type": whole.headers["Content-Type"]}
             return await receiver.client.post("/deploy", content=chunks(), headers=headers)
 
-        assert (await send(fitting)).status_code == 201
-        assert (await send(fitting + b"\0")).status_code == 413
-        assert (len(receiver.packages()), receiver.staged()) == (1, [])
+        assert 201 == (await send(fitting)).status_code
+        assert 413 == (await send(fitting + b"\0")).status_code
+        assert (1, []) == (len(receiver.packages()), receiver.staged())
 
 
-async def test_more_uploads_than_allowed_are_sent_away(start: Start, package: bytes) -> None:
-    """With 429 and when to come again; a place that is free is given."""
+async def test_more_uploads_than_allowed_are_refused(start: Start, package: bytes) -> None:
+    """With 429 and a Retry-After; a free place is given to the next."""
     async with start(max_concurrent_uploads=1) as receiver:
         slow = Slow(receiver, package)
         await slow.send(-10)
         await eventually(lambda: len(receiver.staged()) == 1)
         response = await receiver.upload(package)
-        expected = (429, "TRANSFER_FAILED", "1 uploads are under way, and no more are taken at once")
-        assert told(response) == expected
-        assert response.headers["Retry-After"] == "1"
-        assert (await receiver.client.get("/healthz")).status_code == 200
-        assert (await slow.finish())[0] == 201
-        assert (await receiver.upload(package)).status_code == 201
+        expected = (429, "TRANSFER_FAILED", "1 uploads are in progress, the most that the receiver allows at once")
+        assert expected == error_of(response)
+        assert "1" == response.headers["Retry-After"]
+        assert 200 == (await receiver.client.get("/healthz")).status_code
+        assert 201 == (await slow.finish())[0]
+        assert 201 == (await receiver.upload(package)).status_code
 
 
 async def test_a_sender_that_falls_silent_is_timed_out(start: Start, package: bytes) -> None:
@@ -376,25 +376,25 @@ async def test_a_sender_that_falls_silent_is_timed_out(start: Start, package: by
     async with start(idle_timeout_seconds=0.2) as receiver:
         slow = Slow(receiver, package)
         await slow.send(-10)
-        status, body = await slow.answer()
-        assert (status, body["error_message"]) == (408, "nothing arrived for 0.2 s")
-        assert receiver.staged() == []
+        status, body = await slow.response()
+        assert (408, "nothing arrived for 0.2 s") == (status, body["error_message"])
+        assert [] == receiver.staged()
 
 
 async def test_fields_that_trickle_in_are_refused(start: Start, package: bytes) -> None:
-    """With 408, however often a byte of them comes; meanwhile they take nobody's place."""
+    """With 408, however often a byte of them arrives; they occupy no place meanwhile."""
     async with start(idle_timeout_seconds=2, max_concurrent_uploads=1) as receiver:
         slow = Slow(receiver, package)
         await slow.send(-len(package) - 500)
-        assert (await receiver.upload(package)).status_code == 201
+        assert 201 == (await receiver.upload(package)).status_code
         trickling = asyncio.create_task(slow.trickle())
-        status, body = await slow.answer()
-        assert (status, body["error_message"]) == (408, "the form's fields did not arrive within 2 s")
+        status, body = await slow.response()
+        assert (408, "the form's fields did not arrive within 2 s") == (status, body["error_message"])
         await trickling
 
 
-async def test_a_sender_that_goes_leaves_nothing(start: Start, package: bytes) -> None:
-    """And is counted."""
+async def test_a_sender_that_disconnects_leaves_nothing(start: Start, package: bytes) -> None:
+    """And the upload is counted as broken off."""
     async with start() as receiver:
         slow = Slow(receiver, package)
         await slow.send(-10)
@@ -404,15 +404,15 @@ async def test_a_sender_that_goes_leaves_nothing(start: Start, package: bytes) -
         assert "uploads_broken_off_total 1" in (await receiver.client.get("/metrics")).text
 
 
-async def test_a_stop_lets_uploads_end(start: Start, package: bytes) -> None:
-    """For a while."""
+async def test_uploads_may_end_when_the_receiver_stops(start: Start, package: bytes) -> None:
+    """Within the time for it."""
     async with start() as receiver:
         slow = Slow(receiver, package)
         await slow.send(-10)
         await eventually(lambda: len(receiver.staged()) == 1)
         finished = asyncio.create_task(_later(slow))
-    assert (await finished)[0] == 201
-    assert len(receiver.packages()) == 1
+    assert 201 == (await finished)[0]
+    assert 1 == len(receiver.packages())
 
 
 async def _later(slow: Slow) -> tuple[int, dict[str, Any]]:
@@ -421,18 +421,18 @@ async def _later(slow: Slow) -> tuple[int, dict[str, Any]]:
 
 
 async def test_a_stop_does_not_wait_for_ever_for_an_upload(start: Start, package: bytes) -> None:
-    """It is broken off, and nothing is left."""
+    """The upload is cancelled, and nothing is left."""
     async with start(shutdown_seconds=0.2) as receiver:
         slow = Slow(receiver, package)
         await slow.send(-10)
         await eventually(lambda: len(receiver.staged()) == 1)
-    assert (receiver.packages(), receiver.staged()) == ([], [])
+    assert ([], []) == (receiver.packages(), receiver.staged())
     await slow.close()
 
 
 @contextmanager
 def files_at_most(size: int) -> Iterator[None]:
-    """Have the kernel refuse larger files: EFBIG, which is told as a full disk is."""
+    """Let the kernel refuse larger files: EFBIG, which is reported as a full disk is."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -441,37 +441,37 @@ def files_at_most(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-async def test_a_full_disk_is_told(start: Start, caplog: pytest.LogCaptureFixture) -> None:
-    """With 507, nothing is left, and there is room for the next one; only our own log names folders."""
+async def test_a_full_disk_is_reported(start: Start, caplog: pytest.LogCaptureFixture) -> None:
+    """With 507, nothing is left, and there is space for the next one; only the receiver's log names folders."""
     package = large(3 << 20)
     async with start() as receiver:
         with files_at_most(1 << 20):
             response = await receiver.upload(package)
-        assert told(response) == (507, "TRANSFER_FAILED", "the receiver's disk is full")
-        assert (receiver.packages(), receiver.staged()) == ([], [])
+        assert (507, "TRANSFER_FAILED", "the receiver's disk is full") == error_of(response)
+        assert ([], []) == (receiver.packages(), receiver.staged())
         assert str(receiver.store) in caplog.text
-        assert (await receiver.upload(package)).status_code == 201
+        assert 201 == (await receiver.upload(package)).status_code
 
 
-async def test_a_store_that_cannot_be_written_is_told(start: Start, package: bytes) -> None:
+async def test_a_store_that_cannot_be_written_is_reported(start: Start, package: bytes) -> None:
     """With 500."""
     async with start() as receiver:
         (receiver.store / "staging").write_text("in the way")
-        expected = (500, "TRANSFER_FAILED", "the receiver cannot use its store; its log tells why")
-        assert expected == told(await receiver.upload(package))
+        expected = (500, "TRANSFER_FAILED", "the receiver cannot use its store; its log gives the reason")
+        assert expected == error_of(await receiver.upload(package))
         assert "uploads_failed_total 1" in (await receiver.client.get("/metrics")).text
 
 
 def signed(receiver: Running, fields: dict[str, str], size: int) -> dict[str, str]:
-    """The header of a signed upload."""
+    """Return the header of a signed upload."""
     key_id, _, secret = _KEY.partition(":")
     host = httpx.URL(receiver.url).netloc.decode()
     request = SignedRequest.for_upload(host, "/deploy", UploadFields.read(fields), size)
     return {"Authorization": sign(key_id, secret.encode(), request, now=int(time.time()), nonce=new_nonce())}
 
 
-async def test_a_signed_upload_is_taken(start: Start, package: bytes) -> None:
-    """With a key of the receiver's."""
+async def test_a_signed_upload_is_accepted(start: Start, package: bytes) -> None:
+    """With one of the receiver's keys."""
     async with start(signing_keys=[_KEY]) as receiver:
         fields = form(package)
         response = await receiver.client.post(
@@ -480,7 +480,7 @@ async def test_a_signed_upload_is_taken(start: Start, package: bytes) -> None:
             files={"package": ("p", package)},
             headers=signed(receiver, fields, len(package)),
         )
-    assert response.status_code == 201
+    assert 201 == response.status_code
 
 
 async def test_an_upload_of_another_size_than_signed_is_refused(start: Start, package: bytes) -> None:
@@ -490,14 +490,14 @@ async def test_an_upload_of_another_size_than_signed_is_refused(start: Start, pa
         response = await receiver.client.post(
             "/deploy", data=fields, files={"package": ("p", package)}, headers=signed(receiver, fields, 3)
         )
-        assert told(response)[::2] == (401, f"the package has {len(package)} bytes, and 3 were signed")
-        assert (receiver.packages(), receiver.staged()) == ([], [])
+        assert (401, f"the package has {len(package)} bytes, but 3 were signed") == error_of(response)[::2]
+        assert ([], []) == (receiver.packages(), receiver.staged())
 
 
-async def test_an_unsigned_upload_is_refused_before_a_byte_is_kept(start: Start, package: bytes) -> None:
+async def test_an_unsigned_upload_is_refused_before_a_byte_is_stored(start: Start, package: bytes) -> None:
     """With 401."""
     async with start(signing_keys=[_KEY]) as receiver:
         response = await receiver.upload(package)
-        assert told(response)[:2] == (401, "TRANSFER_FAILED")
-        assert response.headers["WWW-Authenticate"] == "Deployment-HMAC-SHA256"
+        assert (401, "TRANSFER_FAILED") == error_of(response)[:2]
+        assert "Deployment-HMAC-SHA256" == response.headers["WWW-Authenticate"]
         assert not (receiver.store / "staging").exists()

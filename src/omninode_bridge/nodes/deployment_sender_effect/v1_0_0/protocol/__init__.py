@@ -1,1 +1,1 @@
-"""What sender and receiver agree on over HTTP: the fields, the answers and the signature."""
+"""The protocol between sender and receiver over HTTP: version, form fields, responses, signature, TLS."""

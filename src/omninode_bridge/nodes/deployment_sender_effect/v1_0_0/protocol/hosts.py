@@ -1,6 +1,6 @@
-"""One spelling for each host, however it was written: what both sides sign, and what a receiver compares.
+"""One spelling for each host, which both sides sign and a receiver compares.
 
-A host is the `Host` header's value (RFC 9110 section 7.2): a name or an address, with or without a port. Names have no
+A host is the `Host` header's value (RFC 9110 section 7.2): a name or an address, with or without a port. Names ignore
 case (RFC 3986 section 3.2.2) and may end in the root's dot (RFC 1034 section 3.1), IPv6 addresses have one canonical
 text (RFC 5952), and a port that is the scheme's default may be left out (RFC 3986 section 6.2.3).
 """
@@ -12,7 +12,7 @@ from typing import NamedTuple
 __all__ = ["DEFAULT_PORTS", "Host", "normal_host", "parse_host"]
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
-_PORT_MAX = 65535
+_PORT_MAX = 65_535  # 16 bits (RFC 9293 section 3.1)
 _HOST = re.compile(r"(?:\[(?P<address>[0-9a-fA-F:.]+)\]|(?P<name>[A-Za-z0-9._~%!$&'()*+,;=-]+))(?::(?P<port>[0-9]*))?")
 _LOOPBACK_NAME = "localhost"
 
@@ -33,7 +33,7 @@ class Host(NamedTuple):
 
     @property
     def is_loopback(self) -> bool:
-        """Whether it is this machine whoever resolves it: `localhost` and below (RFC 6761 section 6.3), 127/8, ::1."""
+        """Whether it always is the machine itself: `localhost` and below (RFC 6761 section 6.3), 127/8, ::1."""
         if self.name.startswith("["):
             return IPv6Address(self.name[1:-1]).is_loopback
         try:
@@ -43,18 +43,18 @@ class Host(NamedTuple):
 
 
 def parse_host(text: str, scheme: str | None = None) -> Host:
-    """Read a host.
+    """Parse a host.
 
     Args:
         text: As in a `Host` header or a URL: `NAME`, `NAME:PORT`, `[ADDRESS]:PORT`.
-        scheme: `http` or `https`, whose default port may be left out; None if every port counts.
+        scheme: `http` or `https`, whose default port may be left out; None if no port may.
 
     Raises:
-        ValueError: It is no host.
+        ValueError: It is not a host.
     """
     match = _HOST.fullmatch(text)
     if match is None:
-        raise ValueError("it is no NAME, NAME:PORT or [ADDRESS]:PORT")
+        raise ValueError("it is not of the form NAME, NAME:PORT or [ADDRESS]:PORT")
     port = int(match["port"][:6]) if match["port"] else None
     if port is not None and port > _PORT_MAX:
         raise ValueError(f"its port is over {_PORT_MAX}")
@@ -68,13 +68,13 @@ def parse_host(text: str, scheme: str | None = None) -> Host:
 
 
 def _canonical(address: IPv6Address) -> str:
-    """Write an address as RFC 5952 asks; which Python writes the mapped ones so hangs on its version (section 5)."""
+    """Return an address as RFC 5952 spells it; Python versions differ for IPv4-mapped ones (section 5)."""
     mapped = address.ipv4_mapped
     return address.compressed if mapped is None else f"::ffff:{mapped}"
 
 
 def normal_host(text: str, scheme: str | None = None) -> str:
-    """Spell a host in its one way; what is no host stays as it is, in lower case.
+    """Return the one spelling of a host; a text that is not a host is returned in lower case.
 
     Args:
         text: As for `parse_host`.

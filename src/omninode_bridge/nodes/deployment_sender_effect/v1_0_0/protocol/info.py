@@ -1,4 +1,4 @@
-"""What a receiver says about itself: the answer to `GET /info` (docs/receiver-protocol.md)."""
+"""The response to `GET /info`, a receiver's description of itself (docs/receiver-protocol.md)."""
 
 from pydantic import BaseModel, ConfigDict
 
@@ -11,11 +11,11 @@ class EngineBody(BaseModel):
     """The engine that loads the receiver's images.
 
     Attributes:
-        name: What answers: `Docker Engine` or `Podman Engine`.
+        name: `Docker Engine` or `Podman Engine`.
         store: The image store: `overlay2`, `io.containerd.snapshotter.v1`, ...
-        os: As OCI images name it, `linux`.
-        architecture: As OCI images name it, `amd64`, `arm64`, `arm`, ...
-        variant: Of the architecture, `v7`, where the engine tells one.
+        os: In the terms of OCI images, `linux`.
+        architecture: In the terms of OCI images, `amd64`, `arm64`, `arm`, ...
+        variant: The architecture's variant, `v7`, where the engine reports one.
     """
 
     model_config = ConfigDict(defer_build=True, extra="ignore", frozen=True)
@@ -29,15 +29,16 @@ class EngineBody(BaseModel):
 
 
 class InfoBody(BaseModel):
-    """A receiver as it is now.
+    """A receiver at one moment.
 
     Attributes:
-        version: Of the receiver's distribution.
+        version: The version of the receiver's distribution.
         time: The receiver's clock, RFC 3339 in UTC.
-        engine: None when it does not answer; `engine_error` says why.
+        engine: None when it does not respond; `engine_error` has the reason.
         free_bytes: Space left on the disk of the receiver's store.
-        max_package_bytes: The largest package that it takes.
+        max_package_bytes: The largest package that it accepts.
         will_run: Whether it starts containers.
+        protocol_versions: The versions of the protocol that it speaks; receivers of version 1 do not report it.
     """
 
     model_config = ConfigDict(defer_build=True, extra="ignore", frozen=True)
@@ -49,3 +50,4 @@ class InfoBody(BaseModel):
     free_bytes: int | None = None
     max_package_bytes: int | None = None
     will_run: bool = False
+    protocol_versions: tuple[int, ...] = (1,)

@@ -1,9 +1,9 @@
 """Signed requests: HMAC-SHA256 (RFC 2104, FIPS 180-4) over everything that changes what a receiver does.
 
 The signed text is one line `name=value` for each field of `SignedRequest`, after the scheme, the key's id, the time
-and the nonce (docs/receiver-protocol.md tells it with a worked example). Values are printable ASCII, so none can hold
-the newline that ends its line, and no two requests have the same text. The bytes of a package are covered by its
-checksum: whoever checks a signature checks the checksum too.
+and the nonce (docs/receiver-protocol.md has a worked example). Values are printable ASCII, so none can hold the
+newline that ends its line, and no two requests have the same text. The bytes of a package are covered by its checksum:
+a receiver that checks signatures must check the checksum too.
 """
 
 import hmac
@@ -29,9 +29,10 @@ __all__ = [
 
 SCHEME = "Deployment-HMAC-SHA256"
 ALLOWED_CLOCK_SKEW_SECONDS = 300
-"""How far the signer's clock may be off; a nonce is remembered until its time is this long ago."""
+"""How far the clocks of signer and verifier may differ, in either direction; nonces are remembered at least as long."""
 
 _PARAMETER = re.compile(r'[ \t]*([a-z_]+)="([!#-\[\]-~]*)"[ \t]*', re.ASCII)
+_LINE_NAMES = {"announced_digest": "image_id"}  # where a line is not named as the attribute
 _PRINTABLE = re.compile(r"[ -~]*", re.ASCII)
 _SHAPES = {
     "key_id": re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII),
@@ -43,18 +44,19 @@ _SHAPES = {
 
 
 class SignatureError(ValueError):
-    """A request is not signed, or not as it says; the text is fit for the other side's eyes."""
+    """A request is not signed, or its signature is wrong; the message holds no secret and may be sent to the client."""
 
 
 @dataclass(frozen=True, slots=True)
 class SignedRequest:
-    """What a signature covers; a GET leaves the fields of an upload empty.
+    """Everything that a signature covers, in the order of its lines; in a GET the fields of an upload are empty.
 
     Attributes:
-        method: As on the request line; a signature is good for no other.
+        method: As on the request line.
         host: The `Host` header in its one spelling (`normal_host`).
         path: As on the request line: percent-encoded, with the query if there is one.
         size: Bytes of the package file, in decimal.
+        announced_digest: Its line is named `image_id`, as the form's field.
         verify_checksum: `true` or `false`.
     """
 
@@ -67,32 +69,32 @@ class SignedRequest:
     container_name: str = ""
     image_tag: str = ""
     compression: str = ""
-    image_id: str = ""
+    announced_digest: str = ""
     verify_checksum: str = ""
     correlation_id: str = ""
     platform: str = ""
 
     @classmethod
-    def for_upload(cls, host: str, path: str, form: UploadFields, size_bytes: int) -> Self:
-        """Describe a `POST` of a package; both sides build it from the parsed fields.
+    def for_upload(cls, host: str, path: str, fields: UploadFields, size_bytes: int) -> Self:
+        """Return what is signed for a `POST` of a package; both sides build it from the parsed fields.
 
         Args:
-            host: The `Host` header; a port that is the scheme's default is left out of it (RFC 9110 section 4.2.3).
+            host: The `Host` header, without a port that is the scheme's default (RFC 9110 section 4.2.3).
             path: As on the request line.
-            form: The form's fields.
-            size_bytes: Of the package file.
+            fields: The form's fields.
+            size_bytes: The package file's size.
         """
-        return cls("POST", normal_host(host), path, size=str(size_bytes), **form.form())
+        return cls("POST", normal_host(host), path, size=str(size_bytes), **fields.text_values())
 
     @classmethod
     def for_get(cls, host: str, path: str, method: str = "GET") -> Self:
-        """Describe a request without a body, a `GET` or a `HEAD`; `host` and `path` are as for an upload."""
+        """Return what is signed for a `GET` or a `HEAD`, which have no body; `host` and `path` as for an upload."""
         return cls(method, normal_host(host), path)
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What an `Authorization` header says; nothing of it is trusted before `verify`.
+    """A parsed `Authorization` header; none of it is trusted before `verify`.
 
     Attributes:
         time: When it was signed, in Unix seconds.
@@ -108,7 +110,7 @@ class Credentials:
 
 
 def new_nonce() -> str:
-    """Answer a fresh nonce: 128 random bits in 22 characters."""
+    """Return a new nonce: 128 random bits in 22 characters."""
     return secrets.token_urlsafe(16)
 
 
@@ -116,9 +118,9 @@ def sign(key_id: str, secret: bytes, request: SignedRequest, *, now: int, nonce:
     """Sign a request.
 
     Args:
-        key_id: Tells the receiver which of its keys to check with.
+        key_id: The id of the key, by which the receiver finds it.
         secret: At least 32 bytes.
-        request: What is to be sent.
+        request: The request that is signed.
         now: Unix seconds.
         nonce: 16 to 64 of `A-Z a-z 0-9 _ -`; never the same twice.
 
@@ -126,17 +128,17 @@ def sign(key_id: str, secret: bytes, request: SignedRequest, *, now: int, nonce:
         The value of the `Authorization` header.
 
     Raises:
-        SignatureError: A value holds something else than printable ASCII.
+        SignatureError: A value holds a character that is not printable ASCII.
     """
     digest = _digest(key_id, secret, request, now, nonce)
     return f'{SCHEME} key_id="{key_id}", time="{now}", nonce="{nonce}", size="{request.size}", signature="{digest}"'
 
 
 def parse_authorization(header: str) -> Credentials:
-    """Read an `Authorization` header (RFC 9110 section 11.4), strictly: every parameter once, quoted, and no other.
+    """Parse an `Authorization` header (RFC 9110 section 11.4), strictly: every parameter once, quoted, and no other.
 
     Raises:
-        SignatureError: It is not one of ours.
+        SignatureError: It is not of this scheme, or malformed.
     """
     scheme, _, rest = header.partition(" ")
     if scheme.lower() != SCHEME.lower():
@@ -153,23 +155,23 @@ def parse_authorization(header: str) -> Credentials:
 
 
 def verify(credentials: Credentials, secret: bytes, request: SignedRequest, *, now: int) -> None:
-    """Check a signature, in constant time, and that it is fresh; that the nonce is new is for the caller to check.
+    """Check a signature, in constant time, and that it is fresh; the caller checks that the nonce is new.
 
     Args:
-        credentials: As the header said.
+        credentials: The parsed header.
         secret: The bytes of the key that `credentials.key_id` names.
-        request: As it was received; its `size` is the header's, to be held against the file once it is there.
+        request: As it was received; its `size` is the header's, which the caller compares with the file's.
         now: Unix seconds.
 
     Raises:
-        SignatureError: Some field is not what was signed, or the clocks are too far apart.
+        SignatureError: A field is not what was signed, or the clocks differ too much.
     """
     try:
         digest = _digest(credentials.key_id, secret, request, credentials.time, credentials.nonce)
     except SignatureError:
         digest = ""
     if not hmac.compare_digest(digest, credentials.signature):
-        raise SignatureError("the signature does not match: another key, or a field was changed on the way")
+        raise SignatureError("the signature does not match: the key is another one, or a field was changed on the way")
     if abs(now - credentials.time) > ALLOWED_CLOCK_SKEW_SECONDS:
         raise SignatureError(
             f"the signature is {now - credentials.time} s old; the clocks of both machines must agree within"
@@ -179,7 +181,7 @@ def verify(credentials: Credentials, secret: bytes, request: SignedRequest, *, n
 
 def _digest(key_id: str, secret: bytes, request: SignedRequest, time: int, nonce: str) -> str:
     lines = [SCHEME, f"key_id={key_id}", f"time={time}", f"nonce={nonce}"]
-    lines += [f"{field.name}={getattr(request, field.name)}" for field in fields(request)]
+    lines += [f"{_LINE_NAMES.get(field.name, field.name)}={getattr(request, field.name)}" for field in fields(request)]
     if not all(_PRINTABLE.fullmatch(line) for line in lines):
         raise SignatureError("only printable ASCII can be signed")
     return hmac.digest(secret, "".join(f"{line}\n" for line in lines).encode("ascii"), "sha256").hex()

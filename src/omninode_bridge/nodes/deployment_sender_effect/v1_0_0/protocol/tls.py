@@ -1,6 +1,6 @@
-"""Both sides of TLS 1.2 and newer, made of the files that the settings name.
+"""TLS 1.2 and newer for both sides, from the files that the settings name.
 
-Messages name the setting and never its value: whoever put the key itself there does not want to read it in a log.
+Messages name the setting and never its value, which may by mistake be the key itself and must not be in a log.
 """
 
 import ssl
@@ -8,63 +8,65 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..errors import DeploymentSenderError, ErrorCode
+from ..errors import InvalidInputError
 
 __all__ = ["client_context", "server_context"]
 
-_PLAIN_HTTP = "HTTP_REQUEST"  # the one failure of which OpenSSL makes no alert, so that nobody would ever close
+_PLAIN_HTTP = "HTTP_REQUEST"  # the one failure without an alert, after which neither side would close
 
 
 def client_context(
     ca_file: Path | None = None, client_cert: Path | None = None, client_key: Path | None = None
 ) -> ssl.SSLContext:
-    """Make a sender's side. Blocks: it reads files.
+    """Return the TLS context of a sender. Blocks: it reads files.
 
     Args:
-        ca_file: Who may vouch for a receiver, in PEM form; this machine's trust store if None.
-        client_cert: What to show to a receiver that asks for it, in PEM form with its chain.
+        ca_file: The CA certificates that receivers are checked against, in PEM form; those of this machine's trust
+            store if None.
+        client_cert: The certificate for receivers that ask for one, in PEM form with its chain.
         client_key: Its key in PEM form, without a password; in `client_cert` if None.
 
     Raises:
-        DeploymentSenderError: VALIDATION_ERROR, naming the setting.
+        InvalidInputError: A file cannot be used; the message names its setting.
     """
     _check_readable(ca_file=ca_file, client_cert=client_cert, client_key=client_key)
-    with _told("ca_file holds no certificates in PEM form"):
+    with _map_ssl_errors("ca_file holds no certificates in PEM form"):
         context = ssl.create_default_context(cafile=ca_file)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if client_cert is not None:
-        _show(context, client_cert, client_key, "client_cert and client_key")
+        _load_certificate(context, client_cert, client_key, "client_cert and client_key")
     return context
 
 
 def server_context(tls_cert: Path, tls_key: Path | None = None, tls_client_ca: Path | None = None) -> ssl.SSLContext:
-    """Make a receiver's side. Blocks: it reads files.
+    """Return the TLS context of a receiver. Blocks: it reads files.
 
     Args:
         tls_cert: The certificate in PEM form, with its chain.
         tls_key: Its key in PEM form, without a password; in `tls_cert` if None.
-        tls_client_ca: Who may vouch for a sender, in PEM form; a sender needs no certificate if None.
+        tls_client_ca: The CA certificates that senders are checked against, in PEM form; if None, a sender needs no
+            certificate.
 
     Raises:
-        DeploymentSenderError: VALIDATION_ERROR, naming the setting.
+        InvalidInputError: A file cannot be used; the message names its setting.
     """
     _check_readable(tls_cert=tls_cert, tls_key=tls_key, tls_client_ca=tls_client_ca)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.sslobject_class = _TellingObject
+    context.sslobject_class = _AlertingSSLObject
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    _show(context, tls_cert, tls_key, "tls_cert and tls_key")
+    _load_certificate(context, tls_cert, tls_key, "tls_cert and tls_key")
     if tls_client_ca is not None:
-        with _told("tls_client_ca holds no certificates in PEM form"):
+        with _map_ssl_errors("tls_client_ca holds no certificates in PEM form"):
             context.load_verify_locations(tls_client_ca)
         context.verify_mode = ssl.CERT_REQUIRED
     return context
 
 
-class _TellingObject(ssl.SSLObject):
-    """Lets the other side know why a handshake failed.
+class _AlertingSSLObject(ssl.SSLObject):
+    """Sends the other side the alert that says why a handshake failed.
 
-    asyncio closes the connection under the alert that OpenSSL has made of it (python/cpython issue 98078). When it is
-    told to wait for more instead, it first sends what there is to send.
+    asyncio closes the connection before it sends that alert (python/cpython issue 98078). When the handshake asks for
+    more bytes instead of failing, asyncio first sends what there is to send.
     """
 
     _failed: ssl.SSLError | None = None
@@ -91,24 +93,24 @@ def _check_readable(**files: Path | None) -> None:
             with path.open("rb") as file:
                 file.read(1)
         except OSError as exc:
-            raise _wrong(f"the file that {setting} names cannot be read: {exc.strerror}") from exc
+            raise _bad_file(f"the file that {setting} names cannot be read: {exc.strerror}") from exc
 
 
-def _show(context: ssl.SSLContext, certificate: Path, key: Path | None, settings: str) -> None:
-    with _told(f"{settings} hold no certificate and key in PEM form that belong together, the key without a password"):
-        # An empty password: with none at all, OpenSSL would ask for one on the terminal.
+def _load_certificate(context: ssl.SSLContext, certificate: Path, key: Path | None, settings: str) -> None:
+    with _map_ssl_errors(
+        f"{settings} hold no certificate and key in PEM form that belong together, the key without a password"
+    ):
+        # An empty password: without one, OpenSSL would ask for it on the terminal.
         context.load_cert_chain(certificate, key, password="")
 
 
 @contextmanager
-def _told(problem: str) -> Iterator[None]:
+def _map_ssl_errors(problem: str) -> Iterator[None]:
     try:
         yield
     except ssl.SSLError as exc:
-        raise _wrong(f"{problem} ({exc.reason})" if exc.reason else problem) from exc
+        raise _bad_file(f"{problem} ({exc.reason})" if exc.reason else problem) from exc
 
 
-def _wrong(message: str) -> DeploymentSenderError:
-    return DeploymentSenderError(
-        ErrorCode.VALIDATION_ERROR, message, recovery="Let the setting name a PEM file that this user may read."
-    )
+def _bad_file(message: str) -> InvalidInputError:
+    return InvalidInputError(message, recovery="Set it to a PEM file that this user can read.")

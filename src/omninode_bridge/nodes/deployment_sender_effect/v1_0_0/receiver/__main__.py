@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
-from ..errors import DeploymentSenderError, ErrorCode
+from ..errors import InvalidInputError, OperationError
 from ..settings import ReceiverSettings
 
 __all__ = ["main"]
@@ -26,44 +26,50 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Args:
-        arguments: Of the command line; the process's own if not given.
+        arguments: The command line's arguments; those of the process if not given.
 
     Returns:
-        The exit code: 0 after a stop that was asked for, 1 when it could not serve, 2 when it was called wrongly.
+        The exit code: 0 after SIGTERM or SIGINT, 1 if it could not serve, 2 if its arguments or settings are wrong.
     """
     chosen = _parser().parse_args(arguments)
     if chosen.command == "keygen":
-        print(f"{secrets.token_hex(4)}:{secrets.token_urlsafe(_KEY_BYTES)}")  # noqa: T201 - that is its answer
+        _print(f"{secrets.token_hex(4)}:{secrets.token_urlsafe(_KEY_BYTES)}")
         return 0
     try:
         asyncio.run(_serve(ReceiverSettings.load(_values(chosen))))
-    except DeploymentSenderError as exc:
+    except OperationError as exc:
         end = "" if exc.message.endswith((".", "?")) else "."
-        print(f"deployment-receiver: {exc.message}{end} {exc.recovery}", file=sys.stderr)  # noqa: T201
-        return _MISUSED if exc.code is ErrorCode.VALIDATION_ERROR else _FAILED
+        _print_error(f"{exc.message}{end} {exc.recovery}")
+        return _MISUSED if isinstance(exc, InvalidInputError) else _FAILED
     except ModuleNotFoundError as exc:
         if exc.name not in _EXTRA:
             raise
-        print(  # noqa: T201
-            f"deployment-receiver: {exc.name} is not installed; pip install omninode-deployment-sender[receiver]",
-            file=sys.stderr,
-        )
+        _print_error(f"{exc.name} is not installed; pip install omninode-deployment-sender[receiver]")
         return _FAILED
     return 0
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()  # also into a pipe, where another program waits for the line
+
+
+def _print_error(text: str) -> None:
+    sys.stderr.write(f"deployment-receiver: {text}\n")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="deployment-receiver",
-        description="Take container images over HTTP, verify and keep them, load them and run them.",
+        description="Receive container images over HTTP, verify and store them, load them and run them.",
     )
     parser.add_argument("--version", action="version", version=version("omninode-deployment-sender"))
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     serve = commands.add_parser(
         "serve",
         help="run the receiver",
-        description="Run the receiver. What is not given here is read from DEPLOYMENT_RECEIVER_HOST, ..._PORT and so"
-        " on; the accepted keys from DEPLOYMENT_RECEIVER_SIGNING_KEYS, the engine from DOCKER_HOST.",
+        description="Run the receiver. Options that are not given are read from DEPLOYMENT_RECEIVER_HOST, ..._PORT and"
+        " so on; the accepted keys from DEPLOYMENT_RECEIVER_SIGNING_KEYS, the engine from DOCKER_HOST.",
     )
     serve.register("action", None, _Once)
     _add_settings(serve)
@@ -80,14 +86,14 @@ def _add_settings(serve: argparse.ArgumentParser) -> None:
         "--tls-key", type=Path, metavar="FILE", help="its private key; in the certificate's file if left out"
     )
     serve.add_argument(
-        "--tls-client-ca", type=Path, metavar="FILE", help="let in only senders with a certificate by one of these"
+        "--tls-client-ca", type=Path, metavar="FILE", help="accept only senders with a certificate by one of these CAs"
     )
     serve.add_argument(
         "--host-name",
         action="append",
         dest="host_names",
         metavar="NAME",
-        help="a name of this receiver, NAME or NAME:PORT: refuse what is for another; may be repeated",
+        help="a host name of this receiver, NAME or NAME:PORT; requests for another are refused; may be repeated",
     )
     serve.add_argument(
         "--public-url",
@@ -106,7 +112,7 @@ def _add_settings(serve: argparse.ArgumentParser) -> None:
 
 
 class _Once(argparse.Action):
-    """Keeps an option's one value, and says so when it is given twice; argparse would keep the last one in silence."""
+    """Stores an option's value, and fails if it is given twice; argparse would silently keep the last."""
 
     def __call__(
         self,
@@ -125,7 +131,7 @@ def _values(chosen: argparse.Namespace) -> dict[str, object]:
 
 
 async def _serve(settings: ReceiverSettings) -> None:
-    from .server import serving  # noqa: PLC0415 - says in one sentence which extra is missing
+    from .server import serving  # noqa: PLC0415 - main reports which extra is missing
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -133,9 +139,9 @@ async def _serve(settings: ReceiverSettings) -> None:
         loop.add_signal_handler(number, stop.set)
     with _plain_log():
         async with serving(settings) as url:
-            print(f"listening on {url}", flush=True)  # noqa: T201
+            _print(f"listening on {url}")
             await stop.wait()
-            print("stopping", flush=True)  # noqa: T201
+            _print("stopping")
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Runs a receiver inside a running event loop: store, threads, background work and HTTP server, in and out again."""
+"""Runs a receiver inside a running event loop: opens its store, threads, engine and HTTP server, and closes them."""
 
 import asyncio
 import contextlib
@@ -14,10 +14,12 @@ from pathlib import Path
 import uvicorn
 from starlette.types import ASGIApp
 
-from ..concurrency import ThreadPool
-from ..errors import DeploymentSenderError, ErrorCode
+from ..clients.docker.engine import open_engine as open_docker_engine
+from ..concurrency import ThreadPool, run_in_thread
+from ..errors import InvalidInputError, ReceiverUnreachableError, StorageError
 from ..ports import ImageEngine
 from ..protocol.tls import server_context
+from ..protocol.version import PROTOCOL_HEADER, PROTOCOL_VERSION
 from ..settings import ReceiverSettings
 from ..store.documents import private_file
 from ..store.files import disk_errors
@@ -32,19 +34,23 @@ from .engine import Engine
 from .http.app import make_app
 from .http.auth import RequestAuthenticator
 from .http.connection import bounded_protocol
-from .http.doorway import Doorway
 from .http.host_names import HostNames
 from .http.info import ReceiverInfoPage
 from .http.listener import Listener
+from .http.request_guard import RequestGuard
 from .http.upload import Uploads
 from .limits import CHECKS_AT_ONCE, CONNECTIONS_MAX, LOADS_AT_ONCE, SHUTDOWN_SECONDS
 from .state import ReceiverState
 
-__all__ = ["serving"]
+__all__ = ["ListenError", "serving"]
+
+
+class ListenError(ReceiverUnreachableError):
+    """The receiver cannot listen on its address."""
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals to whoever runs the event loop, and tells when it has started."""
+    """Leaves signals to the program that runs the event loop, and sets `ready` when it has started."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -66,48 +72,48 @@ async def serving(
     *,
     shutdown_seconds: float = SHUTDOWN_SECONDS,
 ) -> AsyncIterator[str]:
-    """Serve while the body runs; answer the receiver's URL.
+    """Serve while the body runs; the context manager's value is the receiver's URL.
 
     Args:
-        settings: Where to listen, what to keep where, and the limits.
-        open_engine: Opens the engine that loads the images; the settings' own if not given.
-        shutdown_seconds: How long uploads that are under way may go on at the end.
+        settings: The address, the folders and the limits.
+        open_engine: Opens the engine that loads the images; the one of the settings if not given.
+        shutdown_seconds: How long uploads that have begun may go on when the body has ended.
 
     Raises:
-        DeploymentSenderError: `VALIDATION_ERROR`: it would listen beyond loopback without a signing key, or the files
-            for TLS cannot be used. `BUILD_FAILED`: the store cannot be used. `REMOTE_UNREACHABLE`: the address cannot
-            be listened on.
+        InvalidInputError: It would listen beyond loopback without a signing key, or the files for TLS cannot be used.
+        StorageError: The store cannot be used.
+        ListenError: The address cannot be used.
     """
 
     async def open_own_engine() -> ImageEngine:
         return await _open_engine(settings)
 
-    context = await asyncio.to_thread(_tls, settings)
+    context = await run_in_thread(_tls_context, settings)
     async with contextlib.AsyncExitStack() as stack:
         listener = stack.enter_context(await _listen(settings))
-        app = await stack.enter_async_context(_receiver(settings, open_engine or open_own_engine))
-        server = _served(app, listener, context, settings.idle_timeout_seconds, shutdown_seconds)
+        app = await stack.enter_async_context(_application(settings, open_engine or open_own_engine))
+        server = _http_server(app, listener, context, settings.idle_timeout_seconds, shutdown_seconds)
         await stack.enter_async_context(server)
         host, port = listener.getsockname()[:2]
         where = f"[{host}]:{port}" if listener.family == socket.AF_INET6 else f"{host}:{port}"
         yield f"http://{where}" if context is None else f"https://{where}"
 
 
-def _tls(settings: ReceiverSettings) -> ssl.SSLContext | None:
+def _tls_context(settings: ReceiverSettings) -> ssl.SSLContext | None:
     if settings.tls_cert is None:
         return None
     return server_context(settings.tls_cert, settings.tls_key, settings.tls_client_ca)
 
 
 @contextlib.asynccontextmanager
-async def _served(
+async def _http_server(
     app: ASGIApp,
     listener: Listener,
     context: ssl.SSLContext | None,
     idle_timeout_seconds: float,
     shutdown_seconds: float,
 ) -> AsyncIterator[None]:
-    # The parser tells the log what the client is told anyway.
+    # The parser would log what the response reports anyway.
     logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
     config = uvicorn.Config(
         app,
@@ -120,9 +126,10 @@ async def _served(
         access_log=False,
         server_header=False,
         proxy_headers=False,
+        headers=[(PROTOCOL_HEADER, str(PROTOCOL_VERSION))],
         timeout_graceful_shutdown=shutdown_seconds,  # type: ignore[arg-type] # asyncio.wait_for takes it as it is
     )
-    await asyncio.to_thread(config.load)  # imports what it needs, for a tenth of a second
+    await run_in_thread(config.load)  # imports what it needs, for a tenth of a second
     config.ssl = context
     server = _Server(config)
     task = asyncio.create_task(server.serve([listener]), name="deployment receiver")
@@ -133,12 +140,12 @@ async def _served(
         server.should_exit = True
         await task
         if left := server.server_state.tasks:
-            # Cancelled by now; each still has a file to remove.
+            # They are cancelled by now; each still removes its file.
             await asyncio.wait(left)
 
 
 @contextlib.asynccontextmanager
-async def _receiver(
+async def _application(
     settings: ReceiverSettings, open_engine: Callable[[], Awaitable[ImageEngine]]
 ) -> AsyncIterator[ASGIApp]:
     async with contextlib.AsyncExitStack() as stack:
@@ -149,26 +156,26 @@ async def _receiver(
         deployments = Deployments(settings.store_folder, workers)
         await deployments.open()
         names = HostNames.of(settings)
-        gate = await RequestAuthenticator.open(
+        authenticator = await RequestAuthenticator.open(
             settings.signing_keys, settings.store_folder / "nonces.sqlite3", workers, names=names
         )
-        stack.push_async_callback(gate.close)
-        shared = ReceiverState(settings, workers, deployments)
-        packages = Packages(shared)
+        stack.push_async_callback(authenticator.close)
+        state = ReceiverState(settings, workers, deployments)
+        packages = Packages(state)
         engine = Engine(open_engine)
         stack.push_async_callback(engine.close)
-        images = Deployer(shared, packages, engine)
+        images = Deployer(state, packages, engine)
         stack.push_async_callback(images.close)
         images.start()
-        watching = Watching(shared, images.services, engine.answering)
+        watching = Watching(state, images.services, engine.answering)
         stack.push_async_callback(watching.close)
         watching.start()
-        reconciler = Reconciler(shared, images.services, engine)
+        reconciler = Reconciler(state, images.services, engine)
         stack.push_async_callback(reconciler.close)
         reconciler.start()
-        uploads = Uploads(shared, gate, packages, images, Repeats(shared, images, reconciler))
-        yield Doorway(
-            make_app(shared, gate, uploads, await ReceiverInfoPage.read(shared, engine)),
+        uploads = Uploads(state, authenticator, packages, images, Repeats(state, images, reconciler))
+        yield RequestGuard(
+            make_app(state, authenticator, uploads, await ReceiverInfoPage.open(state, engine)),
             names,
             has_keys=bool(settings.signing_keys),
             idle_timeout_seconds=settings.idle_timeout_seconds,
@@ -183,10 +190,9 @@ def _lock(store: Path) -> int:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as exc:
         os.close(lock)
-        raise DeploymentSenderError(
-            ErrorCode.BUILD_FAILED,
+        raise StorageError(
             f"another receiver uses the store {store}",
-            recovery="Stop that one, or give this one a store of its own with --store.",
+            recovery="Stop that one, or give this one another folder with --store.",
         ) from exc
     return lock
 
@@ -196,7 +202,7 @@ async def _listen(settings: ReceiverSettings) -> Listener:
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
         family, _, _, _, address = found[0]
-        _must_be_guarded(settings, str(address[0]))
+        _check_guarded(settings, str(address[0]))
         listener = Listener(family, CONNECTIONS_MAX)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -206,28 +212,24 @@ async def _listen(settings: ReceiverSettings) -> Listener:
             listener.close()
             raise
     except OSError as exc:
-        raise DeploymentSenderError(
-            ErrorCode.REMOTE_UNREACHABLE,
+        raise ListenError(
             f"cannot listen on {host}:{port}: {exc.strerror}",
-            recovery="Choose another --host or --port, or stop what listens there.",
+            recovery="Choose another --host or --port, or stop the program that listens there.",
         ) from exc
     return listener
 
 
-def _must_be_guarded(settings: ReceiverSettings, address: str) -> None:
+def _check_guarded(settings: ReceiverSettings, address: str) -> None:
     if settings.signing_keys or ipaddress.ip_address(address).is_loopback:
         return
-    raise DeploymentSenderError(
-        ErrorCode.VALIDATION_ERROR,
-        f"without a signing key the receiver listens on loopback only, and {settings.host} is not that",
+    raise InvalidInputError(
+        f"without a signing key the receiver listens on loopback only, and {settings.host} is not a loopback address",
         recovery="Make a key with `deployment-receiver keygen` and set DEPLOYMENT_RECEIVER_SIGNING_KEYS to it.",
     )
 
 
 async def _open_engine(settings: ReceiverSettings) -> ImageEngine:
-    from ..clients.docker.engine import open_engine  # noqa: PLC0415 - a client's module loads when it is opened
-
-    return await open_engine(
+    return await open_docker_engine(
         docker_host=settings.docker_host,
         tls_verify=settings.docker_tls_verify,
         cert_path=settings.docker_cert_path,

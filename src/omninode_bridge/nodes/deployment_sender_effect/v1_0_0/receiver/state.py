@@ -1,4 +1,4 @@
-"""What every part of one running receiver uses."""
+"""What all parts of one running receiver share."""
 
 from dataclasses import dataclass, field
 
@@ -14,11 +14,11 @@ __all__ = ["ReceiverState"]
 
 @dataclass(frozen=True, slots=True)
 class ReceiverState:
-    """The receiver's settings, its threads, its deployments and what it counts.
+    """The receiver's settings, threads, deployments, counters and locks.
 
     Attributes:
-        references: Held, by `name:tag`, by who decides what that leads to.
-        containers: Held, by image name, by who starts its container or says what became of it.
+        references: A lock for each `name:tag`: held while an image is given, or loses, that name.
+        containers: A lock for each image name: held while its container is started, or its status is changed.
     """
 
     settings: ReceiverSettings

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import typer
 
-from ...protocol.responses import StateBody
+from ...protocol.responses import StateBody, wire_names
 from ..console import facts, table
 from ..options import ReceiverUrl
 from ..receiver_queries import check_url, page
@@ -46,7 +46,7 @@ async def status(
 
 
 def _facts(one: Mapping[str, Any]) -> list[str]:
-    known = [name for name in (*_FIRST_FIELDS, *StateBody.model_fields) if one.get(name) is not None]
+    known = [name for name in (*_FIRST_FIELDS, *wire_names(StateBody)) if one.get(name) is not None]
     rows: list[tuple[str, str]] = []
     for name in dict.fromkeys(known):
         first, *more = _shown(one[name]).split("\n")

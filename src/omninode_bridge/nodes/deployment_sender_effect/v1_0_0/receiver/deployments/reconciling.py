@@ -7,7 +7,7 @@ from contextlib import suppress
 from ...errors import DeploymentSenderError, ErrorCode
 from ...ports import ImageEngine
 from ..engine import Engine, has_image
-from ..limits import ENGINE_SECONDS, LOOK_EVERY_SECONDS
+from ..limits import ENGINE_SECONDS, RECONCILE_EVERY_SECONDS
 from ..state import ReceiverState
 from .records import NO_ERROR, Deployment
 from .services import Services
@@ -34,7 +34,7 @@ class Reconciler:
         services: Services,
         engine: Engine,
         *,
-        look_every_seconds: float = LOOK_EVERY_SECONDS,
+        look_every_seconds: float = RECONCILE_EVERY_SECONDS,
         engine_seconds: float = ENGINE_SECONDS,
     ) -> None:
         self._settings = shared.settings

@@ -15,7 +15,7 @@ from ...errors import DeploymentSenderError
 from ...models import DeploymentStatus
 from ...models.fields import Compression
 from ...protocol.form import UploadFields
-from ...protocol.responses import StateBody
+from ...protocol.responses import StateBody, wire_names
 from ...store.documents import write_document
 from ...store.files import disk_errors
 from ...store.staging import Staged, Staging
@@ -89,10 +89,10 @@ class Deployment(BaseModel):
         return cls(
             deployment_id=deployment_id,
             size_bytes=size_bytes,
-            announced_image_id=fields.image_id,
+            announced_image_id=fields.announced_digest,
             received_at=now,
             updated_at=now,
-            **fields.model_dump(exclude={"image_id", "verify_checksum"}),
+            **fields.model_dump(exclude={"announced_digest", "verify_checksum"}),
         )
 
     @property
@@ -108,7 +108,7 @@ class Deployment(BaseModel):
     def body(self, *, run: bool) -> StateBody:
         """Return what `GET /deployments/{id}` says of it, where the receiver's setting `run` is this one."""
         will_run = run if not self.finished else self.status == "running"
-        told = self.model_dump(include=set(StateBody.model_fields))
+        told = self.model_dump(include=set(wire_names(StateBody)))
         return StateBody(checksum_verified=True, will_run=will_run, **told)
 
 

@@ -1,4 +1,4 @@
-"""Who may ask: requests are signed with a shared key, fresh, and never seen before."""
+"""Authenticates requests: each is signed with a shared key, fresh, and never seen before."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -13,28 +13,28 @@ from ...protocol.form import UploadFields
 from ...protocol.hosts import parse_host
 from ...protocol.signature import SCHEME, Credentials, SignatureError, SignedRequest, parse_authorization, verify
 from ...settings import split_signing_key
-from .doorway import host_of
 from .errors import RefusedError
-from .host_names import HostNames, Place
+from .host_names import HostNames, Location
 from .nonces import NonceFile, NonceMemory
+from .request_guard import host_of
 
 __all__ = ["RequestAuthenticator"]
 
 _RECOVERY = (
-    "Set DEPLOYMENT_SENDER_SIGNING_KEY to one of the receiver's DEPLOYMENT_RECEIVER_SIGNING_KEYS and let both clocks"
-    " agree, then transfer again. Behind a proxy that changes the Host or the path the receiver needs --public-url."
+    "Set DEPLOYMENT_SENDER_SIGNING_KEY to one of the receiver's DEPLOYMENT_RECEIVER_SIGNING_KEYS and set both clocks"
+    " right, then transfer again. Behind a proxy that changes the Host or the path the receiver needs --public-url."
 )
-_TOLD_MAX_CHARACTERS = 200
+_SHOWN_MAX_CHARACTERS = 200  # of the host and path that a client sent, so that a message stays readable
 
 
 class RequestAuthenticator:
-    """Lets signed requests pass; every request if there are no keys.
+    """Refuses requests that are not signed as they must be; accepts every request if there are no keys.
 
     Args:
         keys: Each `ID:SECRET`.
-        nonces: Remembers which uploads were seen.
+        nonces: The nonces of uploads.
         workers: Threads.
-        names: The receiver's own.
+        names: The receiver's host names.
         clock: Unix seconds.
     """
 
@@ -49,8 +49,8 @@ class RequestAuthenticator:
     ) -> None:
         self._names = names or HostNames()
         self._keys = dict(split_signing_key(key.get_secret_value()) for key in keys)
-        self._uploads = nonces
-        self._questions = NonceMemory()
+        self._upload_nonces = nonces
+        self._get_nonces = NonceMemory()
         self._workers = workers
         self._clock = clock
 
@@ -58,17 +58,17 @@ class RequestAuthenticator:
     async def open(
         cls, keys: Iterable[SecretStr], path: Path, workers: ThreadPool, *, names: HostNames | None = None
     ) -> Self:
-        """Open the nonces' file and the gate."""
+        """Open the file of nonces, and return an authenticator that uses it."""
         return cls(keys, await workers.run(NonceFile, path), workers, names=names)
 
     def check_header(self, request: Request) -> Credentials | None:
-        """Refuse at once what cannot be signed by anybody who has a key; answer what it says of itself.
+        """Check that the request has a signature by a known key, which is not verified yet.
 
         Returns:
-            None if nothing is signed here.
+            The parsed `Authorization` header; None if there are no keys.
 
         Raises:
-            RefusedError: 401.
+            RefusedError: 401: there is no such signature.
         """
         if not self._keys:
             return None
@@ -80,75 +80,75 @@ class RequestAuthenticator:
             raise _refusal(f"the receiver has no key {credentials.key_id!r}")
         return credentials
 
-    async def admit_upload(self, request: Request, fields: UploadFields) -> int | None:
+    async def authenticate_upload(self, request: Request, fields: UploadFields) -> int | None:
         """Check an upload before its file arrives.
 
         Returns:
-            The size in bytes that the file must have; None if nothing is signed here.
+            The size in bytes that was signed, which the file must have; None if there are no keys.
 
         Raises:
-            RefusedError: 401, or 503 for what may have been seen.
-            DeploymentSenderError: `BUILD_FAILED`: that it was seen cannot be written.
+            RefusedError: 401: the signature is not valid; 503: the request may have been seen before.
+            StorageError: The nonce cannot be written to the disk.
         """
         credentials = self.check_header(request)
         if credentials is None:
             return None
         now, size = int(self._clock()), credentials.size_bytes
-        places = self._places(request)
-        self._verify(credentials, [SignedRequest.for_upload(*place, fields, size) for place in places], now)
-        _must_be_new(await self._workers.run(self._uploads.take, credentials, now=now))
+        locations = self._locations(request)
+        self._verify(credentials, [SignedRequest.for_upload(*one, fields, size) for one in locations], now)
+        _check_new(await self._workers.run(self._upload_nonces.add, credentials, now=now))
         return size
 
-    async def admit_get(self, request: Request) -> None:
-        """Check a request without a body: a `GET`, or a `HEAD` that was signed as one. Needs no disk.
+    async def authenticate_get(self, request: Request) -> None:
+        """Check a request without a body: a `GET`, or a `HEAD` that was signed as one. Uses no disk.
 
         Raises:
-            RefusedError: 401, or 503 for what may have been seen.
+            RefusedError: 401: the signature is not valid; 503: the request may have been seen before.
         """
         credentials = self.check_header(request)
         if credentials is None:
             return
         now = int(self._clock())
-        places = self._places(request)
-        self._verify(credentials, [SignedRequest.for_get(*place, request.method) for place in places], now)
-        _must_be_new(self._questions.take(credentials, now=now))
+        locations = self._locations(request)
+        self._verify(credentials, [SignedRequest.for_get(*one, request.method) for one in locations], now)
+        _check_new(self._get_nonces.add(credentials, now=now))
 
     async def close(self) -> None:
-        """Close the nonces' file."""
-        await self._workers.run(self._uploads.close)
+        """Close the file of nonces."""
+        await self._workers.run(self._upload_nonces.close)
 
-    def _places(self, request: Request) -> list[Place]:
+    def _locations(self, request: Request) -> list[Location]:
         text = host_of(request.scope)
-        return self._names.places(self._names.parse(text) if text else None, _target(request))
+        return self._names.locations(self._names.parse(text) if text else None, _target(request))
 
-    def _verify(self, credentials: Credentials, described: list[SignedRequest], now: int) -> None:
+    def _verify(self, credentials: Credentials, candidates: list[SignedRequest], now: int) -> None:
         secret = self._keys[credentials.key_id]
         failure: SignatureError | None = None
-        for signed in described:
+        for signed in candidates:
             try:
                 verify(credentials, secret, signed, now=now)
             except SignatureError as exc:
                 failure = failure or exc
                 continue
-            self._must_be_for_us(signed.host)
+            self._check_host(signed.host)
             return
-        first = described[0]
-        place = f"{first.host}{first.path}"[:_TOLD_MAX_CHARACTERS]
-        raise _refusal(f"{failure} (checked as {first.method} {place})") from failure
+        first = candidates[0]
+        location = f"{first.host}{first.path}"[:_SHOWN_MAX_CHARACTERS]
+        raise _refusal(f"{failure} (checked as {first.method} {location})") from failure
 
-    def _must_be_for_us(self, host: str) -> None:
-        if not self._names.is_anybody() and not (host and self._names.is_own(parse_host(host))):
+    def _check_host(self, host: str) -> None:
+        if not self._names.accepts_all and not (host and self._names.is_own(parse_host(host))):
             raise RefusedError(
                 401,
-                f"the request was signed for {host or 'no host'}, and this receiver goes by other names",
-                recovery="Send to one of the receiver's host_names, or add this one to them.",
+                f"the request was signed for {host or 'no host'}; this receiver accepts only {self._names}",
+                recovery="Send to one of these host names, or add this one to the receiver's host_names.",
                 headers={"WWW-Authenticate": SCHEME},
             )
 
 
-def _must_be_new(is_new: bool) -> None:
+def _check_new(is_new: bool) -> None:
     if not is_new:
-        raise _refusal("the request was seen before: each is signed anew, with a nonce of its own")
+        raise _refusal("the request was seen before: each request needs a new signature with a new nonce")
 
 
 def _refusal(message: str) -> RefusedError:

@@ -1,6 +1,7 @@
-"""The large middle of an upload, read in a thread from the socket into the buffer that it is hashed and written from.
+"""Reads the large middle of an upload in a thread, from the socket into the buffer that is hashed and written.
 
-Chunk by chunk through the event loop, the HTTP server and two parsers it would be copied four times, at half the speed.
+Through the event loop, the HTTP server and two parsers every byte would be copied four times, at half the speed
+(docs/adr/0009).
 """
 
 import asyncio
@@ -12,7 +13,7 @@ from typing import Self
 from starlette.requests import ClientDisconnect
 
 from ...concurrency import ThreadPool
-from ..limits import PIECE_BYTES, STRAIGHT_MIN_BYTES
+from ..limits import DIRECT_READ_MIN_BYTES, PIECE_BYTES
 from .connection import BoundedProtocol
 from .request_body import RequestBody
 
@@ -20,12 +21,12 @@ __all__ = ["DirectBodyReader"]
 
 
 class DirectBodyReader:
-    """Reads a connection past its HTTP server, within a `with` and at most once for each request.
+    """Reads a request's body from the socket, past the HTTP server; a context manager, used once for a request.
 
     Args:
-        connection: The HTTP server's.
+        connection: The HTTP server's connection.
         body: The request's body.
-        length: The body's length in bytes, as announced.
+        length: The body's announced length in bytes.
         workers: Threads.
     """
 
@@ -36,13 +37,17 @@ class DirectBodyReader:
         self._workers = workers
         self._read_bytes = 0
 
-    def left_bytes(self, seen_bytes: int) -> int:
-        """Answer what will still come from the socket, when the HTTP server has handed out so much of the body."""
+    def remaining_bytes(self, seen_bytes: int) -> int:
+        """Return how many bytes are still to come from the socket.
+
+        Args:
+            seen_bytes: How much of the body the HTTP server has handed out.
+        """
         return self._length - seen_bytes - self._read_bytes - len(self._connection.cycle.body)
 
-    def pays(self, seen_bytes: int) -> bool:
-        """Tell whether enough is left."""
-        return self.left_bytes(seen_bytes) >= STRAIGHT_MIN_BYTES
+    def is_worthwhile(self, seen_bytes: int) -> bool:
+        """Whether enough bytes remain to read them directly; `seen_bytes` is as for `remaining_bytes`."""
+        return self.remaining_bytes(seen_bytes) >= DIRECT_READ_MIN_BYTES
 
     def __enter__(self) -> Self:
         self._connection.transport.pause_reading()
@@ -53,55 +58,57 @@ class DirectBodyReader:
     ) -> None:
         self._connection.transport.resume_reading()
 
-    def pending(self) -> bytes:
-        """Answer, once, what the HTTP server has read already and not handed out."""
-        pending = bytes(self._connection.cycle.body)
+    def take_buffered(self) -> bytes:
+        """Return, and remove, what the HTTP server has read already and not handed out."""
+        buffered = bytes(self._connection.cycle.body)
         self._connection.cycle.body.clear()
-        return pending
+        return buffered
 
-    async def receive(self, count: int, keep: Callable[[bytearray, int], None]) -> None:
+    async def receive(self, count: int, consume: Callable[[bytearray, int], None]) -> None:
         """Read so many bytes.
 
         Args:
-            count: How many; no more than are left.
-            keep: Called in a thread with a buffer and how many bytes of it are new, up to 1 MiB at a time; what it
-                raises passes through.
+            count: How many bytes; at most `remaining_bytes`.
+            consume: Called in a thread with a buffer and the number of new bytes at its beginning, up to 1 MiB at a
+                time. What it raises is raised here.
 
         Raises:
             RefusedError: 408, when nothing arrives for too long.
             ClientDisconnect: The client has gone.
         """
-        self._connection.leave_body()
+        self._connection.detach_parser()
         self._read_bytes += count
         with self._connection.transport.get_extra_info("socket").dup() as sock:
             sock.settimeout(self._body.idle_timeout_seconds)
-            work = self._workers.begin(self._read, sock, count, keep)
+            work = self._workers.begin(self._read, sock, count, consume)
             try:
                 await asyncio.shield(work)
             except asyncio.CancelledError:
-                sock.shutdown(socket.SHUT_RDWR)  # the thread's read ends
+                sock.shutdown(socket.SHUT_RDWR)  # ends the thread's read
                 await asyncio.wait([work])
-                work.exception()  # says that it was broken off; nobody else asks
+                work.exception()  # retrieved, so that asyncio does not log it as never retrieved
                 raise
 
-    def all_read(self) -> None:
-        """Say that the body was read to its end."""
-        self._body.read_past()
+    def mark_complete(self) -> None:
+        """Record that the body was read to its end."""
+        self._body.mark_complete()
 
-    def _read(self, sock: socket.socket, count: int, keep: Callable[[bytearray, int], None]) -> None:
+    def _read(self, sock: socket.socket, count: int, consume: Callable[[bytearray, int], None]) -> None:
         buffer = bytearray(min(count, PIECE_BYTES))
         while count:
             room = memoryview(buffer)[:count]
             count -= len(room)
-            filled = 0
-            while filled < len(room):
-                try:
-                    came = sock.recv_into(room[filled:])
-                except TimeoutError:
-                    raise self._body.silent() from None
-                except OSError as exc:
-                    raise ClientDisconnect from exc
-                if not came:
-                    raise ClientDisconnect
-                filled += came
-            keep(buffer, filled)
+            self._fill(sock, room)
+            consume(buffer, len(room))
+
+    def _fill(self, sock: socket.socket, room: memoryview) -> None:
+        while room:
+            try:
+                received = sock.recv_into(room)
+            except TimeoutError:
+                raise self._body.idle_error() from None
+            except OSError as exc:
+                raise ClientDisconnect from exc
+            if not received:
+                raise ClientDisconnect
+            room = room[received:]

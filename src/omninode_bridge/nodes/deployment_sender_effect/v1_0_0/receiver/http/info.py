@@ -1,12 +1,13 @@
-"""What a receiver says about itself: `GET /info`."""
+"""The receiver's description of itself: `GET /info`."""
 
 import asyncio
 import shutil
 from datetime import UTC, datetime
 from importlib.metadata import version
 
-from ...errors import DeploymentSenderError
+from ...errors import OperationError
 from ...protocol.info import EngineBody, InfoBody
+from ...protocol.version import SUPPORTED_VERSIONS
 from ..engine import Engine
 from ..limits import ENGINE_SECONDS
 from ..state import ReceiverState
@@ -15,32 +16,32 @@ __all__ = ["ReceiverInfoPage"]
 
 
 class ReceiverInfoPage:
-    """Looks at the engine, the disk and the clock.
+    """Describes the receiver: its engine, disk, clock and limits.
 
     Args:
-        shared: The receiver's own.
-        engine: Its engine.
-        own_version: Of the distribution.
-        engine_seconds: How long to wait for the engine.
+        state: The receiver's state.
+        engine: The receiver's engine.
+        own_version: The version of the distribution.
+        engine_seconds: How long to wait for the engine to respond.
     """
 
     def __init__(
-        self, shared: ReceiverState, engine: Engine, own_version: str, *, engine_seconds: float = ENGINE_SECONDS
+        self, state: ReceiverState, engine: Engine, own_version: str, *, engine_seconds: float = ENGINE_SECONDS
     ) -> None:
-        self._settings = shared.settings
-        self._workers = shared.workers
+        self._settings = state.settings
+        self._workers = state.workers
         self._engine = engine
         self._version = own_version
         self._seconds = engine_seconds
 
     @classmethod
-    async def read(cls, shared: ReceiverState, engine: Engine) -> "ReceiverInfoPage":
-        """Make one that knows the distribution's version."""
-        return cls(shared, engine, await shared.workers.run(version, "omninode-deployment-sender"))
+    async def open(cls, state: ReceiverState, engine: Engine) -> "ReceiverInfoPage":
+        """Read the distribution's version, and return the page."""
+        return cls(state, engine, await state.workers.run(version, "omninode-deployment-sender"))
 
-    async def now(self) -> InfoBody:
-        """Return everything as it is now, without waiting long for an engine that does not answer."""
-        (engine, engine_error), free_bytes = await asyncio.gather(self._its_engine(), self._free_bytes())
+    async def current(self) -> InfoBody:
+        """Return the description as of now, without waiting long for an engine that does not respond."""
+        (engine, engine_error), free_bytes = await asyncio.gather(self._engine_now(), self._free_bytes())
         return InfoBody(
             version=self._version,
             time=datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -49,17 +50,18 @@ class ReceiverInfoPage:
             free_bytes=free_bytes,
             max_package_bytes=self._settings.max_package_size_bytes,
             will_run=self._settings.run,
+            protocol_versions=SUPPORTED_VERSIONS,
         )
 
-    async def _its_engine(self) -> tuple[EngineBody | None, str | None]:
+    async def _engine_now(self) -> tuple[EngineBody | None, str | None]:
         try:
             async with asyncio.timeout(self._seconds):
                 found = await (await self._engine.answering()).info()
-        except DeploymentSenderError as exc:
+        except OperationError as exc:
             return None, exc.message
         except TimeoutError:
-            return None, f"the engine has not answered within {self._seconds:g} s"
-        told = EngineBody(
+            return None, f"the engine has not responded within {self._seconds:g} s"
+        body = EngineBody(
             name=found.name,
             version=found.version,
             store=found.image_store or found.storage_driver,
@@ -67,7 +69,7 @@ class ReceiverInfoPage:
             architecture=found.architecture,
             variant=found.variant,
         )
-        return told, None
+        return body, None
 
     async def _free_bytes(self) -> int | None:
         try:

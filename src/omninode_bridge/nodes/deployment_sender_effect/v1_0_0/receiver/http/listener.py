@@ -1,7 +1,8 @@
-"""Bounds how many connections are open: those of clients that nobody has let in yet make room for newer ones.
+"""Limits how many connections are open: the oldest without an authenticated upload is closed for a newer one.
 
-A sender speaks as soon as it is connected and is let in within moments, so whoever has waited longest is the least
-likely to be one. Counted where sockets are opened and closed, a connection counts during its TLS handshake, too.
+A sender sends as soon as it is connected and is authenticated within moments, so the connection that has waited longest
+is the least likely to be a sender's. Connections are counted where sockets are opened and closed, so also during their
+TLS handshake.
 """
 
 import socket
@@ -14,7 +15,7 @@ __all__ = ["Listener"]
 
 
 class _Connection(socket.socket):
-    """A connection that tells when it is closed."""
+    """A connection that calls `on_close` when it is closed."""
 
     on_close: Callable[[int], None] | None = None
 
@@ -29,8 +30,8 @@ class Listener(socket.socket):
     """A listening socket for an event loop.
 
     Args:
-        family: Of its address.
-        waiting_max: How many connections may be open without being held; the oldest goes for one more.
+        family: The family of its address.
+        waiting_max: How many connections may be open without being held; the oldest is closed for one more.
     """
 
     def __init__(self, family: socket.AddressFamily, waiting_max: int) -> None:
@@ -40,7 +41,7 @@ class Listener(socket.socket):
         self._held: dict[int, _Connection] = {}
 
     def accept(self) -> tuple[socket.socket, Any]:
-        """Take the next connection, and shut down the oldest if that makes too many."""
+        """Accept the next connection, and shut down the oldest if that makes too many."""
         plain, address = super().accept()
         connection = _Connection(plain.family, plain.type, plain.proto, plain.detach())
         connection.on_close = self._forget
@@ -49,13 +50,13 @@ class Listener(socket.socket):
 
     @contextmanager
     def hold(self, descriptor: int) -> Iterator[None]:
-        """Keep a connection open for the length of the block, however many others come.
+        """Keep a connection open within the block, however many others come.
 
         Args:
             descriptor: Its file descriptor.
         """
         connection = self._waiting.pop(descriptor, None)
-        if connection is None:  # it has just been given up
+        if connection is None:  # it has just been shut down
             yield
             return
         self._held[descriptor] = connection
@@ -70,7 +71,7 @@ class Listener(socket.socket):
         while len(self._waiting) > self._waiting_max:
             _, oldest = self._waiting.popitem(last=False)
             with suppress(OSError):  # the client has gone already
-                oldest.shutdown(socket.SHUT_RDWR)  # whoever reads or writes it finds its end, and closes it
+                oldest.shutdown(socket.SHUT_RDWR)  # its protocol reads the end, and closes it
 
     def _forget(self, descriptor: int) -> None:
         self._waiting.pop(descriptor, None)

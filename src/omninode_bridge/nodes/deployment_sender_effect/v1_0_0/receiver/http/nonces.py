@@ -1,8 +1,9 @@
-"""What was signed once must not be taken twice: the nonces of requests, remembered whatever the clock does.
+"""The nonces of requests, remembered so that no signed request is accepted twice, whatever the clock does.
 
-A nonce is forgotten only when its signature is stale by the clock of now *and* many newer ones have come since: by the
-clock alone, one that jumps ahead and back again would forget what is then fresh once more. The greatest time among
-those forgotten is remembered, and what was signed up to then is refused, so nothing passes twice however it jumps.
+A nonce is forgotten only when its signature is stale by the present clock *and* many newer ones have come since. By the
+clock alone, one that jumps ahead and back again would forget nonces whose signatures are then fresh once more. The
+latest time among the forgotten ones is remembered, and requests signed up to then are refused, so no request is
+accepted twice.
 """
 
 import errno
@@ -28,7 +29,7 @@ __all__ = ["NonceFile", "NonceMemory"]
 _log = logging.getLogger(__name__)
 
 _NEVER = -1
-_PRIMARY = 0xFF  # of a result code; the rest of it tells more (sqlite.org/rescode.html)
+_PRIMARY = 0xFF  # the bits of a primary result code in an extended one (sqlite.org/rescode.html)
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_FORMAT}
 _ERRNO = {
     sqlite3.SQLITE_FULL: errno.ENOSPC,
@@ -44,11 +45,11 @@ _TABLES = """
 
 
 class NonceMemory:
-    """The nonces of questions, in memory: they need no disk, and a repeated question does nothing.
+    """The nonces of GET requests, in memory: they change nothing, so they need not outlive a restart.
 
     Args:
         kept: How many are remembered at least.
-        most: How many there may be, if all are fresh.
+        most: How many are remembered at most, when all are fresh.
     """
 
     def __init__(self, kept: int = NONCES_KEPT, most: int = NONCES_MAX) -> None:
@@ -57,8 +58,8 @@ class NonceMemory:
         self._seen: OrderedDict[tuple[str, str], int] = OrderedDict()
         self._forgotten = _NEVER
 
-    def take(self, credentials: Credentials, *, now: int) -> bool:
-        """Remember a nonce; answer whether it is new.
+    def add(self, credentials: Credentials, *, now: int) -> bool:
+        """Remember a nonce; return whether it is new.
 
         Args:
             credentials: Verified.
@@ -67,13 +68,15 @@ class NonceMemory:
         Raises:
             RefusedError: 503: it may have been seen and forgotten, or there are too many at once.
         """
-        _must_be_later(credentials, self._forgotten)
+        _check_later(credentials, self._forgotten)
         key = credentials.key_id, credentials.nonce
         if key in self._seen:
             return False
         self._forget(now)
         if len(self._seen) >= self._most:
-            raise _not_now(f"{self._most} requests were signed within the last minutes, and no more are remembered")
+            raise _refusal(
+                f"{self._most} requests were signed within the last minutes, the most that the receiver remembers"
+            )
         self._seen[key] = credentials.time
         return True
 
@@ -89,8 +92,8 @@ class NonceMemory:
 class NonceFile:
     """The nonces of uploads, in a file, so that neither a restart nor a power cut forgets one.
 
-    A file that is damaged is kept aside under another name and a new one is begun, which refuses everything that was
-    signed up to that moment. Blocks: call it in a thread.
+    A damaged file is kept under another name and a new one is made, which refuses everything that was signed up to that
+    moment. Blocks: call it in a thread.
 
     Args:
         path: The SQLite file.
@@ -98,7 +101,7 @@ class NonceFile:
         clock: Unix seconds.
 
     Raises:
-        DeploymentSenderError: `BUILD_FAILED`, here and from `take`: the file cannot be read or written.
+        StorageError: Here and from `add`: the file cannot be read or written.
     """
 
     def __init__(self, path: Path, kept: int = NONCES_KEPT, clock: Callable[[], float] = time.time) -> None:
@@ -109,8 +112,8 @@ class NonceFile:
         with _sqlite_errors(path):
             self._open()
 
-    def take(self, credentials: Credentials, *, now: int) -> bool:
-        """Remember a nonce durably; answer whether it is new.
+    def add(self, credentials: Credentials, *, now: int) -> bool:
+        """Write a nonce to the disk; return whether it is new.
 
         Args:
             credentials: Verified.
@@ -126,7 +129,7 @@ class NonceFile:
                 if not _is_damage(exc):
                     raise
                 self._db.close()
-                self._begin_anew(exc)
+                self._replace_damaged(exc)
                 return self._insert(credentials, now)
 
     def close(self) -> None:
@@ -142,7 +145,7 @@ class NonceFile:
         except sqlite3.Error as exc:
             if not _is_damage(exc):
                 raise
-            self._begin_anew(exc)
+            self._replace_damaged(exc)
 
     def _connect(self) -> None:
         _make_private(self._path)
@@ -160,19 +163,19 @@ class NonceFile:
             self._db = db
             opened.pop_all()
 
-    def _begin_anew(self, damage: sqlite3.Error) -> None:
+    def _replace_damaged(self, damage: sqlite3.Error) -> None:
         now = int(self._clock())
         aside = _set_aside(self._path, now)
         self._make(now)
         self._connect()
         _log.warning(
-            "%s is damaged (%s): it is kept as %s, and a new one was begun. Uploads that were signed before now are"
-            " refused, as they may have been seen. Check the disk (`dmesg`); remove the damaged file when you like.",
+            "%s is damaged (%s): it is kept as %s, and a new file was made. Uploads that were signed before now are"
+            " refused, as they may have been seen before. Check the disk (`dmesg`); the damaged file may be removed.",
             *(self._path, damage, aside.name),
         )
 
     def _make(self, forgotten: int) -> None:
-        """Make the file under another name first: a final name means a finished file, and an empty one is damaged."""
+        """Make the file under another name first: a final name means a finished file, so an empty one is damaged."""
         draft = self._path.with_name(f"{self._path.name}.new")
         draft.unlink(missing_ok=True)
         os.close(private_file(draft, os.O_CREAT | os.O_EXCL))
@@ -183,16 +186,16 @@ class NonceFile:
         sync_folder(self._path.parent)
 
     def _insert(self, credentials: Credentials, now: int) -> bool:
-        _must_be_later(credentials, self._forgotten)
+        _check_later(credentials, self._forgotten)
         row = credentials.key_id, credentials.nonce, credentials.time
         is_new = self._db.execute("INSERT OR IGNORE INTO nonces VALUES (?, ?, ?)", row).rowcount == 1
         self._count += is_new
-        if self._count > 2 * self._kept:  # not each time: it looks at all of them
+        if self._count > 2 * self._kept:  # not each time: it reads all of them
             self._forget(now)
         return is_new
 
     def _forget(self, now: int) -> None:
-        # Row ids grow in the order in which they were taken.
+        # Row ids grow in the order of arrival.
         (last,) = self._db.execute(
             "SELECT rowid FROM nonces ORDER BY rowid DESC LIMIT 1 OFFSET ?", (self._kept,)
         ).fetchone()
@@ -201,7 +204,7 @@ class NonceFile:
         latest, count = found.fetchone()
         if not count:
             return
-        # First what they were is known, then they go: what stops in between forgets nothing.
+        # First the latest time is written, then the nonces are deleted: a kill in between forgets nothing.
         forgotten = max(latest, self._forgotten)
         self._db.execute("INSERT INTO forgotten VALUES (?)", (forgotten,))
         self._db.execute("DELETE FROM forgotten WHERE time < ?", (forgotten,))
@@ -211,7 +214,7 @@ class NonceFile:
 
 
 class _Damaged(sqlite3.DatabaseError):
-    """What `quick_check` found."""
+    """Damage that `quick_check` found."""
 
     sqlite_errorcode = sqlite3.SQLITE_CORRUPT
 
@@ -221,7 +224,7 @@ def _connected(path: Path) -> sqlite3.Connection:
 
 
 def _make_private(path: Path) -> None:
-    """See that only this user can read it; SQLite gives the files beside it the same mode (findCreateFileMode)."""
+    """Make the file readable by this user only; SQLite gives its journal files the same mode (findCreateFileMode)."""
     descriptor = private_file(path)
     try:
         if not os.fstat(descriptor).st_size:
@@ -231,7 +234,7 @@ def _make_private(path: Path) -> None:
 
 
 def _set_aside(path: Path, now: int) -> Path:
-    """Give a file another name, with its log; the log goes first, as a new file would take it for its own."""
+    """Rename a file and its journal; the journal first, as SQLite would apply it to a new file of the same name."""
     aside = path.with_name(f"{path.name}.damaged-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(now))}")
     number = 0
     while aside.exists():
@@ -252,19 +255,19 @@ def _is_stale(signed: int, now: int) -> bool:
     return signed < now - ALLOWED_CLOCK_SKEW_SECONDS
 
 
-def _must_be_later(credentials: Credentials, forgotten: int) -> None:
+def _check_later(credentials: Credentials, forgotten: int) -> None:
     if credentials.time <= forgotten:
-        raise _not_now(
-            "the request may have been seen before: what was signed up to"
-            f" {time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(forgotten))} UTC is no longer remembered one by one"
+        raise _refusal(
+            "the request may have been seen before: nonces of requests that were signed up to"
+            f" {time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(forgotten))} UTC are no longer remembered"
         )
 
 
-def _not_now(message: str) -> RefusedError:
+def _refusal(message: str) -> RefusedError:
     return RefusedError(
         503,
         message,
-        recovery="Transfer again in a moment; if that goes on, see that the clocks of both machines are right.",
+        recovery="Transfer again in a moment; if it happens again, check that the clocks of both machines are right.",
         headers={"Retry-After": "1"},
     )
 

@@ -16,11 +16,11 @@ class RequestBody:
     """The body of a request as it arrives.
 
     Args:
-        receive: Of the request.
+        receive: The request's ASGI `receive`.
         idle_timeout_seconds: How long to wait for the next chunk.
 
     Attributes:
-        complete: Nothing more will come.
+        complete: Whether nothing more will come.
         idle_timeout_seconds: As given.
     """
 
@@ -28,21 +28,22 @@ class RequestBody:
         self._receive = receive
         self.idle_timeout_seconds = idle_timeout_seconds
         self.complete = False
-        self._was_read_past = False
+        self._was_read_directly = False
 
-    def read_past(self) -> None:
-        """Say that somebody has read it to its end from the socket itself."""
-        self.complete = self._was_read_past = True
+    def mark_complete(self) -> None:
+        """Record that the body was read to its announced end directly from the socket."""
+        self.complete = self._was_read_directly = True
 
-    def listen_on(self) -> None:
-        """Take what may come on top of what was announced for a part of it, to throw it away.
+    def expect_surplus(self) -> None:
+        """Let `drain` read what a client may have sent beyond the length that it announced.
 
-        Nobody but who reads from the socket itself leaves it there; the connection would be reset over it.
+        After a direct read such bytes are still in the socket, and closing it over them would reset the connection
+        before the client has read the response.
         """
-        self.complete = self.complete and not self._was_read_past
+        self.complete = self.complete and not self._was_read_directly
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
-        """Yield what arrives.
+        """Yield the chunks as they arrive.
 
         Raises:
             RefusedError: 408, when nothing arrives for too long.
@@ -53,24 +54,24 @@ class RequestBody:
                 async with asyncio.timeout(self.idle_timeout_seconds):
                     chunk = await self._next()
             except TimeoutError:
-                raise self.silent() from None
+                raise self.idle_error() from None
             yield chunk
 
-    def silent(self) -> RefusedError:
-        """Make the error for a body of which nothing arrives."""
+    def idle_error(self) -> RefusedError:
+        """Return the error for a body of which nothing arrives for too long."""
         return RefusedError(
             408,
             f"nothing arrived for {self.idle_timeout_seconds:g} s",
             recovery="Check the network between both machines, then transfer again.",
         )
 
-    async def drain(self, patience: DrainLimits) -> None:
-        """Read on for a while and throw away what comes."""
+    async def drain(self, limits: DrainLimits) -> None:
+        """Read on and discard what arrives, up to the limits."""
         seen = 0
         try:
-            async with asyncio.timeout(patience.max_seconds):
-                while not self.complete and seen <= patience.max_bytes:
-                    async with asyncio.timeout(patience.idle_seconds):
+            async with asyncio.timeout(limits.max_seconds):
+                while not self.complete and seen <= limits.max_bytes:
+                    async with asyncio.timeout(limits.idle_seconds):
                         seen += len(await self._next())
         except (TimeoutError, ClientDisconnect):
             return

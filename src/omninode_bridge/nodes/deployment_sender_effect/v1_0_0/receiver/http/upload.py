@@ -1,4 +1,4 @@
-"""Takes one upload: its form, its signature, its bytes; keeps the package or refuses it, and leaves nothing else."""
+"""Handles one upload: its form, its signature, its bytes. Stores the package or refuses it, and leaves nothing else."""
 
 import asyncio
 import logging
@@ -8,7 +8,14 @@ from uuid import uuid4
 
 from starlette.requests import ClientDisconnect, Request
 
-from ...errors import DeploymentSenderError, ErrorCode
+from ...errors import (
+    ChecksumMismatchError,
+    ErrorCode,
+    InvalidInputError,
+    OperationError,
+    PackageTooLargeError,
+    StorageError,
+)
 from ...image.docker_archive import ImageArchive
 from ...protocol.form import UploadFields
 from ...protocol.responses import ReceiptBody
@@ -21,11 +28,12 @@ from ..deployments.repeats import Repeats
 from ..limits import CHECKED_FIRST_MAX_BYTES, FORM_OVERHEAD_MAX_BYTES, DrainLimits
 from ..state import ReceiverState
 from .auth import RequestAuthenticator
+from .boundary import boundary_of
 from .connection import connection_of
 from .direct_read import DirectBodyReader
 from .errors import RefusedError
 from .file_writer import HashingFileWriter
-from .form import UploadForm, boundary_of
+from .form import UploadForm
 from .request_body import RequestBody
 from .responses import EarlyResponse, error_response
 
@@ -38,75 +46,84 @@ _REPEATED = 200
 
 
 class Uploads:
-    """Takes packages, several at once.
+    """Receives packages, several at once.
 
     Args:
-        shared: The receiver's own.
-        gate: Checks signatures.
-        packages: Reads them.
-        images: Loads what was kept.
-        repeats: Knows what was kept before.
+        state: The receiver's state.
+        authenticator: Checks signatures.
+        packages: Checks small packages before they are stored.
+        deployer: Loads what was stored.
+        repeats: Finds what was stored before.
 
     Attributes:
-        active: How many are arriving now.
+        active: How many uploads are arriving now.
     """
 
     def __init__(
-        self, shared: ReceiverState, gate: RequestAuthenticator, packages: Packages, images: Deployer, repeats: Repeats
+        self,
+        state: ReceiverState,
+        authenticator: RequestAuthenticator,
+        packages: Packages,
+        deployer: Deployer,
+        repeats: Repeats,
     ) -> None:
-        self._settings = shared.settings
-        self._workers = shared.workers
-        self._deployments = shared.deployments
-        self._metrics = shared.metrics
-        self._gate = gate
+        self._settings = state.settings
+        self._workers = state.workers
+        self._deployments = state.deployments
+        self._metrics = state.metrics
+        self._authenticator = authenticator
         self._packages = packages
-        self._images = images
+        self._deployer = deployer
         self._repeats = repeats
-        limit = shared.settings.max_package_size_bytes + FORM_OVERHEAD_MAX_BYTES
-        self._patience = DrainLimits(limit, max_seconds=None, idle_seconds=shared.settings.idle_timeout_seconds)
+        self._drain_limits = DrainLimits(
+            state.settings.max_package_size_bytes + FORM_OVERHEAD_MAX_BYTES,
+            max_seconds=None,
+            idle_seconds=state.settings.idle_timeout_seconds,
+        )
         self.active = 0
 
-    async def answer(self, request: Request) -> EarlyResponse:
-        """Take a package and answer: 201 when it was stored, 200 when it was there, an `ErrorBody` otherwise."""
+    async def handle(self, request: Request) -> EarlyResponse:
+        """Receive a package and return the response: 201 when it was stored, 200 when it was there, or an error's."""
         span = Span()
         body = RequestBody(request.receive, self._settings.idle_timeout_seconds)
         try:
-            status, deployment = await self._take(request, body)
+            status, deployment = await self._receive(request, body)
         except ClientDisconnect:
             self._metrics.add("uploads_broken_off_total")
             return error_response(RefusedError(400, "the client went away"))
-        except DeploymentSenderError as exc:
-            failed = exc.code is ErrorCode.BUILD_FAILED  # what the disk refuses
-            self._metrics.add("uploads_failed_total" if failed else "uploads_refused_total")
-            answer = error_response(exc)
-            level = logging.WARNING if failed else logging.INFO
-            _log.log(level, "an upload was answered with %d: %s", answer.status_code, exc.message)
-            body.listen_on()
-            return answer.early(body)
+        except OperationError as exc:
+            return self._refuse(exc, body)
         self._metrics.add("uploads_stored_total" if status == _STORED else "uploads_repeated_total")
         if status == _STORED:
             self._metrics.observe("upload_duration_seconds", span.elapsed_ms / 1000)
             self._metrics.observe("upload_size_bytes", deployment.size_bytes)
-        return EarlyResponse(status, _receipt(deployment).model_dump()).early(body, self._patience)
+        return EarlyResponse(status, _receipt(deployment).model_dump()).before_body(body, self._drain_limits)
 
-    async def _take(self, request: Request, body: RequestBody) -> tuple[int, Deployment]:
-        self._gate.check_header(request)  # who is not signed at all is not listened to any longer
+    def _refuse(self, error: OperationError, body: RequestBody) -> EarlyResponse:
+        failed = isinstance(error, StorageError)
+        self._metrics.add("uploads_failed_total" if failed else "uploads_refused_total")
+        response = error_response(error)
+        level = logging.WARNING if failed else logging.INFO
+        _log.log(level, "refused an upload with status %d: %s", response.status_code, error.message)
+        body.expect_surplus()
+        return response.before_body(body)
+
+    async def _receive(self, request: Request, body: RequestBody) -> tuple[int, Deployment]:
+        self._authenticator.check_header(request)  # before any of the body is read
         boundary = boundary_of(request.headers.get("Content-Type"))
-        announced = request.headers.get("Content-Length", "0")
-        self._check_size(int(announced) - FORM_OVERHEAD_MAX_BYTES)
+        announced = int(request.headers.get("Content-Length", "0"))
+        self._check_size(announced - FORM_OVERHEAD_MAX_BYTES)
         async with aclosing(body.chunks()) as chunks:
             connection = connection_of(request.scope)
-            straight = (
-                DirectBodyReader(connection, body, int(announced), self._workers) if connection.is_plain else None
-            )
-            form = UploadForm(boundary, chunks, straight)
-            fields = UploadFields.read(await self._fields(form))
-            size_bytes = await self._gate.admit_upload(request, fields)
+            reader = DirectBodyReader(connection, body, announced, self._workers) if connection.is_plain else None
+            form = UploadForm(boundary, chunks, reader)
+            fields = UploadFields.read(await self._read_fields(form))
+            size_bytes = await self._authenticator.authenticate_upload(request, fields)
             self._check_size(size_bytes or 0)
-            with self._place(), connection.held():  # only who is let in may hold one
-                return await self._take_file(form, fields, size_bytes)
+            with self._slot(), connection.hold():  # only an authenticated upload may keep its connection
+                return await self._receive_package(form, fields, size_bytes)
 
-    async def _fields(self, form: UploadForm) -> dict[str, str]:
+    async def _read_fields(self, form: UploadForm) -> dict[str, str]:
         seconds = self._settings.idle_timeout_seconds
         try:
             async with asyncio.timeout(seconds):
@@ -119,11 +136,11 @@ class Uploads:
             ) from None
 
     @contextmanager
-    def _place(self) -> Iterator[None]:
+    def _slot(self) -> Iterator[None]:
         if self.active >= self._settings.max_concurrent_uploads:
             raise RefusedError(
                 429,
-                f"{self.active} uploads are under way, and no more are taken at once",
+                f"{self.active} uploads are in progress, the most that the receiver allows at once",
                 recovery="Wait a moment and transfer again.",
                 headers={"Retry-After": "1"},
             )
@@ -133,60 +150,59 @@ class Uploads:
         finally:
             self.active -= 1
 
-    async def _take_file(
+    async def _receive_package(
         self, form: UploadForm, fields: UploadFields, size_bytes: int | None
     ) -> tuple[int, Deployment]:
         async with self._deployments.lock(fields.package_id):
             known = await self._repeats.find(fields)
-        if known is not None:  # answered at once: a sender that listens need not send it all again
+        if known is not None:  # the response is sent at once, so that the sender may stop sending
             return _REPEATED, known
         staged = await self._deployments.begin(str(uuid4()))
         try:
-            deployment = await self._store(form, staged, fields, size_bytes)
-            checked = await self._checked(staged, deployment)
-            return await self._keep(staged, deployment, fields, checked)
+            deployment = await self._write_file(form, staged, fields, size_bytes)
+            archive = await self._check_if_small(staged, deployment)
+            return await self._store(staged, deployment, fields, archive)
         finally:
             await self._workers.run(staged.abort)
 
-    async def _store(
+    async def _write_file(
         self, form: UploadForm, staged: Staged, fields: UploadFields, size_bytes: int | None
     ) -> Deployment:
-        intake = HashingFileWriter(staged.file, self._workers, self._check_size)
+        writer = HashingFileWriter(staged.file, self._workers, self._check_size)
         try:
-            await form.file(intake)
-            checksum = await intake.finish()
+            await form.file(writer)
+            checksum = await writer.finish()
         finally:
-            await intake.stop()
-            self._metrics.add("upload_bytes_total", intake.size_bytes)
+            await writer.wait_idle()
+            self._metrics.add("upload_bytes_total", writer.size_bytes)
         if checksum != fields.checksum:
-            raise DeploymentSenderError(
-                ErrorCode.CHECKSUM_MISMATCH, f"the package has the BLAKE3 {checksum}, not {fields.checksum}"
-            )
-        if size_bytes not in {None, intake.size_bytes}:
-            raise RefusedError(401, f"the package has {intake.size_bytes} bytes, and {size_bytes} were signed")
-        return Deployment.new(staged.entry_id, fields, size_bytes=intake.size_bytes)
+            raise ChecksumMismatchError(f"the package has the BLAKE3 {checksum}, not {fields.checksum}")
+        if size_bytes not in {None, writer.size_bytes}:
+            raise RefusedError(401, f"the package has {writer.size_bytes} bytes, but {size_bytes} were signed")
+        return Deployment.new(staged.entry_id, fields, size_bytes=writer.size_bytes)
 
-    async def _checked(self, staged: Staged, deployment: Deployment) -> ImageArchive | None:
+    async def _check_if_small(self, staged: Staged, deployment: Deployment) -> ImageArchive | None:
         if deployment.size_bytes > CHECKED_FIRST_MAX_BYTES:
-            return None  # read through before it is loaded; docs/adr/0008 tells why not here
+            return None  # checked before it is loaded; docs/adr/0008 has the reason
         try:
             return await self._packages.check(staged.path, deployment)
         except OSError as exc:
-            _log.warning("an arrived package cannot be read: %s", exc)
-            raise RefusedError(500, "the receiver cannot read the package; its log tells why") from exc
-        except DeploymentSenderError as exc:
-            if exc.code is not ErrorCode.VALIDATION_ERROR:
-                raise
+            _log.warning("cannot read an uploaded package: %s", exc)
+            raise RefusedError(500, "the receiver cannot read the package; its log gives the reason") from exc
+        except InvalidInputError as exc:
             raise RefusedError(
-                422, exc.message, code=exc.code, recovery="Package the image again, with the name that is sent."
+                422,
+                exc.message,
+                code=ErrorCode.VALIDATION_ERROR,
+                recovery="Package the image again, with the name that is sent.",
             ) from exc
 
-    async def _keep(
-        self, staged: Staged, deployment: Deployment, fields: UploadFields, checked: ImageArchive | None
+    async def _store(
+        self, staged: Staged, deployment: Deployment, fields: UploadFields, archive: ImageArchive | None
     ) -> tuple[int, Deployment]:
         async with self._deployments.lock(deployment.package_id):
             known = await self._repeats.find(fields)
-            if known is not None:  # it has arrived on another connection meanwhile
+            if known is not None:  # it has arrived on another connection in the meantime
                 return _REPEATED, known
             deployment = await self._deployments.keep(staged, deployment)
         _log.info(
@@ -195,15 +211,13 @@ class Uploads:
             deployment.reference,
             deployment.size_bytes,
         )
-        self._images.submit(deployment, checked)
+        self._deployer.submit(deployment, archive)
         return _STORED, deployment
 
     def _check_size(self, size_bytes: int) -> None:
         limit = self._settings.max_package_size_bytes
         if size_bytes > limit:
-            raise DeploymentSenderError(
-                ErrorCode.PACKAGE_TOO_LARGE, f"the receiver takes packages of up to {limit} bytes"
-            )
+            raise PackageTooLargeError(f"the receiver accepts packages of up to {limit} bytes")
 
 
 def _receipt(deployment: Deployment) -> ReceiptBody:

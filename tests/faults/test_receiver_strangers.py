@@ -1,4 +1,4 @@
-"""Strangers at the port: requests without a pause, responses unread, silence. Counted and weighed, never timed."""
+"""Clients that are not senders: endless requests, unread responses, silence. Counted and measured, never timed."""
 
 import os
 import stat
@@ -27,7 +27,7 @@ _ON_TOP = 40  # descriptors that are no connections
 
 @pytest.fixture(scope="module", params=["", KEY], ids=["no key", "a key"])
 def process(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
-    """One receiver for all strangers."""
+    """One receiver for all of them."""
     environ = {"DEPLOYMENT_RECEIVER_SIGNING_KEYS": request.param}
     with Target(tmp_path_factory.mktemp("receiver") / "store", environ=environ) as target:
         yield target
@@ -35,13 +35,13 @@ def process(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture
 def target(process: Target) -> Iterator[Target]:
-    """A receiver that is as it was when the test is over."""
+    """A receiver that must be unchanged after the test."""
     with process.unharmed():
         yield process
 
 
 def upload(content: bytes = _PACKAGE) -> bytes:
-    """Write an upload that nobody has signed."""
+    """Return an upload without a signature."""
     fields = b"".join(field(name, value) for name, value in form(content).items())
     return request("POST", "/deploy", fields + package(content) + END)
 
@@ -57,8 +57,8 @@ _FLOODS = {
 
 
 @pytest.mark.parametrize("sent", _FLOODS.values(), ids=_FLOODS.keys())
-def test_requests_without_a_pause_by_who_reads_nothing(target: Target, sent: bytes) -> None:
-    """Each of the connections ends, with one response at most, and others are answered; nothing is queued."""
+def test_endless_requests_of_a_client_that_reads_nothing(target: Target, sent: bytes) -> None:
+    """Each connection ends with one response at most, other clients get theirs, and nothing is queued."""
     with ExitStack() as opened:
         clients = [opened.enter_context(connected(target.url)) for _ in range(_CLIENTS)]
 
@@ -72,17 +72,17 @@ def test_requests_without_a_pause_by_who_reads_nothing(target: Target, sent: byt
         assert 200 == target.get("/healthz").status
         for thread in threads:
             thread.join()
-        answers = [b"" for _ in clients]
+        responses = [b"" for _ in clients]
         for number, client in enumerate(clients):
             with suppress(ConnectionError):
                 while piece := client.recv(1 << 16):
-                    answers[number] += piece
-    assert 1 >= max(answer.count(b"HTTP/1.1 ") for answer in answers)
+                    responses[number] += piece
+    assert 1 >= max(response.count(b"HTTP/1.1 ") for response in responses)
     assert _GROWTH_MAX_BYTES > target.growth_bytes()
 
 
-def test_silent_connections_are_no_more_than_those(target: Target) -> None:
-    """However many come, and whether they have begun a head or a form; the newest are answered."""
+def test_silent_connections_are_limited(target: Target) -> None:
+    """However many come, and whether they have begun a head or a form; the newest get their responses."""
     begun = (b"", b"GET /hea", upload()[:200])
     with ExitStack() as opened:
         for number in range(4 * CONNECTIONS_MAX):
@@ -94,12 +94,12 @@ def test_silent_connections_are_no_more_than_those(target: Target) -> None:
 
 
 def descriptors(target: Target) -> int:
-    """How many files and connections the receiver has open."""
+    """Return how many files and connections the receiver has open."""
     return len(list(Path(f"/proc/{target.process.pid}/fd").iterdir()))
 
 
-def test_every_file_is_for_its_user_only(tmp_path: Path) -> None:
-    """Whatever the umask: of an upload, of its deployment, of what was seen, at work and after the end."""
+def test_only_its_user_may_read_the_files(tmp_path: Path) -> None:
+    """Whatever the umask: uploads, deployments and nonces, while it runs and after its end."""
     before = os.umask(0)
     try:
         with Target(tmp_path / "store", environ={"DOCKER_HOST": "unix:///no/engine"}) as target:
@@ -115,5 +115,5 @@ def test_every_file_is_for_its_user_only(tmp_path: Path) -> None:
 
 
 def modes(folder: Path) -> dict[str, int]:
-    """Who may do what with each file and folder, by name."""
+    """Return the mode of each file and folder, by name."""
     return {path.name: stat.S_IMODE(path.lstat().st_mode) for path in (folder, *folder.rglob("*"))}
