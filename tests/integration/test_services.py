@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.engine import DockerEngine
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.cleanup import TOKEN_LABEL
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.records import Deployment
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.settling import TOKEN_LABEL
 from support.engine.engines import RealEngine
 from support.engine.machine import UP, Machine
 from support.receiver.in_process import until

@@ -35,7 +35,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.image.tar import (
 )
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.models.reference import normalized
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.form import UploadFields
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.loading import Loading
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.image_loader import Loading
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.packages import Packages
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.records import Deployment, Deployments
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.state import ReceiverState

@@ -8,7 +8,7 @@ import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import ContainerEnd, ContainerSpec
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.settling import TOKEN_LABEL
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.cleanup import TOKEN_LABEL
 from support.engine.engines import FakeEngine
 from support.receiver.services import Serving, serving_from
 

@@ -22,12 +22,12 @@ from ..settings import ReceiverSettings
 from ..store.documents import private_file
 from ..store.files import disk_errors
 from ..store.staging import make_folder
+from .deployments.container_watcher import Watching
 from .deployments.deployer import Deployer
+from .deployments.duplicates import Repeats
+from .deployments.image_watcher import Reconciler
 from .deployments.packages import Packages
-from .deployments.reconciling import Reconciler
 from .deployments.records import Deployments
-from .deployments.repeats import Repeats
-from .deployments.watching import Watching
 from .engine import Engine
 from .http.app import make_app
 from .http.auth import RequestAuthenticator

@@ -16,7 +16,7 @@ from ...ports import ImageEngine
 from ..engine import Engine, has_image
 from ..limits import LOADS_AT_ONCE
 from ..state import ReceiverState
-from .loading import Loading
+from .image_loader import Loading
 from .packages import Packages
 from .records import NO_ERROR, Deployment
 from .services import Services

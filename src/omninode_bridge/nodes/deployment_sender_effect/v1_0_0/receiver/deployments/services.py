@@ -10,11 +10,11 @@ from ...errors import DeploymentSenderError, ErrorCode
 from ...ports import ContainerFacts, ContainerLimits, ContainerRuntime, ContainerSpec, ImageEngine
 from ...settings import ReceiverSettings
 from ..state import ReceiverState
+from .cleanup import TOKEN_LABEL, Settling
 from .container_names import container_name, next_name
-from .proving import NotProvenError, Proving
+from .readiness import NotProvenError, Proving
 from .records import Deployment
 from .service_records import ServiceRecord, ServiceRecords, Start
-from .settling import TOKEN_LABEL, Settling
 
 __all__ = ["LABEL_PREFIX", "Services"]
 

@@ -14,9 +14,9 @@ from ...protocol.form import UploadFields
 from ...protocol.responses import ReceiptBody
 from ...store.staging import Staged
 from ..deployments.deployer import Deployer
+from ..deployments.duplicates import Repeats
 from ..deployments.packages import Packages
 from ..deployments.records import Deployment
-from ..deployments.repeats import Repeats
 from ..limits import CHECKED_FIRST_MAX_BYTES, FORM_OVERHEAD_MAX_BYTES, DrainLimits
 from ..state import ReceiverState
 from .auth import RequestAuthenticator

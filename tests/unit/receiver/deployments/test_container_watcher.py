@@ -7,8 +7,8 @@ import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import ContainerEnd, ImageEngine
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.container_watcher import Watching
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.records import Deployment
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.watching import Watching
 from support.engine.engines import FakeEngine
 from support.receiver.in_process import until
 from support.receiver.services import Serving, serving_from

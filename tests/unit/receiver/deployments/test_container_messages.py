@@ -3,7 +3,7 @@
 import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import ContainerEnd, ContainerFacts
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.container_words import (
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.container_messages import (
     ended,
     health_said,
     log_said,

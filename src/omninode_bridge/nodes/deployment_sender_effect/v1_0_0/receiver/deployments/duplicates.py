@@ -5,7 +5,7 @@ from ...protocol.form import UploadFields
 from ..http.errors import RefusedError
 from ..state import ReceiverState
 from .deployer import Deployer
-from .reconciling import Reconciler
+from .image_watcher import Reconciler
 from .records import NO_ERROR, Deployment
 
 __all__ = ["Repeats"]

@@ -6,7 +6,7 @@ import time
 from ...errors import DeploymentSenderError, ErrorCode
 from ...ports import ContainerEnd, ContainerFacts, ContainerRuntime
 from ...settings import ReceiverSettings
-from .container_words import ended, health_said, log_said, not_active
+from .container_messages import ended, health_said, log_said, not_active
 
 __all__ = ["NotProvenError", "Proving"]
 

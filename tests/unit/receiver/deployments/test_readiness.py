@@ -10,7 +10,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import (
     ContainerLimits,
     ContainerSpec,
 )
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.proving import NotProvenError, Proving
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.readiness import NotProvenError, Proving
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.settings import ReceiverSettings
 from support.engine.runtime import FakeRuntime
 

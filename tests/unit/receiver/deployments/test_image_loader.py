@@ -12,7 +12,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.concurrency import Th
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import ImageFacts
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.form import UploadFields
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.loading import Loading
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.image_loader import Loading
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.packages import INCOMING, Packages
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.records import Deployment, Deployments
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.state import ReceiverState

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.concurrency import ThreadPool
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.cleanup import TOKEN_LABEL, Settling
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.service_records import ServiceRecords
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.settling import TOKEN_LABEL, Settling
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.settings import ReceiverSettings
 from support.engine.engines import FakeEngine
 from support.receiver.services import Serving, serving_from

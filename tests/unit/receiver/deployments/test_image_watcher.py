@@ -12,7 +12,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.concurrency import Th
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import ErrorCode
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import ContainerLimits, ContainerSpec, ImageEngine
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.form import UploadFields
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.reconciling import Reconciler
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.image_watcher import Reconciler
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.records import Deployment, Deployments
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.services import Services
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.engine import Engine

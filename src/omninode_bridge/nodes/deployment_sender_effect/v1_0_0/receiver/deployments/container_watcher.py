@@ -9,7 +9,7 @@ from contextlib import suppress
 from ...errors import DeploymentSenderError, ErrorCode
 from ...ports import ContainerEnd, ContainerFacts, ContainerRuntime, ImageEngine
 from ..state import ReceiverState
-from .container_words import ended, log_said, not_active
+from .container_messages import ended, log_said, not_active
 from .records import Deployment
 from .service_records import Start
 from .services import Services
