@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..errors import DeploymentSenderError, ErrorCode
+from ..errors import PackageTooLargeError
 from ..models.fields import Compression
 from .errors import CompressionError
 from .gunzip import GzipMember
@@ -176,9 +176,7 @@ def decompressed(chunks: Iterable[bytes], kind: Compression, *, max_bytes: int) 
     for piece in _plain(chunks) if kind == "none" else _unpacked(chunks, kind):
         total += len(piece)
         if total > max_bytes:
-            raise DeploymentSenderError(
-                ErrorCode.PACKAGE_TOO_LARGE, f"the package unpacks to more than {max_bytes} bytes"
-            )
+            raise PackageTooLargeError(f"the package unpacks to more than {max_bytes} bytes")
         yield piece
 
 

@@ -7,7 +7,7 @@ bytes, whatever a document says. Here it is the same, so that an engine does not
 import hashlib
 from dataclasses import dataclass
 
-from ..errors import DeploymentSenderError, ErrorCode
+from ..errors import PackageTooLargeError
 from ..models.fields import Compression
 from .compression import Unpacker, detect
 from .errors import ArchiveError, CompressionError
@@ -91,9 +91,7 @@ class Contents:
         """
         self._total += size
         if self._total > self._max_bytes:
-            raise DeploymentSenderError(
-                ErrorCode.PACKAGE_TOO_LARGE, f"what is in the package unpacks to more than {self._max_bytes} bytes"
-            )
+            raise PackageTooLargeError(f"what is in the package unpacks to more than {self._max_bytes} bytes")
 
 
 class _Content:
