@@ -16,7 +16,7 @@ from support.engine.machine import UP, Machine
 from support.engine.private import PrivateEngine
 from support.receiver.in_process import form
 from support.receiver.process import ReceiverProcess
-from support.receiver.services import serving_from
+from support.receiver.services import open_harness
 
 
 @pytest.fixture
@@ -32,15 +32,15 @@ async def test_a_service_comes_back_with_its_engine(tmp_path: Path, real_engine:
         machine = Machine(private)
         image_id = await asyncio.to_thread(machine.image, UP)
         engine = DockerEngine(docker_host=private.docker_host)
-        async with serving_from(tmp_path / "store", engine) as serving:
-            deployment = await serving.deploy(machine.name, image_id)
+        async with open_harness(tmp_path / "store", engine) as harness:
+            deployment = await harness.deploy(machine.name, image_id)
             before = machine.api.inspect_container(machine.name)["State"]["StartedAt"]
             await asyncio.to_thread(private.stop)
             with pytest.raises(DeploymentSenderError):
-                await serving.watching.look()
-            assert "running" == serving.now(deployment).status  # nobody knows better
+                await harness.watcher.inspect_all()
+            assert "running" == harness.current(deployment).status  # nobody knows better
             await asyncio.to_thread(private.start)
-            await serving.seen(deployment, "running", container_status="running")
+            await harness.wait_for(deployment, "running", container_status="running")
             after = machine.api.inspect_container(machine.name)["State"]
             await engine.close()
 

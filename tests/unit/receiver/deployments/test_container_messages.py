@@ -1,13 +1,13 @@
-"""What became of a container, in words."""
+"""Messages about containers."""
 
 import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import ContainerEnd, ContainerFacts
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.container_messages import (
-    ended,
-    health_said,
-    log_said,
-    not_active,
+    describe_end,
+    describe_inactive,
+    quote_health_output,
+    quote_log,
 )
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.settings import ReceiverSettings
 
@@ -15,7 +15,7 @@ _MEMORY = "its limit is 64.5 MB (container_memory_mb, DEPLOYMENT_RECEIVER_CONTAI
 
 
 @pytest.mark.parametrize(
-    ("end", "error", "words"),
+    ("end", "error", "message"),
     [
         (ContainerEnd(3, oom_killed=False), "", "it ended with exit code 3"),
         (ContainerEnd(None, oom_killed=False), "", "it ended"),
@@ -23,19 +23,19 @@ _MEMORY = "its limit is 64.5 MB (container_memory_mb, DEPLOYMENT_RECEIVER_CONTAI
         (
             ContainerEnd(137, oom_killed=True),
             "",
-            f"it ended with exit code 137, after a process of it was killed for memory: {_MEMORY}",
+            f"it ended with exit code 137, after one of its processes was killed for memory: {_MEMORY}",
         ),
     ],
 )
-def test_an_end_is_told_with_its_reason(end: ContainerEnd, error: str, words: str) -> None:
-    """The limit by its setting."""
-    assert words == ended(end, ReceiverSettings(container_memory_mb=64.5), error)
+def test_the_end_of_a_process_is_described_with_its_reason(end: ContainerEnd, error: str, message: str) -> None:
+    """A limit is named with its setting."""
+    assert message == describe_end(end, ReceiverSettings(container_memory_mb=64.5), error)
 
 
-def test_what_does_not_run_is_told_in_the_engines_word() -> None:
-    """Or that it is gone."""
-    assert "it is paused" == not_active(ContainerFacts("1", "hello", "paused"))
-    assert "it is not there any more: somebody else has removed it" == not_active(None)
+def test_a_container_that_does_not_run_is_described_by_its_status() -> None:
+    """Or as removed."""
+    assert "it is paused" == describe_inactive(ContainerFacts("1", "hello", "paused"))
+    assert "it no longer exists; it was not removed by this receiver" == describe_inactive(None)
 
 
 @pytest.mark.parametrize(
@@ -48,21 +48,22 @@ def test_what_does_not_run_is_told_in_the_engines_word() -> None:
         "setgroups: EACCES",
     ],
 )
-def test_a_refused_operation_is_explained(line: str) -> None:
+def test_a_log_with_a_refused_operation_gets_a_hint(line: str) -> None:
     """However a program writes it."""
-    told = log_said(f"\n{line}")
+    quoted = quote_log(f"\n{line}")
 
-    assert f"\nThe end of its log:\n{line}\nIts log says that an operation was refused" in told
-    assert "a started container has no capabilities" in told
-
-
-@pytest.mark.parametrize(("log", "told"), [("", ""), ("\nbye", "\nThe end of its log:\nbye")])
-def test_any_other_log_is_told_as_it_is(log: str, told: str) -> None:
-    """Nothing where there is none."""
-    assert told == log_said(log)
+    assert f"\nThe end of its log:\n{line}\nThe log says that an operation was refused" in quoted
+    assert "Containers are started without capabilities" in quoted
 
 
-def test_a_health_check_is_told_by_what_it_said() -> None:
-    """Nothing where it said nothing."""
-    assert "\nIts health check said:\nno" == health_said(ContainerFacts("1", "a", "running", health_output="\nno"))
-    assert "" == health_said(ContainerFacts("1", "a", "running"))
+@pytest.mark.parametrize(("log", "quoted"), [("", ""), ("\nbye", "\nThe end of its log:\nbye")])
+def test_any_other_log_is_quoted_without_a_hint(log: str, quoted: str) -> None:
+    """An empty log is not mentioned."""
+    assert quoted == quote_log(log)
+
+
+def test_the_output_of_a_health_check_is_quoted() -> None:
+    """An empty output is not mentioned."""
+    facts = ContainerFacts("1", "a", "running", health_output="\nno")
+    assert "\nThe output of its health check:\nno" == quote_health_output(facts)
+    assert "" == quote_health_output(ContainerFacts("1", "a", "running"))

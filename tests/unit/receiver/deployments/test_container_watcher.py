@@ -1,104 +1,89 @@
-"""Deployments say what really runs."""
+"""Deployments have the state of their containers."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import shutil
 from pathlib import Path
 
 import pytest
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import EngineRefusedError, EngineUnavailableError
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import ContainerEnd, ImageEngine
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.container_watcher import Watching
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.records import Deployment
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.container_watcher import (
+    ContainerWatcher,
+)
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.record import Deployment
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.services import Services
 from support.engine.engines import FakeEngine
 from support.receiver.in_process import until
-from support.receiver.services import Serving, serving_from
+from support.receiver.services import ServiceHarness, open_harness
 
 
-@pytest.fixture
-async def engine() -> FakeEngine:
-    """An engine without containers."""
-    return FakeEngine()
-
-
-@pytest.fixture
-async def serving(tmp_path: Path, engine: FakeEngine) -> AsyncIterator[Serving]:
-    """Services over an empty store."""
-    async with serving_from(tmp_path, engine) as made:
-        yield made
-
-
-def become(engine: FakeEngine, deployment: Deployment, **facts: object) -> None:
-    """Have something become of a deployment's container."""
+def change(engine: FakeEngine, deployment: Deployment, **facts: object) -> None:
+    """Change the container of a deployment, as the engine or an operator would."""
     assert deployment.container_id is not None
     engine.runtime.change(deployment.container_id, **facts)
 
 
-async def looked(serving: Serving, deployment: Deployment) -> Deployment:
-    """Look once."""
-    await serving.watching.look()
-    return serving.now(deployment)
+async def test_a_container_that_runs_causes_no_write(harness: ServiceHarness) -> None:
+    """Each write waits for the disk."""
+    deployment = await harness.deploy("hello", "one")
+
+    assert deployment == await harness.inspected(deployment)
 
 
-async def test_what_goes_well_is_not_written_again(serving: Serving) -> None:
-    """Each write is a sync of the disk."""
-    deployment = await serving.deploy("hello", "one")
-
-    assert deployment == await looked(serving, deployment)
-
-
-async def test_health_is_told_as_it_changes(serving: Serving, engine: FakeEngine) -> None:
-    """A container that is unhealthy runs all the same."""
-    deployment = await serving.deploy("hello", "one")
-    become(engine, deployment, health="unhealthy")
-    seen = await looked(serving, deployment)
+async def test_a_change_of_health_is_recorded(harness: ServiceHarness, engine: FakeEngine) -> None:
+    """A container that is unhealthy still runs."""
+    deployment = await harness.deploy("hello", "one")
+    change(engine, deployment, health="unhealthy")
+    seen = await harness.inspected(deployment)
 
     assert ("running", "unhealthy") == (seen.status, seen.health)
 
 
 @pytest.mark.parametrize(
-    ("facts", "words"),
+    ("facts", "reason"),
     [
         ({"status": "exited", "exit_code": 143}, "the container was stopped, not by this receiver: it ended with exit"),
         ({"status": "paused", "exit_code": 0}, "the container does not run: it is paused"),
     ],
 )
 async def test_a_container_that_does_not_run_is_a_failure_until_it_does(
-    serving: Serving, engine: FakeEngine, facts: dict[str, object], words: str
+    harness: ServiceHarness, engine: FakeEngine, facts: dict[str, object], reason: str
 ) -> None:
-    """The deployment says why, once."""
-    deployment = await serving.deploy("hello", "one")
-    become(engine, deployment, **facts)
-    failed = await looked(serving, deployment)
-    assert failed == await looked(serving, deployment)
+    """The record has the reason, which is written once."""
+    deployment = await harness.deploy("hello", "one")
+    change(engine, deployment, **facts)
+    failed = await harness.inspected(deployment)
+    assert failed == await harness.inspected(deployment)
     assert ("failed", "BUILD_FAILED", facts["status"]) == (failed.status, failed.error_code, failed.container_status)
-    assert words in str(failed.error_message)
+    assert reason in str(failed.error_message)
 
-    become(engine, deployment, status="running", exit_code=None)
-    well = await serving.seen(deployment, "running")
+    change(engine, deployment, status="running", exit_code=None)
+    well = await harness.wait_for(deployment, "running")
     assert ("running", None, None) == (well.container_status, well.error_code, well.error_message)
 
 
-async def test_a_container_that_is_gone_is_a_failure(serving: Serving, engine: FakeEngine) -> None:
-    """Somebody has removed it by hand."""
-    deployment = await serving.deploy("hello", "one")
+async def test_a_container_that_was_removed_is_a_failure(harness: ServiceHarness, engine: FakeEngine) -> None:
+    """By an operator, for example."""
+    deployment = await harness.deploy("hello", "one")
     engine.runtime.containers.clear()
-    failed = await looked(serving, deployment)
+    failed = await harness.inspected(deployment)
 
     assert ("failed", "removed") == (failed.status, failed.container_status)
-    assert "somebody else has removed it" in str(failed.error_message)
+    assert "the container no longer exists; it was not removed by this receiver" == failed.error_message
 
 
-async def test_a_container_that_crashes_again_and_again_stays_failed(tmp_path: Path, engine: FakeEngine) -> None:
-    """Although it runs whenever it is looked at."""
+async def test_a_container_that_keeps_crashing_stays_failed(tmp_path: Path, engine: FakeEngine) -> None:
+    """Although it runs whenever it is inspected."""
     engine.runtime.log = "\nChown: Operation not permitted"
-    async with serving_from(tmp_path, engine) as serving:
-        deployment = await serving.deploy("hello", "one")
+    async with open_harness(tmp_path, engine) as harness:
+        deployment = await harness.deploy("hello", "one")
     engine.runtime.ends["one"] = ContainerEnd(7, oom_killed=True)
-    async with serving_from(tmp_path, engine, start_watch_seconds=3600) as serving:
+    async with open_harness(tmp_path, engine, start_watch_seconds=3600) as harness:
         for restarts in (1, 2, 2, 3):
-            become(engine, deployment, restart_count=restarts)
-            seen = await looked(serving, deployment)
-            told = str(seen.error_message)
+            change(engine, deployment, restart_count=restarts)
+            seen = await harness.inspected(deployment)
+            message = str(seen.error_message)
             assert ("failed", "running", restarts, 7, True) == (
                 seen.status,
                 seen.container_status,
@@ -106,31 +91,31 @@ async def test_a_container_that_crashes_again_and_again_stays_failed(tmp_path: P
                 seen.exit_code,
                 seen.oom_killed,
             )
-            assert f"the engine had to start the container again, {restarts} time" in told
-            assert "it ended with exit code 7, after a process of it was killed for memory" in told
-            assert "a started container has no capabilities" in told
+            assert f"the engine had to restart the container {restarts} time" in message
+            assert "it ended with exit code 7, after one of its processes was killed for memory" in message
+            assert "Containers are started without capabilities" in message
 
 
-async def test_a_container_that_stays_up_after_a_crash_runs_again(serving: Serving, engine: FakeEngine) -> None:
-    """Its restarts and its last exit code stay to be seen."""
-    deployment = await serving.deploy("hello", "one")
+async def test_a_container_that_stays_up_after_a_crash_runs_again(harness: ServiceHarness, engine: FakeEngine) -> None:
+    """Its restarts and its last exit code remain in the record."""
+    deployment = await harness.deploy("hello", "one")
     engine.runtime.ends["one"] = ContainerEnd(7, oom_killed=False)
-    become(engine, deployment, restart_count=2)
-    assert "failed" == (await looked(serving, deployment)).status
-    well = await serving.seen(deployment, "running")
+    change(engine, deployment, restart_count=2)
+    assert "failed" == (await harness.inspected(deployment)).status
+    well = await harness.wait_for(deployment, "running")
 
     assert (2, 7, None) == (well.restart_count, well.exit_code, well.error_message)
 
 
-async def test_a_restart_of_the_engine_is_no_crash(serving: Serving, engine: FakeEngine) -> None:
-    """It counts anew."""
-    deployment = await serving.deploy("hello", "one")
+async def test_a_restart_of_the_engine_is_no_crash(harness: ServiceHarness, engine: FakeEngine) -> None:
+    """The engine counts restarts from 0 again then."""
+    deployment = await harness.deploy("hello", "one")
     engine.runtime.ends["one"] = ContainerEnd(7, oom_killed=False)
-    become(engine, deployment, restart_count=1)
-    await serving.seen(deployment, "running")
-    become(engine, deployment, restart_count=0)
+    change(engine, deployment, restart_count=1)
+    await harness.wait_for(deployment, "running")
+    change(engine, deployment, restart_count=0)
 
-    assert ("running", 0) == ((await looked(serving, deployment)).status, serving.now(deployment).restart_count)
+    assert ("running", 0) == ((await harness.inspected(deployment)).status, harness.current(deployment).restart_count)
 
 
 @pytest.mark.parametrize(
@@ -141,85 +126,133 @@ async def test_a_restart_of_the_engine_is_no_crash(serving: Serving, engine: Fak
         {"status": "loaded", "container_id": None},
     ],
 )
-async def test_a_deployment_with_which_something_else_is_done_is_left_alone(
-    serving: Serving, engine: FakeEngine, changes: dict[str, object]
+async def test_a_deployment_in_another_step_is_left_unchanged(
+    harness: ServiceHarness, engine: FakeEngine, changes: dict[str, object]
 ) -> None:
-    """Its status is not the container's, then."""
-    deployment = await serving.deploy("hello", "one")
-    deployment = await serving.shared.deployments.change(deployment.deployment_id, **changes)
+    """Its status is not that of its container."""
+    deployment = await harness.deploy("hello", "one")
+    deployment = await harness.state.deployments.change(deployment.deployment_id, **changes)
     engine.runtime.containers.clear()
 
-    assert deployment == await looked(serving, deployment)
+    assert deployment == await harness.inspected(deployment)
 
 
-async def test_a_service_that_is_being_started_is_passed_over(serving: Serving, engine: FakeEngine) -> None:
-    """Its starter sees for itself, and the others are looked at."""
-    deployment, other = await serving.deploy("hello", "one"), await serving.deploy("other", "one")
+async def test_a_service_that_is_being_started_is_skipped(harness: ServiceHarness, engine: FakeEngine) -> None:
+    """The start inspects it; the other services are inspected."""
+    deployment, other = await harness.deploy("hello", "one"), await harness.deploy("other", "one")
     engine.runtime.containers.clear()
-    async with serving.services.lock("hello"):
-        await serving.watching.look()
+    async with harness.services.lock("hello"):
+        await harness.watcher.inspect_all()
 
-    assert ("running", "failed") == (serving.now(deployment).status, serving.now(other).status)
+    assert ("running", "failed") == (harness.current(deployment).status, harness.current(other).status)
 
 
-async def test_without_services_the_engine_is_not_asked(serving: Serving) -> None:
-    """It may not even be there."""
+async def test_without_containers_the_engine_is_not_used(harness: ServiceHarness) -> None:
+    """It may not even run."""
 
     async def absent() -> ImageEngine:
-        raise AssertionError("asked")
+        raise AssertionError("used")
 
-    await Watching(serving.shared, serving.services, absent).look()
+    await ContainerWatcher(harness.state, harness.services, absent).inspect_all()
 
 
-async def test_it_looks_again_and_again(tmp_path: Path, engine: FakeEngine, caplog: pytest.LogCaptureFixture) -> None:
-    """Whatever goes wrong meanwhile, which is logged once."""
-    troubles = [
-        DeploymentSenderError(ErrorCode.DOCKER_UNAVAILABLE, "the engine is gone"),
-        DeploymentSenderError(ErrorCode.DOCKER_UNAVAILABLE, "the engine is gone"),
-        RuntimeError("not thought of"),
+async def test_it_inspects_at_intervals(tmp_path: Path, engine: FakeEngine, caplog: pytest.LogCaptureFixture) -> None:
+    """Also after errors, each of which is logged once."""
+    errors = [
+        EngineUnavailableError("the engine is gone"),
+        EngineUnavailableError("the engine is gone"),
+        RuntimeError("unexpected"),
     ]
 
     async def opened() -> ImageEngine:
-        if troubles:
-            raise troubles.pop(0)
+        if errors:
+            raise errors.pop(0)
         return engine
 
-    async with serving_from(tmp_path, engine, watch_interval_seconds=0.01) as serving:
-        deployment = await serving.deploy("hello", "one")
+    async with open_harness(tmp_path, engine, watch_interval_seconds=0.01) as harness:
+        deployment = await harness.deploy("hello", "one")
         engine.runtime.containers.clear()
-        watching = Watching(serving.shared, serving.services, opened)
-        watching.start()
-        await until(lambda: serving.now(deployment).status == "failed")
-        await watching.close()
-        await watching.close()
+        watcher = ContainerWatcher(harness.state, harness.services, opened)
+        watcher.start()
+        await until(lambda: harness.current(deployment).status == "failed")
+        await watcher.close()
+        await watcher.close()
 
     assert 1 == caplog.text.count("the engine is gone")
-    assert "not thought of" in caplog.text
+    assert "unexpected" in caplog.text
 
 
-async def test_one_service_that_cannot_be_put_in_order_keeps_no_other_from_being_seen(
-    serving: Serving, engine: FakeEngine, caplog: pytest.LogCaptureFixture
+async def test_a_service_with_an_error_does_not_prevent_the_inspection_of_others(
+    harness: ServiceHarness, engine: FakeEngine, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is logged when it is new."""
-    await serving.deploy("hello", "one")
-    other = await serving.deploy("other", "one")
+    """The error is logged once."""
+    await harness.deploy("hello", "one")
+    other = await harness.deploy("other", "one")
 
     async def refuse(method: str) -> None:
         if method == "remove":
-            raise DeploymentSenderError(ErrorCode.BUILD_FAILED, "device or resource busy")
+            raise EngineRefusedError("device or resource busy")
 
     before, engine.runtime.before = engine.runtime.before, refuse
-    await serving.deploy("hello", "two")
-    become(engine, other, status="exited", exit_code=1)
+    await harness.deploy("hello", "two")
+    change(engine, other, status="exited", exit_code=1)
     caplog.clear()
     for _ in range(3):
-        await serving.watching.look()
+        await harness.watcher.inspect_all()
     engine.runtime.before = before
 
-    assert "failed" == serving.now(other).status
+    assert "failed" == harness.current(other).status
     assert 1 == caplog.text.count("device or resource busy")
 
 
-async def test_closing_one_that_was_never_started_is_fine(serving: Serving) -> None:
-    """A receiver may fail before that."""
-    await serving.watching.close()
+async def with_lost_record(harness: ServiceHarness, store: Path) -> tuple[ContainerWatcher, Deployment]:
+    """Deploy, and lose the record of the service; return a watcher that does not know it."""
+    deployment = await harness.deploy("hello", "one")
+    await asyncio.to_thread(shutil.rmtree, store / "services")
+
+    async def opened() -> ImageEngine:
+        return harness.engine
+
+    return ContainerWatcher(harness.state, Services(harness.state), opened), deployment
+
+
+async def test_a_container_without_a_record_is_known_by_its_deployment(
+    harness: ServiceHarness, engine: FakeEngine, tmp_path: Path
+) -> None:
+    """An earlier version of the receiver wrote no records of services."""
+    watcher, deployment = await with_lost_record(harness, tmp_path)
+    await watcher.inspect_all()
+    assert "running" == harness.current(deployment).status
+    engine.runtime.containers.clear()
+    await watcher.inspect_all()
+    failed = harness.current(deployment)
+
+    assert ("failed", "BUILD_FAILED", "removed") == (failed.status, failed.error_code, failed.container_status)
+
+
+async def test_a_container_without_a_record_is_skipped_while_its_successor_starts(
+    harness: ServiceHarness, engine: FakeEngine, tmp_path: Path
+) -> None:
+    """The deployment will be replaced then, and has not failed."""
+    watcher, deployment = await with_lost_record(harness, tmp_path)
+    engine.runtime.containers.clear()
+    async with harness.state.containers.of("hello"):
+        await watcher.inspect_all()
+
+    assert "running" == harness.current(deployment).status
+
+
+async def test_a_deployment_that_changes_during_the_inspection_is_left_unchanged(
+    harness: ServiceHarness, tmp_path: Path
+) -> None:
+    """Its new state is not that of its old container."""
+    watcher, deployment = await with_lost_record(harness, tmp_path)
+    changed = await harness.state.deployments.change(deployment.deployment_id, status="received")
+    await watcher._check_existence(FakeEngine().runtime, deployment)
+
+    assert changed == harness.current(deployment)
+
+
+async def test_a_watcher_that_was_never_started_can_be_closed(harness: ServiceHarness) -> None:
+    """A receiver may fail before it starts one."""
+    await harness.watcher.close()

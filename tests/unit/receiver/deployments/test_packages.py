@@ -23,7 +23,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.
     check_package,
     written_for_engine,
 )
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.records import Deployment
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.record import Deployment
 from support.archives.archives import compressed, config_of, image_archive, image_members, layer, sha256, written
 
 _MAX_BYTES = 1_000_000

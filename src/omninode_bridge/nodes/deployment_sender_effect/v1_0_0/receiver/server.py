@@ -22,13 +22,13 @@ from ..settings import ReceiverSettings
 from ..store.documents import private_file
 from ..store.files import disk_errors
 from ..store.staging import make_folder
-from .deployments.container_watcher import Watching
+from .deployments.container_watcher import ContainerWatcher
 from .deployments.deployer import Deployer
-from .deployments.duplicates import Repeats
-from .deployments.image_watcher import Reconciler
+from .deployments.duplicates import DuplicateUploads
+from .deployments.image_watcher import ImageWatcher
 from .deployments.packages import Packages
 from .deployments.records import Deployments
-from .engine import Engine
+from .engine import SharedEngine
 from .http.app import make_app
 from .http.auth import RequestAuthenticator
 from .http.connection import bounded_protocol
@@ -155,18 +155,18 @@ async def _receiver(
         stack.push_async_callback(gate.close)
         shared = ReceiverState(settings, workers, deployments)
         packages = Packages(shared)
-        engine = Engine(open_engine)
+        engine = SharedEngine(open_engine)
         stack.push_async_callback(engine.close)
         images = Deployer(shared, packages, engine)
         stack.push_async_callback(images.close)
         images.start()
-        watching = Watching(shared, images.services, engine.answering)
-        stack.push_async_callback(watching.close)
-        watching.start()
-        reconciler = Reconciler(shared, images.services, engine)
-        stack.push_async_callback(reconciler.close)
-        reconciler.start()
-        uploads = Uploads(shared, gate, packages, images, Repeats(shared, images, reconciler))
+        containers = ContainerWatcher(shared, images.services, engine.available)
+        stack.push_async_callback(containers.close)
+        containers.start()
+        loaded = ImageWatcher(shared, engine)
+        stack.push_async_callback(loaded.close)
+        loaded.start()
+        uploads = Uploads(shared, gate, packages, images, DuplicateUploads(shared, images, engine))
         yield Doorway(
             make_app(shared, gate, uploads, await ReceiverInfoPage.read(shared, engine)),
             names,

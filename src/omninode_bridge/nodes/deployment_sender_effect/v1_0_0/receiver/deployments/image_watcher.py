@@ -1,111 +1,80 @@
-"""Compares what the records say with what the engine has, and has them say that."""
+"""Checks at intervals that the engine still has the loaded images under their names, and records where it has not."""
 
 import asyncio
 import logging
-from contextlib import suppress
 
-from ...errors import DeploymentSenderError, ErrorCode
+from ...errors import OperationError
 from ...ports import ImageEngine
-from ..engine import Engine, has_image
-from ..limits import ENGINE_SECONDS, LOOK_EVERY_SECONDS
+from ..engine import SharedEngine
+from ..limits import LOOK_EVERY_SECONDS
 from ..state import ReceiverState
-from .records import NO_ERROR, Deployment
-from .services import Services
+from .failures import loss
+from .image_loader import has_image
+from .record import Deployment
 
-__all__ = ["Reconciler"]
+__all__ = ["ImageWatcher"]
 
 _log = logging.getLogger(__name__)
 
 
-class Reconciler:
-    """Looks at the engine, in the background and when somebody asks.
+class ImageWatcher:
+    """Compares the deployments with the status `loaded` with the engine, in the background.
+
+    The containers of those with the status `running` are the subject of container_watcher.py.
 
     Args:
-        shared: The receiver's own.
-        services: Knows the containers.
-        engine: What is looked at.
-        look_every_seconds: How long to wait between two looks at everything.
-        engine_seconds: How long who asks waits for the engine.
+        state: The receiver's settings, threads and deployments.
+        engine: Has the images.
+        interval_seconds: Between two comparisons.
     """
 
     def __init__(
-        self,
-        shared: ReceiverState,
-        services: Services,
-        engine: Engine,
-        *,
-        look_every_seconds: float = LOOK_EVERY_SECONDS,
-        engine_seconds: float = ENGINE_SECONDS,
+        self, state: ReceiverState, engine: SharedEngine, *, interval_seconds: float = LOOK_EVERY_SECONDS
     ) -> None:
-        self._settings = shared.settings
-        self._deployments = shared.deployments
-        self._references = shared.references
-        self._containers = shared.containers
-        self._services = services
+        self._deployments = state.deployments
+        self._references = state.references
         self._engine = engine
-        self._look_every_seconds = look_every_seconds
-        self._engine_seconds = engine_seconds
+        self._interval_seconds = interval_seconds
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to look, as soon as the engine answers and then again and again."""
-        self._task = asyncio.create_task(self._look_again_and_again(), name="comparing records and engine")
+        """Begin to compare, as soon as the engine responds."""
+        self._task = asyncio.create_task(self._watch(), name="comparing images")
 
     async def close(self) -> None:
-        """End that; twice is safe."""
+        """Stop comparing; calling it twice is safe."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
 
-    async def serves(self, deployment: Deployment) -> bool:
-        """Whether a deployment has ended as it should today, and the engine says so, too.
-
-        False also where the engine does not say so in time.
-        """
-        with suppress(DeploymentSenderError, TimeoutError):
-            async with asyncio.timeout(self._engine_seconds):
-                engine = await self._engine.answering()
-                if deployment.status == "running":
-                    runs = await self._services.runs(engine, deployment)
-                    return runs is True and await has_image(engine, deployment)
-                if deployment.status == "loaded" and not self._settings.run:
-                    return await has_image(engine, deployment)
-        return False
-
-    async def look(self, engine: ImageEngine) -> None:
-        """Compare every deployment that has ended as `loaded` or `running`.
+    async def compare(self, engine: ImageEngine) -> None:
+        """Compare every loaded image once.
 
         Raises:
-            DeploymentSenderError: What the engine raises.
+            EngineUnavailableError: The engine does not respond.
+            EngineRefusedError: The engine responded with an error.
         """
-        for deployment in self._deployments.overtaken():
-            await self._deployments.change(deployment.deployment_id, status="replaced", **NO_ERROR)
-        for deployment in self._deployments.ended_as("running"):
-            async with self._containers.of(deployment.container_name):
-                if await self._services.runs(engine, deployment) is None:
-                    await self._gone(deployment, "its container is gone: somebody has removed it")
-        for deployment in self._deployments.ended_as("loaded"):
+        for deployment in self._deployments.finished_as("loaded"):
             async with self._references.of(deployment.reference):
                 if not await has_image(engine, deployment):
-                    reference = deployment.reference
-                    await self._gone(deployment, f"somebody has removed {reference} or named another image so")
+                    await self._record_loss(deployment)
 
-    async def _gone(self, deployment: Deployment, message: str) -> None:
+    async def _record_loss(self, deployment: Deployment) -> None:
         if self._deployments.get(deployment.deployment_id) != deployment:
-            return  # its package has arrived again, or its place was taken, while the engine was asked
-        error = {"error_code": ErrorCode.BUILD_FAILED.value, "error_message": message}
-        await self._deployments.change(deployment.deployment_id, status="failed", **error)
+            return  # its package has arrived again, or it was replaced, while the engine was asked
+        message = f"the image {deployment.reference} was removed, or its name was given to another image"
+        await self._deployments.change(deployment.deployment_id, **loss(message))
 
-    async def _look_again_and_again(self) -> None:
-        async def wait(_: DeploymentSenderError) -> None:
+    async def _watch(self) -> None:
+        async def ignore(_: OperationError) -> None:
             return
 
         while True:
             try:
-                if self._deployments.ended_as("loaded") or self._deployments.ended_as("running"):
-                    await self.look(await self._engine.awaited(wait))
-            except DeploymentSenderError as exc:
-                _log.warning("the records could not be compared with the engine: %s", exc.message)
-            except Exception:  # noqa: BLE001 - one thing that nobody has thought of must not end the looking
-                _log.exception("unexpected while comparing the records with the engine")
-            await asyncio.sleep(self._look_every_seconds)
+                if self._deployments.finished_as("loaded"):
+                    await self.compare(await self._engine.wait_until_available(ignore))
+            except OperationError as exc:
+                _log.warning("the loaded images could not be compared with the engine: %s", exc.message)
+            except Exception:  # noqa: BLE001 - an unexpected error must not end the comparing
+                _log.exception("unexpected error while the loaded images were compared with the engine")
+            await asyncio.sleep(self._interval_seconds)

@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import BinaryIO
 
-from ...errors import DeploymentSenderError, ErrorCode
+from ...errors import InvalidInputError, OperationError, PackageDamagedError
 from ...image.compression import CompressionError, decompressed, detect
 from ...image.docker_archive import ArchiveError, ArchiveReader, ImageArchive
 from ...image.engine_archive import EngineArchive
@@ -16,7 +16,7 @@ from ...models.reference import normalized
 from ...package.checksum import Hasher, HashingStoppedError, hash_file, hasher
 from ..limits import CHECKS_AT_ONCE, PIECE_BYTES, UNPACKED_FACTOR
 from ..state import ReceiverState
-from .records import Deployment
+from .record import Deployment
 
 __all__ = ["INCOMING", "Packages", "StoppedError", "check_package", "written_for_engine"]
 
@@ -71,7 +71,7 @@ def _unpacked(
     file: BinaryIO, deployment: Deployment, raw: Iterator[bytes], max_bytes: int
 ) -> Generator[bytes, None, None]:
     """Yield the image archive in a package file, whose bytes come by `raw`, in pieces of at most 1 MiB."""
-    kind = deployment.compression or detect(file.read(_MAGIC_BYTES))
+    kind = deployment.identity.compression or detect(file.read(_MAGIC_BYTES))
     file.seek(0)
     yield from decompressed(raw, kind, max_bytes=max_bytes)
 
@@ -149,8 +149,8 @@ def check_package(path: Path, deployment: Deployment, *, max_bytes: int, stop: t
     if not archive.names(deployment.reference):
         names = ", ".join(archive.references) or "no name at all"
         raise _wrong(f"the package was announced as {deployment.reference}, and its image has {names}")
-    if deployment.announced_image_id and not archive.is_image(deployment.announced_image_id):
-        raise _wrong(f"the image in the package is {archive.config_digest}, not {deployment.announced_image_id}")
+    if deployment.announced_digest and not archive.is_image(deployment.announced_digest):
+        raise _wrong(f"the image in the package is {archive.config_digest}, not {deployment.announced_digest}")
     return archive
 
 
@@ -163,13 +163,13 @@ def _hash(path: Path, stop: threading.Event) -> str:
 
 
 def _must_match(checksum: str, deployment: Deployment) -> None:
-    if checksum != deployment.checksum:
+    if checksum != deployment.identity.checksum:
         raise _damaged()
 
 
-def _damaged() -> DeploymentSenderError:
-    return DeploymentSenderError(ErrorCode.CHECKSUM_MISMATCH, "the stored package is damaged")
+def _damaged() -> OperationError:
+    return PackageDamagedError("the stored package is damaged")
 
 
-def _wrong(message: str) -> DeploymentSenderError:
-    return DeploymentSenderError(ErrorCode.VALIDATION_ERROR, message)
+def _wrong(message: str) -> OperationError:
+    return InvalidInputError(message)

@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 from ...errors import DeploymentSenderError
 from ...protocol.info import EngineBody, InfoBody
-from ..engine import Engine
+from ..engine import SharedEngine
 from ..limits import ENGINE_SECONDS
 from ..state import ReceiverState
 
@@ -25,7 +25,7 @@ class ReceiverInfoPage:
     """
 
     def __init__(
-        self, shared: ReceiverState, engine: Engine, own_version: str, *, engine_seconds: float = ENGINE_SECONDS
+        self, shared: ReceiverState, engine: SharedEngine, own_version: str, *, engine_seconds: float = ENGINE_SECONDS
     ) -> None:
         self._settings = shared.settings
         self._workers = shared.workers
@@ -34,7 +34,7 @@ class ReceiverInfoPage:
         self._seconds = engine_seconds
 
     @classmethod
-    async def read(cls, shared: ReceiverState, engine: Engine) -> "ReceiverInfoPage":
+    async def read(cls, shared: ReceiverState, engine: SharedEngine) -> "ReceiverInfoPage":
         """Make one that knows the distribution's version."""
         return cls(shared, engine, await shared.workers.run(version, "omninode-deployment-sender"))
 
@@ -54,7 +54,7 @@ class ReceiverInfoPage:
     async def _its_engine(self) -> tuple[EngineBody | None, str | None]:
         try:
             async with asyncio.timeout(self._seconds):
-                found = await (await self._engine.answering()).info()
+                found = await (await self._engine.available()).info()
         except DeploymentSenderError as exc:
             return None, exc.message
         except TimeoutError:

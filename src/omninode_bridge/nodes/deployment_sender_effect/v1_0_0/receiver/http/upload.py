@@ -14,9 +14,9 @@ from ...protocol.form import UploadFields
 from ...protocol.responses import ReceiptBody
 from ...store.staging import Staged
 from ..deployments.deployer import Deployer
-from ..deployments.duplicates import Repeats
+from ..deployments.duplicates import DuplicateUploads, PackageConflictError
 from ..deployments.packages import Packages
-from ..deployments.records import Deployment
+from ..deployments.record import Deployment
 from ..limits import CHECKED_FIRST_MAX_BYTES, FORM_OVERHEAD_MAX_BYTES, DrainLimits
 from ..state import ReceiverState
 from .auth import RequestAuthenticator
@@ -44,14 +44,19 @@ class Uploads:
         gate: Checks signatures.
         packages: Reads them.
         images: Loads what was kept.
-        repeats: Knows what was kept before.
+        duplicates: Knows what was kept before.
 
     Attributes:
         active: How many are arriving now.
     """
 
     def __init__(
-        self, shared: ReceiverState, gate: RequestAuthenticator, packages: Packages, images: Deployer, repeats: Repeats
+        self,
+        shared: ReceiverState,
+        gate: RequestAuthenticator,
+        packages: Packages,
+        images: Deployer,
+        duplicates: DuplicateUploads,
     ) -> None:
         self._settings = shared.settings
         self._workers = shared.workers
@@ -60,7 +65,7 @@ class Uploads:
         self._gate = gate
         self._packages = packages
         self._images = images
-        self._repeats = repeats
+        self._duplicates = duplicates
         limit = shared.settings.max_package_size_bytes + FORM_OVERHEAD_MAX_BYTES
         self._patience = DrainLimits(limit, max_seconds=None, idle_seconds=shared.settings.idle_timeout_seconds)
         self.active = 0
@@ -132,7 +137,7 @@ class Uploads:
         self, form: UploadForm, fields: UploadFields, size_bytes: int | None
     ) -> tuple[int, Deployment]:
         async with self._deployments.lock(fields.package_id):
-            known = await self._repeats.find(fields)
+            known = await self._find(fields)
         if known is not None:  # answered at once: a sender that listens need not send it all again
             return _REPEATED, known
         staged = await self._deployments.begin(str(uuid4()))
@@ -142,6 +147,12 @@ class Uploads:
             return await self._keep(staged, deployment, fields, checked)
         finally:
             await self._workers.run(staged.abort)
+
+    async def _find(self, fields: UploadFields) -> Deployment | None:
+        try:
+            return await self._duplicates.find(fields)
+        except PackageConflictError as exc:
+            raise RefusedError(409, exc.message, code=ErrorCode.VALIDATION_ERROR, recovery=exc.recovery) from exc
 
     async def _store(
         self, form: UploadForm, staged: Staged, fields: UploadFields, size_bytes: int | None
@@ -162,7 +173,7 @@ class Uploads:
         return Deployment.new(staged.entry_id, fields, size_bytes=intake.size_bytes)
 
     async def _checked(self, staged: Staged, deployment: Deployment) -> ImageArchive | None:
-        if deployment.size_bytes > CHECKED_FIRST_MAX_BYTES:
+        if (deployment.identity.size_bytes or 0) > CHECKED_FIRST_MAX_BYTES:
             return None  # read through before it is loaded; docs/adr/0008 tells why not here
         try:
             return await self._packages.check(staged.path, deployment)
@@ -179,8 +190,8 @@ class Uploads:
     async def _keep(
         self, staged: Staged, deployment: Deployment, fields: UploadFields, checked: ImageArchive | None
     ) -> tuple[int, Deployment]:
-        async with self._deployments.lock(deployment.package_id):
-            known = await self._repeats.find(fields)
+        async with self._deployments.lock(fields.package_id):
+            known = await self._find(fields)
             if known is not None:  # it has arrived on another connection meanwhile
                 return _REPEATED, known
             deployment = await self._deployments.keep(staged, deployment)
@@ -188,7 +199,7 @@ class Uploads:
             "%s: %s received, verified and stored, %d bytes",
             deployment.deployment_id,
             deployment.reference,
-            deployment.size_bytes,
+            deployment.identity.size_bytes,
         )
         self._images.submit(deployment, checked)
         return _STORED, deployment
@@ -205,8 +216,8 @@ def _receipt(deployment: Deployment) -> ReceiptBody:
     return ReceiptBody(
         deployment_id=deployment.deployment_id,
         checksum_verified=True,
-        checksum=deployment.checksum,
+        checksum=deployment.identity.checksum,
         status=deployment.status,
         status_url=f"deployments/{deployment.deployment_id}",  # relative, so that a path before /deploy is kept
-        platform=deployment.platform,
+        platform=deployment.identity.platform,
     )
