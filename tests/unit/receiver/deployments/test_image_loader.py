@@ -240,9 +240,7 @@ async def test_a_temporary_name_that_cannot_be_removed_is_no_error(
     assert ": in use" in caplog.text
 
 
-async def test_a_load_does_not_need_a_list_of_images(
-    state: ReceiverState, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_load_does_not_need_a_list_of_images(state: ReceiverState, caplog: pytest.LogCaptureFixture) -> None:
     """Temporary names of earlier loads are left for a later load."""
     engine = FakeEngine()
     house = House(state, engine)
