@@ -230,8 +230,8 @@ async def test_a_container_that_is_killed_for_memory_is_a_failure(
     # Which of its processes the kernel kills is the kernel's choice.
     assert (True, True) == (failed.exit_code in {5, 137}, failed.oom_killed)
     assert (
-        f"it ended with exit code {failed.exit_code}, after one of its processes was killed for memory: its limit is 20 MB"
-        " (container_memory_mb, DEPLOYMENT_RECEIVER_CONTAINER_MEMORY_MB)" in str(failed.error_message)
+        f"it ended with exit code {failed.exit_code}, after one of its processes was killed for memory: its limit is"
+        " 20 MB (container_memory_mb, DEPLOYMENT_RECEIVER_CONTAINER_MEMORY_MB)" in str(failed.error_message)
     )
 
 
