@@ -1,4 +1,4 @@
-"""Decides what is done with a package that arrives again: nothing, deploy it again, or store it anew."""
+"""Decides what is done with a package that arrives again: nothing, deploy it again, or store it again."""
 
 import asyncio
 from contextlib import suppress
@@ -21,12 +21,12 @@ class PackageConflictError(InvalidInputError):
 
 
 class DuplicateUploads:
-    """Finds packages that were stored before, and deploys them again unless the engine still has what they brought.
+    """Finds packages that were stored before, and deploys them again unless they are still in effect.
 
     Args:
         state: The receiver's settings, threads and deployments.
         deployer: Deploys again.
-        engine: Responds whether an image or a container is still there.
+        engine: Has the images and containers of earlier deployments.
         engine_seconds: How long an upload waits for the engine.
     """
 

@@ -24,7 +24,7 @@ _CONTAINER_CODE: Final = ErrorCode.BUILD_FAILED
 
 
 class ContainerError(OperationError):
-    """The container of an image could not be started; what ran before is as it was, or will be."""
+    """The container of an image could not be started, so that the previous container is kept or restored."""
 
     public_code = _CONTAINER_CODE
 

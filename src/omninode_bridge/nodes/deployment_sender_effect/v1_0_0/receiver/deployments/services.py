@@ -23,9 +23,9 @@ _log = logging.getLogger(__name__)
 
 LABEL_PREFIX = "omninode.deployment"
 _TOKEN_BYTES = 16  # 128 bits, which cannot be guessed
-_BYTES_PER_MB = 1_000_000  # decimal, as in the settings' names
-# For undoing a start that failed or was cancelled: a stop and a start of the old container take seconds. An engine that
-# takes longer is left alone; the next look at the service completes the work.
+_BYTES_PER_MB = 1_000_000  # as the settings count: 1 MB = 1,000,000 bytes
+# For undoing a start that failed or was cancelled: removing the new container and starting the old one take seconds.
+# With an engine that takes longer, the next start or the container watcher undoes it.
 _UNDO_SECONDS = 30
 
 
