@@ -42,38 +42,6 @@ async def test_a_ready_container_replaces_the_old_one(harness: ServiceHarness, e
     assert {"hello": "running"} == engine.runtime.names()
 
 
-async def test_two_containers_never_write_to_one_volume_at_once(harness: ServiceHarness, engine: FakeEngine) -> None:
-    """Where the new container uses a volume of the old one, the old one is stopped first."""
-    engine.runtime.asked = {"one": ("/data",), "two": ("/data", "/new")}
-    await harness.deploy("hello", "one")
-    volume = engine.runtime.named("hello").facts.volumes["/data"]
-    engine.runtime.diary.clear()
-    await harness.deploy("hello", "two")
-
-    assert ["create hello.Next", "stop hello", "start hello.Next"] == engine.runtime.diary[:3]
-    assert volume == engine.runtime.named("hello").facts.volumes["/data"]
-    assert 2 == len(engine.runtime.volumes)
-
-
-async def test_a_volume_is_used_again_after_its_container_was_removed_by_hand(
-    harness: ServiceHarness, engine: FakeEngine
-) -> None:
-    """The record has its name; a volume that no longer exists is created again."""
-    engine.runtime.asked = {"one": ("/data",)}
-    first = await harness.deploy("hello", "one")
-    volume = engine.runtime.named("hello").facts.volumes["/data"]
-    assert first.container_id is not None
-    await engine.runtime.remove(first.container_id, volumes=False)
-    second = await harness.deploy("hello", "one")
-    assert volume == engine.runtime.named("hello").facts.volumes["/data"]
-
-    assert second.container_id is not None
-    await engine.runtime.remove(second.container_id, volumes=False)
-    engine.runtime.volumes.clear()
-    await harness.deploy("hello", "one")
-    assert volume != engine.runtime.named("hello").facts.volumes["/data"]
-
-
 @pytest.mark.parametrize("path", ["/data", "/other"])
 async def test_a_start_that_fails_is_undone(harness: ServiceHarness, engine: FakeEngine, path: str) -> None:
     """Whether the old container had to be stopped or not; volumes that only the new one has are removed."""
@@ -105,33 +73,6 @@ async def test_a_container_that_was_stopped_by_hand_stays_stopped_after_a_failur
 
     assert {"hello": "exited"} == engine.runtime.names()
     assert "keeps running" not in str(bad.error_message)
-
-
-@pytest.mark.parametrize("name", ["hello", "hello.Next"])
-async def test_a_container_of_others_is_not_touched(harness: ServiceHarness, engine: FakeEngine, name: str) -> None:
-    """Whatever its labels say; the message says what to do."""
-    if name != "hello":
-        await harness.deploy("hello", "one")
-    labels = {START_LABEL: "x", "omninode.deployment.id": "y"}
-    foreign = engine.runtime.add_foreign(name, labels)
-    failed = await harness.deploy("hello", "two")
-
-    assert f"this receiver did not start the container {name} that exists already" in str(failed.error_message)
-    assert f"docker rm -f {name}" in str(failed.error_message)
-    assert "running" == engine.runtime.containers[foreign].facts.status
-
-
-async def test_a_copied_label_does_not_make_a_container_ours(harness: ServiceHarness, engine: FakeEngine) -> None:
-    """`docker commit` puts a container's labels into an image."""
-    deployment = await harness.deploy("hello", "one")
-    assert deployment.container_id is not None
-    labels = engine.runtime.containers[deployment.container_id].facts.labels
-    await engine.runtime.remove(deployment.container_id, volumes=False)
-    foreign = engine.runtime.add_foreign("hello", labels)
-    failed = await harness.deploy("hello", "two")
-
-    assert "this receiver did not start" in str(failed.error_message)
-    assert foreign in engine.runtime.containers
 
 
 async def test_a_container_of_the_same_deployment_is_not_replaced(harness: ServiceHarness, engine: FakeEngine) -> None:

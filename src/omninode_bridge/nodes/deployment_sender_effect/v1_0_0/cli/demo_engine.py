@@ -36,7 +36,7 @@ class DemoEngine:
 
     async def container_of(self, package_id: str) -> str | None:
         """Answer the id of the container that a receiver has started from a package."""
-        from ..receiver.deployments.services import LABEL_PREFIX  # noqa: PLC0415 - comes with the extra `receiver`
+        from ..receiver.deployments.replacement import LABEL_PREFIX  # noqa: PLC0415 - comes with the extra `receiver`
 
         wanted = {"label": f"{LABEL_PREFIX}.package={package_id}"}
         found = await self._call(

@@ -6,8 +6,9 @@ Who calls whom, from the upload on:
   package that arrives twice), has `packages` check a new one, keeps it in `records`, and submits it to `deployer`.
 - `deployer` takes each package to its last status. It waits for the engine, has `image_loader` load the image (which
   reads the package through `packages` again), and has `services` start the container.
-- `services` starts and replaces containers. `readiness` decides whether a new container is ready; `cleanup` completes
-  or undoes a start that was interrupted; `service_records` keeps which containers are this receiver's.
+- `services` runs one container for each image name. `replacement` replaces it by a new one, once `readiness` has found
+  the new one ready; `cleanup` completes or undoes a start that was interrupted; `service_records` keeps which
+  containers are this receiver's.
 - `container_watcher` and `image_watcher` run in the background: they compare the deployments with the status
   `running`, or `loaded`, with the engine.
 

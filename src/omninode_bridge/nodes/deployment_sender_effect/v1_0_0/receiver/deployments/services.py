@@ -1,29 +1,24 @@
-"""Runs one container for each image name: starts a new one, and replaces the old one once the new one is ready."""
+"""Runs one container for each image name: decides whether it must be replaced, and restores it after an error."""
 
 import asyncio
 import logging
-import platform
-import secrets
 
 from ...errors import EngineUnavailableError, OperationError
-from ...ports import ContainerFacts, ContainerLimits, ContainerRuntime, ContainerSpec, ImageEngine
-from ...settings import ReceiverSettings
+from ...ports import ContainerFacts, ContainerRuntime, ImageEngine
 from ..state import ReceiverState
-from .cleanup import START_LABEL, ServiceCleanup
-from .container_names import container_name, next_name
+from .cleanup import ServiceCleanup
+from .container_names import container_name
 from .failures import ContainerError
 from .locks import NamedLocks
-from .readiness import NotReadyError, ReadinessCheck
+from .readiness import NotReadyError
 from .record import Deployment
+from .replacement import Replacement, container_limits
 from .service_records import ServiceRecord, ServiceRecords, Start
 
-__all__ = ["LABEL_PREFIX", "Services"]
+__all__ = ["Services"]
 
 _log = logging.getLogger(__name__)
 
-LABEL_PREFIX = "omninode.deployment"
-_TOKEN_BYTES = 16  # 128 bits, which cannot be guessed
-_BYTES_PER_MB = 1_000_000  # as the settings count: 1 MB = 1,000,000 bytes
 # For undoing a start that failed or was cancelled: removing the new container and starting the old one take seconds.
 # With an engine that takes longer, the next start or the container watcher undoes it.
 _UNDO_SECONDS = 30
@@ -42,11 +37,10 @@ class Services:
 
     def __init__(self, state: ReceiverState) -> None:
         self.records = ServiceRecords(state.settings.store_folder, state.workers)
-        self._settings = state.settings
         self._deployments = state.deployments
-        self.limits = _limits(state.settings)
-        self._readiness = ReadinessCheck(state.settings)
+        self.limits = container_limits(state.settings)
         self._cleanup = ServiceCleanup(self.records, state.settings)
+        self._replacement = Replacement(self.records, self._cleanup, state.settings)
         self._locks = NamedLocks()
 
     def lock(self, name: str) -> asyncio.Lock:
@@ -80,7 +74,7 @@ class Services:
             current = await _inspect(runtime, record.current)
             if current is None or not self._runs_as_wanted(record.current, current, deployment, image_id):
                 try:
-                    current, warnings = await self._replace(runtime, record, current, deployment, image_id)
+                    current, warnings = await self._replacement.replace(runtime, record, current, deployment, image_id)
                 except (OperationError, asyncio.CancelledError) as exc:
                     outcome = await self._undo(runtime, name)
                     if isinstance(exc, asyncio.CancelledError):
@@ -111,80 +105,6 @@ class Services:
             and facts.restart_count == 0
             and facts.health != "unhealthy"
         )
-
-    async def _replace(
-        self,
-        runtime: ContainerRuntime,
-        record: ServiceRecord,
-        current: ContainerFacts | None,
-        deployment: Deployment,
-        image_id: str,
-    ) -> tuple[ContainerFacts, list[str]]:
-        name = record.name
-        new_name = name if current is None else next_name(name)
-        await self._cleanup.require_free_names(runtime, record, {name, new_name})
-        volumes, warnings = await self._volumes(runtime, record, current, image_id)
-        # Two containers that write to one volume at once would damage its data.
-        shared = set() if current is None else set(volumes.values()) & set(current.volumes.values())
-        start = Start(
-            token=secrets.token_hex(_TOKEN_BYTES),
-            deployment_id=deployment.deployment_id,
-            image_id=image_id,
-            name=new_name,
-            limits=repr(self.limits),
-            stops_current=current is not None and current.active and bool(shared),
-        )
-        spec = ContainerSpec(image_id, new_name, self._labels(deployment, start.token), self.limits, volumes)
-        record, start, container_id = await self._create(runtime, record, start, spec)
-        if current is not None and start.stops_current:
-            warnings += await self._cleanup.stop_gracefully(runtime, current)
-        await runtime.start(container_id)
-        facts = await self._readiness.wait_until_ready(runtime, container_id)
-        await runtime.keep_up(container_id)
-        changes = {
-            "current": start,
-            "next": None,
-            "previous": None if current is None else record.current,
-            "volumes": {**record.volumes, **facts.volumes},
-        }
-        await self.records.write(record.model_copy(update=changes))
-        return facts, warnings
-
-    async def _create(
-        self, runtime: ContainerRuntime, record: ServiceRecord, start: Start, spec: ContainerSpec
-    ) -> tuple[ServiceRecord, Start, str]:
-        """Create a container, recorded before and after."""
-        record = await self.records.write(record.model_copy(update={"next": start}))
-        container_id = await runtime.create(spec)
-        start = start.model_copy(update={"container_id": container_id})
-        return await self.records.write(record.model_copy(update={"next": start})), start, container_id
-
-    async def _volumes(
-        self, runtime: ContainerRuntime, record: ServiceRecord, current: ContainerFacts | None, image_id: str
-    ) -> tuple[dict[str, str], list[str]]:
-        """Return the volumes that the service last had at the paths that the image declares, and warnings."""
-        paths = await runtime.volume_paths(image_id)
-        known = {path: record.volumes[path] for path in paths if path in record.volumes}
-        volumes = {path: volume for path, volume in known.items() if await runtime.has_volume(volume)}
-        unused = {} if current is None else {path: it for path, it in current.volumes.items() if path not in paths}
-        if not unused:
-            return volumes, []
-        kept = ", ".join(f"{path} (volume {volume})" for path, volume in sorted(unused.items()))
-        empty = ", ".join(path for path in paths if path not in volumes)
-        warning = (
-            f"the new image declares no volume at {kept}; the data is kept, and is used again by an image that declares"
-            " that path"
-        )
-        return volumes, [warning + (f"; the volume at {empty} is new and empty" if empty else "")]
-
-    def _labels(self, deployment: Deployment, token: str) -> dict[str, str]:
-        return {
-            f"{LABEL_PREFIX}.id": deployment.deployment_id,
-            f"{LABEL_PREFIX}.package": deployment.identity.package_id,
-            f"{LABEL_PREFIX}.image": deployment.reference,
-            f"{LABEL_PREFIX}.receiver": f"{platform.node()}:{self._settings.store_folder}",
-            START_LABEL: token,
-        }
 
     async def _undo(self, runtime: ContainerRuntime, name: str) -> str:
         """Restore the state before a start that failed; return the end of the message about it."""
@@ -241,13 +161,3 @@ def _start_error(name: str, exc: OperationError, outcome: str) -> OperationError
         return ContainerError(f"The container {name} could not be started: {exc.message}{outcome}{exc.details}")
     kind = EngineUnavailableError if isinstance(exc, EngineUnavailableError) else ContainerError
     return kind(f"{exc.message}{outcome}", recovery=exc.recovery, retry=exc.retry)
-
-
-def _limits(settings: ReceiverSettings) -> ContainerLimits:
-    return ContainerLimits(
-        memory_bytes=int(settings.container_memory_mb * _BYTES_PER_MB),
-        cpus=settings.container_cpus,
-        pids=settings.container_pids,
-        log_file_bytes=int(settings.container_log_max_mb * _BYTES_PER_MB),
-        log_files=settings.container_log_files,
-    )
