@@ -105,7 +105,7 @@ async def test_an_unexpected_error_does_not_end_the_comparing(house: House, capl
     loaded = await house.loaded()
     house.engine.images["hello:1.0"] = b"no archive"
     house.watcher.start()
-    await until(lambda: "unexpected error while the loaded images" in caplog.text)
+    await until(lambda: "unexpected error while comparing the loaded images" in caplog.text)
     assert "Traceback" in caplog.text
     house.engine.images.clear()
     await until(lambda: house.current(loaded).status == "failed")

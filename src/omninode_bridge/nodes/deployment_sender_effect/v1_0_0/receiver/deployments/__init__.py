@@ -14,5 +14,6 @@ Who calls whom, from the upload on:
 
 All of them change the deployments in `records`. `record` is one deployment and its JSON document, `documents` the form
 of such documents, `failures` the only place that chooses the public code of an error. `container_messages` has the
-texts about containers, `container_names` their names, and `locks` the locks by name.
+texts about containers, `container_names` their names, `locks` the locks by name, and `periodic` the repetition of
+background work.
 """

@@ -1,16 +1,15 @@
 """Inspects the started containers at intervals, and records what their engine reports."""
 
-import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 
 from ...errors import EngineUnavailableError, OperationError
 from ...ports import ContainerEnd, ContainerFacts, ContainerRuntime, ImageEngine
 from ..state import ReceiverState
 from .container_messages import GONE, describe_end, describe_inactive, quote_log
 from .failures import NO_ERROR, is_container_failure, loss
+from .periodic import PeriodicTask
 from .record import Deployment
 from .service_records import Start
 from .services import Services
@@ -44,20 +43,17 @@ class ContainerWatcher:
         self._containers = state.containers
         self._services = services
         self._open_engine = open_engine
-        self._task: asyncio.Task[None] | None = None
+        self._periodic = PeriodicTask(self._watch, state.settings.watch_interval_seconds, "watching containers")
         self._reported: dict[str, str] = {}
         self._restarts_seen: dict[str, tuple[int, float]] = {}
 
     def start(self) -> None:
         """Begin to watch."""
-        self._task = asyncio.create_task(self._watch(), name="watching containers")
+        self._periodic.start()
 
     async def close(self) -> None:
         """Stop watching; calling it twice is safe."""
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+        await self._periodic.close()
 
     async def inspect_all(self) -> None:
         """Inspect every container once.
@@ -77,15 +73,11 @@ class ContainerWatcher:
                 await self._report(deployment.deployment_id, self._check_existence(runtime, deployment))
 
     async def _watch(self) -> None:
-        while True:
-            try:
-                await self.inspect_all()
-                self._reported.pop("", None)
-            except OperationError as exc:
-                self._warn("", exc.message)
-            except Exception:  # noqa: BLE001 - an unexpected error must not end the watching
-                _log.exception("unexpected error while the containers were inspected")
-            await asyncio.sleep(self._settings.watch_interval_seconds)
+        try:
+            await self.inspect_all()
+            self._reported.pop("", None)
+        except OperationError as exc:
+            self._warn("", exc.message)
 
     async def _watch_service(self, runtime: ContainerRuntime, name: str) -> set[str]:
         """Complete what a start has left, and inspect the container of a service; return the service's containers."""

@@ -1,6 +1,5 @@
 """Checks at intervals that the engine still has the loaded images under their names, and records where it has not."""
 
-import asyncio
 import logging
 
 from ...errors import OperationError
@@ -10,6 +9,7 @@ from ..limits import LOOK_EVERY_SECONDS
 from ..state import ReceiverState
 from .failures import loss
 from .image_loader import has_image
+from .periodic import PeriodicTask
 from .record import Deployment
 
 __all__ = ["ImageWatcher"]
@@ -34,18 +34,15 @@ class ImageWatcher:
         self._deployments = state.deployments
         self._references = state.references
         self._engine = engine
-        self._interval_seconds = interval_seconds
-        self._task: asyncio.Task[None] | None = None
+        self._periodic = PeriodicTask(self._watch, interval_seconds, "comparing the loaded images with the engine")
 
     def start(self) -> None:
         """Begin to compare, as soon as the engine responds."""
-        self._task = asyncio.create_task(self._watch(), name="comparing images")
+        self._periodic.start()
 
     async def close(self) -> None:
         """Stop comparing; calling it twice is safe."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        await self._periodic.close()
 
     async def compare(self, engine: ImageEngine) -> None:
         """Compare every loaded image once.
@@ -66,15 +63,13 @@ class ImageWatcher:
         await self._deployments.change(deployment.deployment_id, **loss(message))
 
     async def _watch(self) -> None:
-        async def ignore(_: OperationError) -> None:
+        if not self._deployments.finished_as("loaded"):
             return
+        try:
+            await self.compare(await self._engine.wait_until_available(_ignore))
+        except OperationError as exc:
+            _log.warning("the loaded images could not be compared with the engine: %s", exc.message)
 
-        while True:
-            try:
-                if self._deployments.finished_as("loaded"):
-                    await self.compare(await self._engine.wait_until_available(ignore))
-            except OperationError as exc:
-                _log.warning("the loaded images could not be compared with the engine: %s", exc.message)
-            except Exception:  # noqa: BLE001 - an unexpected error must not end the comparing
-                _log.exception("unexpected error while the loaded images were compared with the engine")
-            await asyncio.sleep(self._interval_seconds)
+
+async def _ignore(_: OperationError) -> None:
+    """Do nothing about an engine that is unavailable: `SharedEngine` logs it."""
