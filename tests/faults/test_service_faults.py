@@ -10,38 +10,38 @@ import httpx
 import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.engine import DockerEngine
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import EngineUnavailableError
 from support.engine.engines import RealEngine
 from support.engine.machine import UP, Machine
 from support.engine.private import PrivateEngine
 from support.eventually import eventually_sync
 from support.receiver.in_process import form
 from support.receiver.process import ReceiverProcess
-from support.receiver.services import serving_from
+from support.receiver.services import open_harness
 
 
 @pytest.fixture
 def machine(real_engine: RealEngine) -> Iterator[Machine]:
-    """The machine's engine."""
+    """Return the machine's engine."""
     with Machine(real_engine) as made:
         yield made
 
 
 async def test_a_service_comes_back_with_its_engine(tmp_path: Path, real_engine: RealEngine) -> None:
-    """After a graceful restart, which stops every container first; nobody has to look after it."""
+    """After a restart of the engine, which stops every container first; the receiver does nothing."""
     with PrivateEngine(real_engine) as private:
         machine = Machine(private)
         image_id = await asyncio.to_thread(machine.image, UP)
         engine = DockerEngine(docker_host=private.docker_host)
-        async with serving_from(tmp_path / "store", engine) as serving:
-            deployment = await serving.deploy(machine.name, image_id)
+        async with open_harness(tmp_path / "store", engine) as harness:
+            deployment = await harness.deploy(machine.name, image_id)
             before = machine.api.inspect_container(machine.name)["State"]["StartedAt"]
             await asyncio.to_thread(private.stop)
-            with pytest.raises(DeploymentSenderError):
-                await serving.watching.look()
-            assert "running" == serving.now(deployment).status  # nobody knows better
+            with pytest.raises(EngineUnavailableError):
+                await harness.watcher.inspect_all()
+            assert "running" == harness.current(deployment).status  # the receiver cannot know the state now
             await asyncio.to_thread(private.start)
-            await serving.seen(deployment, "running", container_status="running")
+            await harness.wait_for(deployment, "running", container_status="running")
             after = machine.api.inspect_container(machine.name)["State"]
             await engine.close()
 
@@ -49,7 +49,7 @@ async def test_a_service_comes_back_with_its_engine(tmp_path: Path, real_engine:
 
 
 def _image(machine: Machine, tag: str, *lines: str) -> bytes:
-    """Save an image under the test's name, and take the name away again."""
+    """Return the package of an image with the test's name; the engine does not keep that name."""
     image_id, reference = machine.image(UP, *lines), f"{machine.name}:{tag}"
     machine.api.tag(image_id, machine.name, tag)
     machine.engine.remove_later(reference)
@@ -63,7 +63,7 @@ def _send(machine: Machine, receiver: ReceiverProcess, package: bytes, tag: str)
 
 
 def _state(receiver: ReceiverProcess, deployment_id: str) -> dict[str, Any]:
-    """Wait for a deployment's end."""
+    """Wait until a deployment has ended; return its state."""
     while True:
         state: dict[str, Any] = httpx.get(f"{receiver.url}/deployments/{deployment_id}").json()
         if state["status"] in {"running", "failed"}:
@@ -72,7 +72,7 @@ def _state(receiver: ReceiverProcess, deployment_id: str) -> dict[str, Any]:
 
 
 def test_a_receiver_that_is_killed_while_it_watches_a_new_container(tmp_path: Path, machine: Machine) -> None:
-    """The next one begins anew with the same package: one container is left, and it has the data."""
+    """The next one starts the same package again: one container is left, and it has the data."""
     good, better = (_image(machine, tag, "VOLUME /data") for tag in ("1.0", "2.0"))
     with ReceiverProcess(tmp_path, "--run") as receiver:
         first = _state(receiver, _send(machine, receiver, good, "1.0"))
@@ -92,8 +92,8 @@ def test_a_receiver_that_is_killed_while_it_watches_a_new_container(tmp_path: Pa
     assert 1 == len(machine.volumes(state["container_id"]))
 
 
-def test_what_becomes_of_a_service_later_is_told_over_http(tmp_path: Path, machine: Machine) -> None:
-    """By the receiver itself, without being asked to look."""
+def test_the_state_of_a_container_is_reported_over_http(tmp_path: Path, machine: Machine) -> None:
+    """The receiver inspects the container without a request."""
     package = _image(machine, "1.0")
     with ReceiverProcess(tmp_path, "--run") as receiver:
         deployment_id = _send(machine, receiver, package, "1.0")

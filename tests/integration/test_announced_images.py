@@ -1,6 +1,6 @@
-"""Archives that speak of more than they announce: on every engine, the announced image is loaded, and nothing else.
+"""Archives that hold more than they announce: on every engine, the announced image is loaded, and nothing else.
 
-The machine's own engine, and those whose addresses are in DEPLOYMENT_SENDER_TEST_ENGINES.
+The engines are the machine's own, and those whose addresses are in DEPLOYMENT_SENDER_TEST_ENGINES.
 """
 
 import gzip
@@ -25,7 +25,7 @@ _FULL = f"docker.io/{OTHERS[0]}"
 
 @pytest.fixture
 async def differential(tmp_path: Path, real_engine: object) -> AsyncIterator[Differential]:
-    """A receiver's reading and loading, before every engine that answers."""
+    """Return a receiver's reader and loader, for every engine that responds."""
     async with Differential(tmp_path, engine_hosts()) as differential:
         yield differential
 
@@ -120,8 +120,8 @@ def _file(name: str, content: bytes) -> tuple[tarfile.TarInfo, bytes]:
     return info, content
 
 
-async def test_what_is_beside_the_image_is_not_loaded(differential: Differential) -> None:
-    """Each of these is taken, since the engine gets an archive of the announced image alone."""
+async def test_further_content_of_an_archive_is_not_loaded(differential: Differential) -> None:
+    """Each of these is accepted, because the engine gets an archive of the announced image alone."""
     reasons = {label: await differential.check(label, make()) for label, make in _NEUTRAL.items()}
 
     assert dict.fromkeys(_NEUTRAL, "") == reasons
@@ -129,8 +129,8 @@ async def test_what_is_beside_the_image_is_not_loaded(differential: Differential
     assert dict.fromkeys(engine_hosts(), 2) == differential.report.loaded
 
 
-async def test_what_could_mean_two_images_is_refused(differential: Differential) -> None:
-    """No engine hears of it."""
+async def test_an_ambiguous_archive_is_refused(differential: Differential) -> None:
+    """No engine gets a request."""
     reasons = {label: await differential.check(label, make()) for label, (make, _) in _REFUSED.items()}
 
     assert [] == [label for label, (_, reason) in _REFUSED.items() if reason not in reasons[label]]

@@ -30,9 +30,10 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.image.engine_archive 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.image.tar import ArchiveLimits, TarReader
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.models.reference import ImageReference
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.form import UploadFields
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.loading import Loading
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.image_loader import ImageLoader
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.packages import Packages
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.records import Deployment, Deployments
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.record import Deployment
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.records import Deployments
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.state import ReceiverState
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.settings import ReceiverSettings
 from support.archives.archives import image_archive, layer
@@ -170,7 +171,7 @@ class Differential:
             await self._deployments.open()
             shared = ReceiverState(await asyncio.to_thread(ReceiverSettings), workers, self._deployments)
             self._packages = Packages(shared)
-            self._loading = Loading(self._deployments, self._packages)
+            self._loading = ImageLoader(self._deployments, self._packages)
             self._engines: list[tuple[_Engine, DockerEngine]] = []
             for host in self._hosts:
                 opened = await open_engine(docker_host=host)

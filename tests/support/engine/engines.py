@@ -21,10 +21,11 @@ import pytest
 from docker.errors import APIError, DockerException, NotFound
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import (
-    DeploymentSenderError,
     EngineRefusedError,
     EngineUnavailableError,
     ErrorCode,
+    InvalidInputError,
+    OperationError,
 )
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import BuildRequest, EngineInfo, ImageFacts
 from support.archives.archives import image_archive
@@ -33,6 +34,12 @@ from support.engine.runtime import FakeRuntime
 __all__ = ["FakeEngine", "RealEngine", "base_image", "real_engine"]
 
 T = TypeVar("T")
+
+_ERRORS: dict[ErrorCode, type[OperationError]] = {
+    ErrorCode.BUILD_FAILED: EngineRefusedError,
+    ErrorCode.DOCKER_UNAVAILABLE: EngineUnavailableError,
+    ErrorCode.VALIDATION_ERROR: InvalidInputError,
+}
 
 # The names that examples/base_image.py uses, too.
 _PULLED = "busybox:latest"
@@ -97,11 +104,11 @@ class FakeEngine:
         self._archive = archive
         self._chunk_bytes = chunk_bytes
         self._ever_loaded: list[bytes] = []  # an image that has lost its name is still there under its id
-        self._failures: dict[str, list[DeploymentSenderError]] = {}
+        self._failures: dict[str, list[OperationError]] = {}
 
     def fail(self, method: str, code: ErrorCode, message: str = "as the test wants it", times: int = 1) -> None:
         """Make the next calls of a method fail."""
-        self._failures.setdefault(method, []).extend(_failure(code, message) for _ in range(times))
+        self._failures.setdefault(method, []).extend(_ERRORS[code](message) for _ in range(times))
 
     def heal(self, method: str) -> None:
         """Let the calls of a method succeed again."""
@@ -133,7 +140,7 @@ class FakeEngine:
     async def export(self, reference: str, consume: Callable[[Iterator[bytes]], T]) -> T:
         await self._called("export")
         if reference not in self.images:
-            raise DeploymentSenderError(ErrorCode.BUILD_FAILED, f"no such image: {reference}")
+            raise EngineRefusedError(f"no such image: {reference}")
         stop = threading.Event()
         return await _in_thread(stop, consume, self._chunks(self.images[reference], stop))
 
@@ -144,7 +151,7 @@ class FakeEngine:
         try:
             _, names = await asyncio.to_thread(_facts, archive)
         except (tarfile.TarError, KeyError, ValueError) as exc:
-            raise DeploymentSenderError(ErrorCode.BUILD_FAILED, f"The image could not be loaded: {exc}") from exc
+            raise EngineRefusedError(f"The image could not be loaded: {exc}") from exc
         self.images |= dict.fromkeys(names, archive)
         self._ever_loaded.append(archive)
 
@@ -159,7 +166,7 @@ class FakeEngine:
             if (await asyncio.to_thread(_facts, archive))[0].image_id == image_id:
                 self.images[reference] = archive
                 return
-        raise DeploymentSenderError(ErrorCode.BUILD_FAILED, f"no such image: {image_id}")
+        raise EngineRefusedError(f"no such image: {image_id}")
 
     async def untag(self, reference: str) -> None:
         await self._called("untag")
@@ -199,14 +206,8 @@ class FakeEngine:
     def _chunks(self, archive: bytes, stop: threading.Event) -> Iterator[bytes]:
         for start in range(0, len(archive), self._chunk_bytes):
             if stop.is_set() or (self.cut_after_bytes is not None and start >= self.cut_after_bytes):
-                raise DeploymentSenderError(ErrorCode.DOCKER_UNAVAILABLE, "the export broke off")
+                raise EngineUnavailableError("the export broke off")
             yield archive[start : start + self._chunk_bytes]
-
-
-def _failure(code: ErrorCode, message: str) -> DeploymentSenderError:
-    if code is ErrorCode.DOCKER_UNAVAILABLE:
-        return EngineUnavailableError(message)
-    return EngineRefusedError(message) if code is ErrorCode.BUILD_FAILED else DeploymentSenderError(code, message)
 
 
 def _until(stop: threading.Event, chunks: Iterator[bytes]) -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""What deliveries are tried with, end to end: packages of real images, who sends them, receivers on one store."""
+"""Deliveries from end to end: packages of real images, a sender, and receivers on one store."""
 
 import asyncio
 import gzip
@@ -22,7 +22,7 @@ from support.sending.node import Sender
 
 __all__ = ["Deliveries", "Parcel", "failed"]
 
-_LAYER_BYTES = 1_000_000
+_LAYER_BYTES = 1_000_000  # so that a gate can stop a load in the middle
 
 
 @dataclass(frozen=True)
@@ -41,17 +41,17 @@ class Parcel:
 
 
 class Deliveries:
-    """Everything around a receiver but the receiver itself.
+    """Everything that a test of a receiver needs, except the receiver itself.
 
     Args:
         folder: A temporary one.
-        engine: Where images end.
-        gate: Before that engine.
+        engine: Loads the images.
+        gate: Between the receivers and that engine.
 
     Attributes:
         gate: As given.
-        store: The receivers'.
-        sender: Keeps the packages, and makes nodes.
+        store: The folder of the receivers.
+        sender: Keeps the packages, and opens nodes.
     """
 
     def __init__(self, folder: Path, engine: RealEngine, gate: LoadGate) -> None:
@@ -62,7 +62,12 @@ class Deliveries:
         self._port = free_port()
 
     def parcel(self, layers: Sequence[bytes] | None = None, *, is_gzip: bool = True) -> Parcel:
-        """Package an image that the engine does not have: of these layers, or of 1 MB that cannot be compressed."""
+        """Return a package of an image that the engine does not have.
+
+        Args:
+            layers: Of the image; by default one layer of 1 MB that cannot be compressed.
+            is_gzip: Whether the package is compressed.
+        """
         reference = self._engine.new_image()
         name, _, tag = reference.rpartition(":")
         layers = [layer(hello=os.urandom(_LAYER_BYTES))] if layers is None else layers
@@ -78,37 +83,37 @@ class Deliveries:
         return Parcel(package_id, reference, content)
 
     def receiver(self, *arguments: str, **environ: str) -> ReceiverProcess:
-        """Make a receiver on the store; always at the same address."""
+        """Return a receiver on the store; each has the same address."""
         environ |= {"DOCKER_HOST": self.gate.docker_host}
         return ReceiverProcess(self.store, "--port", str(self._port), *arguments, environ=environ)
 
     @property
     def url(self) -> str:
-        """Where receivers listen."""
+        """The URL of the receivers."""
         return f"http://127.0.0.1:{self._port}"
 
     async def send(
         self, parcel: Parcel, *, attempts: int = 1, wait_for: str = "received"
     ) -> ModelPackageTransferOutput:
-        """Transfer a package, by a node of its own."""
+        """Transfer a package with a new node; return the output."""
         async with self.sender.node(transfer_attempts=attempts) as node:
             return await self.sender.send(node, parcel.package_id, self.url, wait_for=wait_for)
 
     @staticmethod
     def request(parcel: Parcel, *, is_chunked: bool = False) -> bytes:
-        """Write the request that uploads a package."""
+        """Return the HTTP request that uploads a package."""
         name, _, tag = parcel.reference.rpartition(":")
         return written_upload(
             parcel.content, is_chunked=is_chunked, package_id=parcel.package_id, container_name=name, image_tag=tag
         )
 
     async def ask(self, path: str) -> httpx.Response:
-        """Ask the receiver for something."""
+        """Send a GET request to the receiver."""
         async with httpx.AsyncClient(base_url=self.url, trust_env=False, timeout=120) as client:
             return await client.get(path)
 
     async def ended(self, deployment_id: str | None) -> dict[str, Any]:
-        """Wait for a deployment's end; the test's own time-out bounds it."""
+        """Wait until a deployment has ended; return its state. The time-out of the test limits this."""
         while True:
             state: dict[str, Any] = (await self.ask(f"/deployments/{deployment_id}")).json()
             if state["status"] not in {"received", "loading"}:
@@ -116,33 +121,33 @@ class Deliveries:
             await asyncio.sleep(0.02)
 
     async def listed(self) -> list[tuple[str, str]]:
-        """Answer id and status of each deployment that the receiver tells of."""
+        """Return id and status of each deployment that the receiver lists."""
         deployments = (await self.ask("/deployments")).json()["deployments"]
         return [(one["deployment_id"], one["status"]) for one in deployments]
 
     def kept(self) -> list[str]:
-        """Answer the names in the store's final folder."""
+        """Return the names in the folder of stored packages."""
         return _names(self.store / "packages")
 
     def staged(self) -> list[str]:
-        """Answer the names of what is arriving, or was left."""
+        """Return the names in the folder of incomplete uploads."""
         return _names(self.store / "staging")
 
     def package_file(self, deployment_id: str) -> Path:
-        """Answer where a deployment's package is."""
+        """Return the path of a deployment's package."""
         return self.store / "packages" / deployment_id / "package"
 
     def has(self, parcel: Parcel) -> bool:
-        """Tell whether the engine has a package's image."""
+        """Return whether the engine has a package's image."""
         return bool(self._engine.api.images(parcel.reference))
 
     def has_incoming(self, deployment_id: str | None) -> bool:
-        """Tell whether the engine still has the name that an image has while it is loaded."""
+        """Return whether the engine still has the temporary name of a load."""
         return bool(self._engine.api.images(f"{INCOMING}:{deployment_id}"))
 
 
 def failed(output: ModelPackageTransferOutput) -> tuple[ErrorCode | None, int]:
-    """Answer the code of a failure, which also says what to do, and how often it was tried."""
+    """Return the code of a failed transfer, which must have a recovery, and the number of attempts."""
     assert (False, True, True) == (output.success, bool(output.error_message), bool(output.recovery)), output
     return output.error_code, output.attempts
 

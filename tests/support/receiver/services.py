@@ -1,4 +1,4 @@
-"""A receiver's services over a store, without its HTTP."""
+"""The services of a receiver over a store, without its HTTP and without loading images."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,86 +9,89 @@ from typing import Any
 from uuid import uuid4
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.concurrency import ThreadPool
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import OperationError
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import ImageEngine
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.form import UploadFields
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.records import Deployment, Deployments
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.container_watcher import (
+    ContainerWatcher,
+)
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.failures import failure
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.record import Deployment
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.records import Deployments
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.services import Services
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.watching import Watching
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.state import ReceiverState
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.settings import ReceiverSettings
 
-__all__ = ["Serving", "serving_from"]
+__all__ = ["ServiceHarness", "open_harness"]
 
 
 @dataclass
-class Serving:
-    """Starts what is loaded already, and writes down what became of it, as the receiver's loader does."""
+class ServiceHarness:
+    """Starts containers of images that are loaded already, and records the results, as the receiver's deployer does."""
 
-    shared: ReceiverState
+    state: ReceiverState
     engine: ImageEngine
     services: Services
-    watching: Watching
+    watcher: ContainerWatcher
 
-    async def loaded(self, image_name: str, image_id: str, tag: str = "1.0") -> Deployment:
-        """Keep a package whose image is loaded."""
+    async def keep_loaded(self, image_name: str, image_id: str, tag: str = "1.0") -> Deployment:
+        """Keep an empty package, and record its image as loaded."""
         fields = UploadFields(package_id=str(uuid4()), checksum="0" * 64, container_name=image_name, image_tag=tag)
-        staged = await self.shared.deployments.begin(str(uuid4()))
+        staged = await self.state.deployments.begin(str(uuid4()))
         deployment = Deployment.new(staged.entry_id, fields, size_bytes=0)
-        await self.shared.deployments.keep(staged, deployment)
-        return await self.shared.deployments.change(deployment.deployment_id, status="loaded", image_id=image_id)
+        await self.state.deployments.keep(staged, deployment)
+        return await self.state.deployments.change(deployment.deployment_id, status="loaded", loaded_image_id=image_id)
 
     async def start(self, deployment: Deployment) -> Deployment:
-        """Start its container."""
-        assert deployment.image_id is not None
+        """Start the container of a deployment; return the record afterwards."""
+        assert deployment.loaded_image_id is not None
         try:
-            container_id = await self.services.start(self.engine, deployment, deployment.image_id)
-        except DeploymentSenderError as exc:
-            failed = {"status": "failed", "error_code": exc.code.value, "error_message": exc.message}
-            return await self.shared.deployments.change(deployment.deployment_id, **failed)
-        return await self.shared.deployments.change(
+            container_id = await self.services.start(self.engine, deployment, deployment.loaded_image_id)
+        except OperationError as exc:
+            changes = failure(exc, hidden_folder=str(self.state.settings.store_folder))
+            return await self.state.deployments.change(deployment.deployment_id, **changes)
+        return await self.state.deployments.change(
             deployment.deployment_id, status="running", container_id=container_id
         )
 
     async def deploy(self, image_name: str, image_id: str, tag: str = "1.0") -> Deployment:
-        """Do both."""
-        return await self.start(await self.loaded(image_name, image_id, tag))
+        """Keep a package and start its container."""
+        return await self.start(await self.keep_loaded(image_name, image_id, tag))
 
-    def now(self, deployment: Deployment) -> Deployment:
-        """Return a deployment's state."""
-        found = self.shared.deployments.get(deployment.deployment_id)
+    def current(self, deployment: Deployment) -> Deployment:
+        """Return the record of a deployment as it is now."""
+        found = self.state.deployments.get(deployment.deployment_id)
         assert found is not None
         return found
 
-    async def seen(self, deployment: Deployment, status: str, **fields: object) -> Deployment:
-        """Look at what runs until a deployment has a status, and fields besides."""
+    async def inspected(self, deployment: Deployment) -> Deployment:
+        """Inspect all containers once; return the record afterwards."""
+        await self.watcher.inspect_all()
+        return self.current(deployment)
+
+    async def wait_for(self, deployment: Deployment, status: str, **fields: object) -> Deployment:
+        """Inspect all containers until a deployment has a status, and these fields."""
         while True:
-            await self.watching.look()
-            now = self.now(deployment)
+            now = await self.inspected(deployment)
             if now.status == status and all(getattr(now, name) == value for name, value in fields.items()):
                 return now
             await asyncio.sleep(0.02)
 
 
 @asynccontextmanager
-async def serving_from(store: Path, engine: ImageEngine, **settings: Any) -> AsyncIterator[Serving]:
-    """Open a store; the settings are quick unless given."""
+async def open_harness(store: Path, engine: ImageEngine, **settings: Any) -> AsyncIterator[ServiceHarness]:
+    """Open a store; starts and stops take little time unless the settings say otherwise."""
     made = {"store": store, "start_watch_seconds": 0.01, "container_stop_seconds": 1} | settings
     workers = ThreadPool(2)
     try:
         deployments = Deployments(store, workers)
         await deployments.open()
-        shared = ReceiverState(await asyncio.to_thread(ReceiverSettings, **made), workers, deployments)
-        services = Services(shared)
+        state = ReceiverState(await asyncio.to_thread(ReceiverSettings, **made), workers, deployments)
+        services = Services(state)
 
-        async def opened() -> ImageEngine:
+        async def open_engine() -> ImageEngine:
             return engine
 
-        yield Serving(shared, engine, services, Watching(shared, services, opened))
+        yield ServiceHarness(state, engine, services, ContainerWatcher(state, services, open_engine))
     finally:
         await workers.close()
-
-
-def unavailable() -> DeploymentSenderError:
-    """What an engine that went away raises."""
-    return DeploymentSenderError(ErrorCode.DOCKER_UNAVAILABLE, "gone")

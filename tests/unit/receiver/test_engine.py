@@ -1,134 +1,139 @@
-"""The engine that the receiver waits for."""
+"""The engine that all parts of the receiver share."""
 
 import asyncio
 
 import pytest
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import (
+    EngineUnavailableError,
+    ErrorCode,
+    InvalidInputError,
+    OperationError,
+)
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import ImageEngine
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.engine import Engine
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.engine import SharedEngine
 from support.engine.engines import FakeEngine
 from support.eventually import eventually
 
 
 class Opening:
-    """Opens an engine, after some failures.
+    """Opens an engine, after some errors.
 
     Attributes:
-        asked: How often it was asked to.
-        release: Set it to let an opening end.
+        calls: How often it was called.
+        release: Set it to let the calls return.
     """
 
-    def __init__(self, *failures: DeploymentSenderError) -> None:
+    def __init__(self, *errors: OperationError) -> None:
         self.engine = FakeEngine()
-        self.asked = 0
+        self.calls = 0
         self.release = asyncio.Event()
         self.release.set()
-        self._failures = list(failures)
+        self._errors = list(errors)
 
     async def __call__(self) -> ImageEngine:
-        self.asked += 1
+        self.calls += 1
         await self.release.wait()
-        if self._failures:
-            raise self._failures.pop(0)
+        if self._errors:
+            raise self._errors.pop(0)
         return self.engine
 
 
-def away() -> DeploymentSenderError:
-    """What an engine that is not there makes of it."""
-    return DeploymentSenderError(ErrorCode.DOCKER_UNAVAILABLE, "not there")
+def absent() -> EngineUnavailableError:
+    """Return the error of an engine that does not respond."""
+    return EngineUnavailableError("not there")
 
 
-async def test_it_is_opened_once_when_it_is_needed() -> None:
-    """And closed at the end, twice if need be."""
+async def ignore(_: OperationError) -> None:
+    """Do nothing about an error."""
+
+
+async def test_it_is_opened_once_when_it_is_first_needed() -> None:
+    """And closed at the end; a second close does nothing new."""
     opening = Opening()
-    engine = Engine(opening)
-    assert 0 == opening.asked
-    assert await engine.answering() is await engine.answering() is await engine.opened()
-    assert 1 == opening.asked
+    engine = SharedEngine(opening)
+    assert 0 == opening.calls
+    assert await engine.available() is await engine.available() is await engine.open()
+    assert 1 == opening.calls
     await engine.close()
     await engine.close()
     assert ["close", "close"] == opening.engine.calls
 
 
-async def test_one_that_could_not_be_opened_is_opened_again() -> None:
-    """A failed open keeps nothing."""
-    opening = Opening(away())
-    engine = Engine(opening)
-    with pytest.raises(DeploymentSenderError, match="not there"):
-        await engine.answering()
-    assert opening.engine is await engine.answering()
+async def test_an_engine_that_could_not_be_opened_is_opened_again() -> None:
+    """An error is not cached."""
+    opening = Opening(absent())
+    engine = SharedEngine(opening)
+    with pytest.raises(EngineUnavailableError, match="not there"):
+        await engine.available()
+    assert opening.engine is await engine.available()
     await engine.close()
 
 
-async def test_it_is_waited_for_and_each_time_it_is_said_why() -> None:
-    """Also once it was there and went away."""
-    opening = Opening(away(), away())
-    engine, heard = Engine(opening, pauses_seconds=(0.001, 0.002)), list[str]()
+async def test_an_absent_engine_is_waited_for_and_each_attempt_reports_why() -> None:
+    """Also after it responded and went away."""
+    opening = Opening(absent(), absent())
+    engine, reported = SharedEngine(opening, pauses_seconds=(0.001, 0.002)), list[str]()
 
-    async def hear(error: DeploymentSenderError) -> None:
-        heard.append(error.message)
+    async def report(error: OperationError) -> None:
+        reported.append(error.message)
 
-    assert opening.engine is await engine.awaited(hear)
+    assert opening.engine is await engine.wait_until_available(report)
     opening.engine.fail("ping", ErrorCode.DOCKER_UNAVAILABLE, "gone", times=3)
-    assert opening.engine is await engine.awaited(hear)
-    assert ["not there"] * 2 + ["gone"] * 3 == heard
+    assert opening.engine is await engine.wait_until_available(report)
+    assert ["not there"] * 2 + ["gone"] * 3 == reported
     await engine.close()
 
 
-async def test_it_is_logged_once_why_it_cannot_be_used(caplog: pytest.LogCaptureFixture) -> None:
-    """And again when it answered meanwhile."""
-    opening = Opening(away(), away())
-    engine = Engine(opening, pauses_seconds=(0.001,))
+async def test_the_reason_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """And again after the engine responded meanwhile."""
+    opening = Opening(absent(), absent())
+    engine = SharedEngine(opening, pauses_seconds=(0.001,))
 
-    async def hear(_: DeploymentSenderError) -> None:
-        pass
-
-    await engine.awaited(hear)
-    assert ["the engine cannot be used for now: not there"] == caplog.messages
+    await engine.wait_until_available(ignore)
+    assert ["the engine is unavailable: not there"] == caplog.messages
     opening.engine.fail("ping", ErrorCode.DOCKER_UNAVAILABLE, "not there", times=3)
-    await engine.awaited(hear)
-    assert ["the engine cannot be used for now: not there"] * 2 == caplog.messages
+    await engine.wait_until_available(ignore)
+    assert ["the engine is unavailable: not there"] * 2 == caplog.messages
     await engine.close()
 
 
-async def test_one_that_cannot_be_opened_at_all_is_waited_for() -> None:
-    """Nothing is lost by a typing error in a setting: another start may know better."""
-    wrong = DeploymentSenderError(ErrorCode.VALIDATION_ERROR, "no address")
-    opening, heard = Opening(wrong), list[ErrorCode]()
-    engine = Engine(opening, pauses_seconds=(0.001,))
+async def test_an_engine_with_a_wrong_address_is_waited_for() -> None:
+    """A typing error in a setting must not end deployments: another start of the receiver may have it right."""
+    opening, reported = Opening(InvalidInputError("no address")), list[OperationError]()
+    engine = SharedEngine(opening, pauses_seconds=(0.001,))
 
-    async def hear(error: DeploymentSenderError) -> None:
-        heard.append(error.code)
+    async def report(error: OperationError) -> None:
+        reported.append(error)
 
-    await engine.awaited(hear)
-    assert [ErrorCode.VALIDATION_ERROR] == heard
+    await engine.wait_until_available(report)
+    assert [InvalidInputError] == [type(error) for error in reported]
     await engine.close()
 
 
-async def test_many_who_ask_at_once_share_one_question() -> None:
-    """And one of them who gives up takes it from nobody."""
+async def test_concurrent_callers_share_one_request() -> None:
+    """A caller that is cancelled does not cancel it for the others."""
     opening = Opening()
     opening.release.clear()
-    engine = Engine(opening)
-    asking = [asyncio.create_task(engine.answering()) for _ in range(5)]
-    await eventually(lambda: opening.asked == 1)
-    asking[0].cancel()
-    await asyncio.wait(asking[:1])
+    engine = SharedEngine(opening)
+    callers = [asyncio.create_task(engine.available()) for _ in range(5)]
+    await eventually(lambda: opening.calls == 1)
+    callers[0].cancel()
+    await asyncio.wait(callers[:1])
     opening.release.set()
-    assert {opening.engine} == set(await asyncio.gather(*asking[1:]))
-    assert 1 == opening.asked
+    assert {opening.engine} == set(await asyncio.gather(*callers[1:]))
+    assert 1 == opening.calls
     await engine.close()
 
 
-async def test_a_question_under_way_ends_with_it() -> None:
-    """Nobody hears of it, and nothing is left."""
+async def test_closing_cancels_a_request_under_way() -> None:
+    """No task is left, and no error is logged."""
     opening = Opening()
     opening.release.clear()
-    engine = Engine(opening)
-    asking = asyncio.create_task(engine.answering())
-    await eventually(lambda: opening.asked == 1)
-    asking.cancel()
+    engine = SharedEngine(opening)
+    caller = asyncio.create_task(engine.available())
+    await eventually(lambda: opening.calls == 1)
+    caller.cancel()
     await engine.close()
-    await asyncio.wait([asking])
-    assert [] == [task for task in asyncio.all_tasks() if task.get_name() == "asking the engine"]
+    await asyncio.wait([caller])
+    assert [] == [task for task in asyncio.all_tasks() if task.get_name() == "pinging the engine"]

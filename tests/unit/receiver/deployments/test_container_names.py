@@ -21,10 +21,10 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.
     ],
 )
 def test_a_container_is_named_after_its_image(image: str, container: str) -> None:
-    """In a name that Docker takes; tests/property holds that no two images share one."""
+    """With a name that Docker accepts; tests/property checks that no two images share one."""
     assert container == container_name(image)
 
 
-def test_what_shall_replace_it_has_a_name_that_no_image_has() -> None:
-    """By its upper-case letter."""
+def test_a_new_container_has_a_name_that_no_image_leads_to() -> None:
+    """Because of its upper-case letter."""
     assert "hello.Next" == next_name("hello")

@@ -11,7 +11,8 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.concurrency import Th
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import InvalidInputError
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.form import UploadFields
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.packages import Packages
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.records import Deployment, Deployments
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.record import Deployment
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.records import Deployments
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.state import ReceiverState
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.settings import ReceiverSettings
 

@@ -1,34 +1,20 @@
-"""One container for each image name, in an engine that only pretends; tests/integration has a real one."""
+"""One container for each image name, in an engine in memory; tests/integration has a real one."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import EngineRefusedError, EngineUnavailableError
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import ContainerEnd, ContainerSpec
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.settling import TOKEN_LABEL
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.cleanup import START_LABEL
 from support.engine.engines import FakeEngine
-from support.receiver.services import Serving, serving_from
+from support.receiver.services import ServiceHarness, open_harness
 
 
-@pytest.fixture
-async def engine() -> FakeEngine:
-    """An engine without containers."""
-    return FakeEngine()
-
-
-@pytest.fixture
-async def serving(tmp_path: Path, engine: FakeEngine) -> AsyncIterator[Serving]:
-    """Services over an empty store."""
-    async with serving_from(tmp_path, engine) as made:
-        yield made
-
-
-async def test_a_first_container_has_its_name_at_once(serving: Serving, engine: FakeEngine) -> None:
-    """By the image's id; it is kept up once it has stayed up."""
-    deployment = await serving.deploy("hello", "one")
+async def test_a_first_container_has_its_name_at_once(harness: ServiceHarness, engine: FakeEngine) -> None:
+    """It is started by the image's id; the engine restarts it from the time when it is ready."""
+    deployment = await harness.deploy("hello", "one")
 
     assert ["create hello", "start hello", "keep_up hello"] == engine.runtime.diary
     assert ("running", "running", 0, ()) == (
@@ -39,11 +25,11 @@ async def test_a_first_container_has_its_name_at_once(serving: Serving, engine: 
     )
 
 
-async def test_the_old_one_goes_when_the_new_one_is_proved(serving: Serving, engine: FakeEngine) -> None:
-    """In good order, and not before."""
-    await serving.deploy("hello", "one")
+async def test_a_ready_container_replaces_the_old_one(harness: ServiceHarness, engine: FakeEngine) -> None:
+    """It is stopped, removed, and its name is given to the new one."""
+    await harness.deploy("hello", "one")
     engine.runtime.diary.clear()
-    await serving.deploy("hello", "two")
+    await harness.deploy("hello", "two")
 
     assert [
         "create hello.Next",
@@ -56,50 +42,18 @@ async def test_the_old_one_goes_when_the_new_one_is_proved(serving: Serving, eng
     assert {"hello": "running"} == engine.runtime.names()
 
 
-async def test_two_never_write_to_one_volume_at_once(serving: Serving, engine: FakeEngine) -> None:
-    """The old one is stopped before the new one is started, where its data is carried over."""
-    engine.runtime.asked = {"one": ("/data",), "two": ("/data", "/new")}
-    await serving.deploy("hello", "one")
-    volume = engine.runtime.named("hello").facts.volumes["/data"]
-    engine.runtime.diary.clear()
-    await serving.deploy("hello", "two")
-
-    assert ["create hello.Next", "stop hello", "start hello.Next"] == engine.runtime.diary[:3]
-    assert volume == engine.runtime.named("hello").facts.volumes["/data"]
-    assert 2 == len(engine.runtime.volumes)
-
-
-async def test_data_comes_back_to_a_container_whose_predecessor_was_removed_by_hand(
-    serving: Serving, engine: FakeEngine
-) -> None:
-    """The record knows its volumes; one that is gone, too, is made anew."""
-    engine.runtime.asked = {"one": ("/data",)}
-    first = await serving.deploy("hello", "one")
-    volume = engine.runtime.named("hello").facts.volumes["/data"]
-    assert first.container_id is not None
-    await engine.runtime.remove(first.container_id, volumes=False)
-    second = await serving.deploy("hello", "one")
-    assert volume == engine.runtime.named("hello").facts.volumes["/data"]
-
-    assert second.container_id is not None
-    await engine.runtime.remove(second.container_id, volumes=False)
-    engine.runtime.volumes.clear()
-    await serving.deploy("hello", "one")
-    assert volume != engine.runtime.named("hello").facts.volumes["/data"]
-
-
 @pytest.mark.parametrize("path", ["/data", "/other"])
-async def test_a_failure_puts_back_what_was(serving: Serving, engine: FakeEngine, path: str) -> None:
-    """Whether the old container had to be stopped or not; the new one's own volumes go."""
+async def test_a_start_that_fails_is_undone(harness: ServiceHarness, engine: FakeEngine, path: str) -> None:
+    """Whether the old container had to be stopped or not; volumes that only the new one has are removed."""
     engine.runtime.asked = {"one": ("/data",), "bad": (path,)}
     engine.runtime.ends["bad"] = ContainerEnd(4, oom_killed=False)
     engine.runtime.log = "\nno config"
-    good = await serving.deploy("hello", "one")
+    good = await harness.deploy("hello", "one")
     volumes = set(engine.runtime.volumes)
-    bad = await serving.deploy("hello", "bad")
+    bad = await harness.deploy("hello", "bad")
 
     assert (
-        "The container hello could not be started: it ended with exit code 4; the container before it goes on"
+        "The container hello could not be started: it ended with exit code 4; the previous container keeps running"
         "\nThe end of its log:\nno config"
     ) == bad.error_message
     assert (4, False) == (bad.exit_code, bad.oom_killed)
@@ -108,87 +62,60 @@ async def test_a_failure_puts_back_what_was(serving: Serving, engine: FakeEngine
 
 
 async def test_a_container_that_was_stopped_by_hand_stays_stopped_after_a_failure(
-    serving: Serving, engine: FakeEngine
+    harness: ServiceHarness, engine: FakeEngine
 ) -> None:
-    """It is put back as it was, and not better."""
+    """It is not started by a start that fails."""
     engine.runtime.ends["bad"] = ContainerEnd(4, oom_killed=False)
-    good = await serving.deploy("hello", "one")
+    good = await harness.deploy("hello", "one")
     assert good.container_id is not None
     engine.runtime.change(good.container_id, status="exited", exit_code=0)
-    bad = await serving.deploy("hello", "bad")
+    bad = await harness.deploy("hello", "bad")
 
     assert {"hello": "exited"} == engine.runtime.names()
-    assert "goes on" not in str(bad.error_message)
+    assert "keeps running" not in str(bad.error_message)
 
 
-@pytest.mark.parametrize("name", ["hello", "hello.Next"])
-async def test_a_container_of_somebody_else_is_left_alone(serving: Serving, engine: FakeEngine, name: str) -> None:
-    """Whatever its labels say; the message tells what to do."""
-    if name != "hello":
-        await serving.deploy("hello", "one")
-    labels = {TOKEN_LABEL: "x", "omninode.deployment.id": "y"}
-    foreign = engine.runtime.add_foreign(name, labels)
-    failed = await serving.deploy("hello", "two")
-
-    assert f"there is a container {name} that this receiver has not started" in str(failed.error_message)
-    assert f"docker rm -f {name}" in str(failed.error_message)
-    assert "running" == engine.runtime.containers[foreign].facts.status
-
-
-async def test_a_label_that_was_copied_makes_nobody_elses_container_ours(serving: Serving, engine: FakeEngine) -> None:
-    """`docker commit` puts a container's labels into an image."""
-    deployment = await serving.deploy("hello", "one")
-    assert deployment.container_id is not None
-    labels = engine.runtime.containers[deployment.container_id].facts.labels
-    await engine.runtime.remove(deployment.container_id, volumes=False)
-    foreign = engine.runtime.add_foreign("hello", labels)
-    failed = await serving.deploy("hello", "two")
-
-    assert "has not started" in str(failed.error_message)
-    assert foreign in engine.runtime.containers
-
-
-async def test_what_runs_for_a_deployment_stays_as_it_is(serving: Serving, engine: FakeEngine) -> None:
-    """But not what was started again, or with other limits."""
-    deployment = await serving.deploy("hello", "one")
-    again = await serving.start(deployment)
+async def test_a_container_of_the_same_deployment_is_not_replaced(harness: ServiceHarness, engine: FakeEngine) -> None:
+    """Unless its engine had to restart it."""
+    deployment = await harness.deploy("hello", "one")
+    again = await harness.start(deployment)
     assert deployment.container_id is not None
     engine.runtime.change(deployment.container_id, restart_count=1)
-    anew = await serving.start(deployment)
+    anew = await harness.start(deployment)
 
     assert deployment.container_id == again.container_id != anew.container_id
 
 
-async def test_whether_a_container_runs_is_what_the_engine_says(serving: Serving, engine: FakeEngine) -> None:
-    """None where there is none."""
-    deployment = await serving.deploy("hello", "one")
+async def test_the_engine_says_whether_a_container_runs(harness: ServiceHarness, engine: FakeEngine) -> None:
+    """Where there is no container the result is None."""
+    deployment = await harness.deploy("hello", "one")
     assert deployment.container_id is not None
-    runs = [await serving.services.runs(engine, deployment)]
+    runs = [await harness.services.is_running(engine, deployment)]
     engine.runtime.change(deployment.container_id, status="restarting")
-    runs.append(await serving.services.runs(engine, deployment))
+    runs.append(await harness.services.is_running(engine, deployment))
     engine.runtime.containers.clear()
-    runs.append(await serving.services.runs(engine, deployment))
+    runs.append(await harness.services.is_running(engine, deployment))
 
     assert [True, False, None] == runs
-    assert await serving.services.runs(engine, await serving.loaded("other", "one")) is None
+    assert await harness.services.is_running(engine, await harness.keep_loaded("other", "one")) is None
 
 
-async def test_other_limits_make_another_container(tmp_path: Path, engine: FakeEngine) -> None:
-    """Whoever raises one and sends the package again gets it."""
-    async with serving_from(tmp_path, engine) as serving:
-        deployment = await serving.deploy("hello", "one")
-    async with serving_from(tmp_path, engine, container_memory_mb=1024) as serving:
-        await serving.start(deployment)
+async def test_a_container_with_other_limits_is_replaced(tmp_path: Path, engine: FakeEngine) -> None:
+    """An operator who changes a limit and sends the package again gets a container with that limit."""
+    async with open_harness(tmp_path, engine) as harness:
+        deployment = await harness.deploy("hello", "one")
+    async with open_harness(tmp_path, engine, container_memory_mb=1024) as harness:
+        await harness.start(deployment)
     spec = engine.runtime.named("hello").spec
 
     assert spec is not None
     assert 1_024_000_000 == spec.limits.memory_bytes
 
 
-async def test_starts_of_one_name_come_one_after_the_other(serving: Serving, engine: FakeEngine) -> None:
-    """In order of arrival; the last one runs."""
-    deployments = [await serving.loaded("hello", f"image {number}", str(number)) for number in range(3)]
-    await asyncio.gather(*(serving.start(deployment) for deployment in deployments))
+async def test_starts_of_one_name_happen_one_after_the_other(harness: ServiceHarness, engine: FakeEngine) -> None:
+    """In the order of arrival; the last container runs."""
+    deployments = [await harness.keep_loaded("hello", f"image {number}", str(number)) for number in range(3)]
+    await asyncio.gather(*(harness.start(deployment) for deployment in deployments))
 
     assert {"hello": "running"} == engine.runtime.names()
     spec = engine.runtime.named("hello").spec
@@ -196,52 +123,54 @@ async def test_starts_of_one_name_come_one_after_the_other(serving: Serving, eng
     assert "image 2" == spec.image_id
 
 
-async def test_an_old_container_that_cannot_be_removed_yet_is_no_failure(serving: Serving, engine: FakeEngine) -> None:
-    """The new one serves; it is said, and done later."""
-    await serving.deploy("hello", "one")
+async def test_an_old_container_that_cannot_be_removed_is_a_warning(
+    harness: ServiceHarness, engine: FakeEngine
+) -> None:
+    """The new one runs; the old one is removed later."""
+    await harness.deploy("hello", "one")
 
     async def refuse(method: str) -> None:
         if method == "remove":
-            raise DeploymentSenderError(ErrorCode.BUILD_FAILED, "device or resource busy")
+            raise EngineRefusedError("device or resource busy")
 
     before, engine.runtime.before = engine.runtime.before, refuse
-    deployment = await serving.deploy("hello", "two")
+    deployment = await harness.deploy("hello", "two")
     engine.runtime.before = before
     assert ("running", ("the old container is not yet removed: device or resource busy",)) == (
         deployment.status,
         deployment.warnings,
     )
-    await serving.watching.look()
+    await harness.watcher.inspect_all()
 
     assert {"hello": "running"} == engine.runtime.names()
 
 
-async def test_an_engine_that_goes_away_meanwhile_is_told_as_that(serving: Serving, engine: FakeEngine) -> None:
-    """Whoever waits for it tries again; what could not be put back is, then."""
-    await serving.deploy("hello", "one")
+async def test_a_start_whose_engine_goes_away_can_be_repeated(harness: ServiceHarness, engine: FakeEngine) -> None:
+    """The start is repeated once the engine responds, and undoes the first attempt."""
+    await harness.deploy("hello", "one")
 
     async def gone(method: str) -> None:
         if method in {"keep_up", "remove"}:
-            raise DeploymentSenderError(ErrorCode.DOCKER_UNAVAILABLE, "gone")
+            raise EngineUnavailableError("gone")
 
     before, engine.runtime.before = engine.runtime.before, gone
-    failed = await serving.deploy("hello", "two")
+    failed = await harness.deploy("hello", "two")
     engine.runtime.before = before
-    assert ("DOCKER_UNAVAILABLE", "gone; the container before it is not yet put back") == (
+    assert ("DOCKER_UNAVAILABLE", "gone; the previous container is not yet restored") == (
         failed.error_code,
         failed.error_message,
     )
-    await serving.start(failed)
+    await harness.start(failed)
 
     assert {"hello": "running"} == engine.runtime.names()
 
 
 class KilledError(BaseException):
-    """The receiver is no more."""
+    """The receiver was killed."""
 
 
 def kill_at(engine: FakeEngine, number: int) -> None:
-    """Have the receiver die at the so manieth moment: before or after something is done to a container."""
+    """Kill the receiver at a moment, counted from 1: before or after each change of a container."""
     moments = 0
 
     async def moment(_: str) -> None:
@@ -254,34 +183,32 @@ def kill_at(engine: FakeEngine, number: int) -> None:
 
 
 async def nothing(_: str) -> None:
-    """Happens at no moment."""
+    """Do nothing at any moment."""
 
 
-# Of a start that carries a volume over: create, stop, start, keep_up; stop, remove and rename after it.
+# Of a start with a volume of the old container: create, stop, start, keep_up, then remove and rename.
 _MOMENTS = range(1, 2 * 6 + 1)
 
 
 @pytest.mark.parametrize("moment", _MOMENTS)
-async def test_a_receiver_that_is_killed_during_a_start_puts_everything_in_order(
-    tmp_path: Path, engine: FakeEngine, moment: int
-) -> None:
-    """At every moment: one container of the name runs after the next look, with its data, and nothing is left."""
+async def test_a_start_that_was_killed_is_completed_or_undone(tmp_path: Path, engine: FakeEngine, moment: int) -> None:
+    """At every moment: after the next inspection one container runs, with its data, and no other is left."""
     runtime = engine.runtime
     runtime.asked = {"one": ("/data",), "two": ("/data",)}
     foreign = runtime.add_foreign("hello.next")
-    async with serving_from(tmp_path, engine) as serving:
-        await serving.deploy("hello", "one")
-        deployment = await serving.loaded("hello", "two")
+    async with open_harness(tmp_path, engine) as harness:
+        await harness.deploy("hello", "one")
+        deployment = await harness.keep_loaded("hello", "two")
         volumes = set(runtime.volumes)
         kill_at(engine, moment)
         with pytest.raises(KilledError):
-            await serving.start(deployment)
+            await harness.start(deployment)
     runtime.before = runtime.after = nothing
-    async with serving_from(tmp_path, engine) as serving:
-        await serving.watching.look()
+    async with open_harness(tmp_path, engine) as harness:
+        await harness.watcher.inspect_all()
         assert {"hello": "running", "hello.next": "running"} == runtime.names()
         assert volumes == runtime.volumes == set(runtime.named("hello").facts.volumes.values())
-        deployment = await serving.start(deployment)
+        deployment = await harness.start(deployment)
 
     assert runtime.named("hello").facts.container_id == deployment.container_id
     assert {"hello": "running", "hello.next": "running"} == runtime.names()
@@ -290,44 +217,42 @@ async def test_a_receiver_that_is_killed_during_a_start_puts_everything_in_order
 
 
 @pytest.mark.parametrize("moment", range(1, 2 * 3 + 1))
-async def test_a_receiver_that_is_killed_during_a_first_start_leaves_nothing_in_its_own_way(
-    tmp_path: Path, engine: FakeEngine, moment: int
-) -> None:
-    """The container that it has made is known to be its own."""
-    async with serving_from(tmp_path, engine) as serving:
-        deployment = await serving.loaded("hello", "one")
+async def test_a_first_start_that_was_killed_can_be_repeated(tmp_path: Path, engine: FakeEngine, moment: int) -> None:
+    """The container that it created is known to be this receiver's."""
+    async with open_harness(tmp_path, engine) as harness:
+        deployment = await harness.keep_loaded("hello", "one")
         kill_at(engine, moment)
         with pytest.raises(KilledError):
-            await serving.start(deployment)
+            await harness.start(deployment)
     engine.runtime.before = engine.runtime.after = nothing
-    async with serving_from(tmp_path, engine) as serving:
-        assert "running" == (await serving.start(deployment)).status
+    async with open_harness(tmp_path, engine) as harness:
+        assert "running" == (await harness.start(deployment)).status
 
     assert {"hello": "running"} == engine.runtime.names()
 
 
-async def test_a_container_that_the_engine_makes_too_late_is_known_to_be_ours(
-    serving: Serving, engine: FakeEngine
+async def test_a_container_that_the_engine_creates_late_is_known_to_be_ours(
+    harness: ServiceHarness, engine: FakeEngine
 ) -> None:
-    """The engine may go on with what it was asked for after the connection was cut."""
+    """An engine may complete a request after the connection was cut."""
     asked: list[ContainerSpec] = []
     create = engine.runtime.create
 
     async def cut(method: str) -> None:
         if method == "create" and not asked:
-            asked.append(ContainerSpec("one", "hello", {TOKEN_LABEL: await _token(serving)}, serving.services.limits))
-            raise DeploymentSenderError(ErrorCode.DOCKER_UNAVAILABLE, "cut")
+            asked.append(ContainerSpec("one", "hello", {START_LABEL: await _token(harness)}, harness.services.limits))
+            raise EngineUnavailableError("cut")
 
     engine.runtime.before = cut
-    failed = await serving.deploy("hello", "one")
+    failed = await harness.deploy("hello", "one")
     await create(asked[0])
-    again = await serving.start(failed)
+    again = await harness.start(failed)
 
     assert ("failed", "running") == (failed.status, again.status)
     assert {"hello": "running"} == engine.runtime.names()
 
 
-async def _token(serving: Serving) -> str:
-    record = await serving.services.records.get("hello")
+async def _token(harness: ServiceHarness) -> str:
+    record = await harness.services.records.get("hello")
     assert record.next is not None
     return record.next.token

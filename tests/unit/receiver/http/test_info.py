@@ -15,7 +15,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import ErrorCo
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import ImageEngine
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.signature import SignedRequest, new_nonce, sign
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.records import Deployments
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.engine import Engine
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.engine import SharedEngine
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.http.info import ReceiverInfoPage
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.state import ReceiverState
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.settings import ReceiverSettings
@@ -90,7 +90,7 @@ async def test_an_engine_that_hangs_delays_no_response(tmp_path: Path, workers: 
 
     engine.hold.clear()
     settings = await asyncio.to_thread(ReceiverSettings, store=tmp_path)
-    opened = Engine(open_engine)
+    opened = SharedEngine(open_engine)
     page = ReceiverInfoPage(
         ReceiverState(settings, workers, Deployments(tmp_path, workers)), opened, "1", engine_seconds=0.05
     )

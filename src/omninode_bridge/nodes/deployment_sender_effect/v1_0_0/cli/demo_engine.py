@@ -9,7 +9,7 @@ from ..clients.docker.call import Call
 from ..clients.docker.connection import EngineClient, connected
 from ..clients.docker.endpoint import Endpoint
 from ..clients.docker.errors import translated
-from ..receiver.deployments.services import LABEL_PREFIX
+from ..receiver.deployments.replacement import LABEL_PREFIX
 from ..settings import DeploymentSenderSettings
 
 __all__ = ["DemoEngine"]

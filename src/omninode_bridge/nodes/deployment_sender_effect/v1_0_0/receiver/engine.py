@@ -1,27 +1,27 @@
-"""The receiver's engine: opened when it is first needed, and waited for as long as it does not answer."""
+"""The receiver's engine: opened when it is first needed, and waited for while it does not respond."""
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 
-from ..errors import DeploymentSenderError
+from ..errors import OperationError
 from ..ports import ImageEngine
-from .deployments.records import Deployment
 
-__all__ = ["PAUSES_SECONDS", "Engine", "has_image"]
+__all__ = ["PAUSES_SECONDS", "SharedEngine"]
 
 _log = logging.getLogger(__name__)
 
-# Between two questions to an engine that does not answer; the last one again and again.
+# Between two requests to an engine that does not respond; the last one is repeated. A restart of an engine takes some
+# seconds, and half a minute more does not matter after an outage of minutes.
 PAUSES_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 
 
-class Engine:
+class SharedEngine:
     """One engine for every part of the receiver.
 
     Args:
-        open_engine: Opens it; raises `DOCKER_UNAVAILABLE` if it does not answer.
-        pauses_seconds: Between two questions to an engine that does not answer; the last one again and again.
+        open_engine: Opens it; raises `EngineUnavailableError` if it does not respond.
+        pauses_seconds: Between two requests to an engine that does not respond; the last one is repeated.
     """
 
     def __init__(
@@ -31,72 +31,72 @@ class Engine:
         self.pauses_seconds = pauses_seconds
         self._engine: ImageEngine | None = None
         self._lock = asyncio.Lock()
-        self._question: asyncio.Task[ImageEngine] | None = None
-        self._trouble: str | None = None
+        self._ping: asyncio.Task[ImageEngine] | None = None
+        self._reported: str | None = None
 
-    async def opened(self) -> ImageEngine:
-        """Return the engine, which has answered at least once. What opening it raises."""
+    async def open(self) -> ImageEngine:
+        """Return the engine, which has responded at least once.
+
+        Raises:
+            OperationError: It cannot be opened.
+        """
         async with self._lock:
             if self._engine is None:
                 self._engine = await self._open_engine()
             return self._engine
 
-    async def answering(self) -> ImageEngine:
-        """Return the engine if it answers now; who asks meanwhile shares the question.
+    async def available(self) -> ImageEngine:
+        """Return the engine if it responds now; callers at the same time share one request.
 
         Raises:
-            DeploymentSenderError: `DOCKER_UNAVAILABLE`, and what opening it raises.
+            EngineUnavailableError: It does not respond.
+            OperationError: It cannot be opened.
         """
-        if self._question is None or self._question.done():
-            self._question = asyncio.create_task(self._ask(), name="asking the engine")
-            self._question.add_done_callback(_retrieved)
-        return await asyncio.shield(self._question)
+        if self._ping is None or self._ping.done():
+            self._ping = asyncio.create_task(self._check(), name="pinging the engine")
+            self._ping.add_done_callback(_retrieve_exception)
+        return await asyncio.shield(self._ping)
 
-    async def awaited(self, on_absent: Callable[[DeploymentSenderError], Awaitable[None]]) -> ImageEngine:
-        """Return the engine as soon as it answers, however long that takes.
+    async def wait_until_available(self, on_unavailable: Callable[[OperationError], Awaitable[None]]) -> ImageEngine:
+        """Return the engine as soon as it responds, however long that takes.
 
-        An engine that cannot be opened as things are is waited for, too: the next start may be told another one.
+        An engine that cannot be opened because of a setting is waited for, too: the deployments that wait are continued
+        by the next start of the receiver, which may have another setting.
 
         Args:
-            on_absent: Told why it does not answer, each time that it was asked.
+            on_unavailable: Called with the reason, after each request.
         """
-        asked = 0
+        attempts = 0
         while True:
             try:
-                return await self.answering()
-            except DeploymentSenderError as exc:
-                await on_absent(exc)
-            await asyncio.sleep(self.pauses_seconds[min(asked, len(self.pauses_seconds) - 1)])
-            asked += 1
+                return await self.available()
+            except OperationError as exc:
+                await on_unavailable(exc)
+            await asyncio.sleep(self.pauses_seconds[min(attempts, len(self.pauses_seconds) - 1)])
+            attempts += 1
 
     async def close(self) -> None:
-        """Close it; twice is safe."""
-        if self._question is not None:
-            self._question.cancel()
-            await asyncio.wait([self._question])
+        """Close it; calling it twice is safe."""
+        if self._ping is not None:
+            self._ping.cancel()
+            await asyncio.wait([self._ping])
         if self._engine is not None:
             await self._engine.close()
 
-    async def _ask(self) -> ImageEngine:
+    async def _check(self) -> ImageEngine:
         try:
-            engine = await self.opened()
+            engine = await self.open()
             await engine.ping()
-        except DeploymentSenderError as exc:
-            if self._trouble != exc.message:
-                _log.warning("the engine cannot be used for now: %s", exc.message)
-            self._trouble = exc.message
+        except OperationError as exc:
+            if self._reported != exc.message:
+                _log.warning("the engine is unavailable: %s", exc.message)
+            self._reported = exc.message
             raise
-        self._trouble = None
+        self._reported = None
         return engine
 
 
-async def has_image(engine: ImageEngine, deployment: Deployment) -> bool:
-    """Whether a deployment's name and tag lead to the image that was loaded for it. What the engine raises."""
-    facts = await engine.inspect(deployment.reference)
-    return facts is not None and facts.image_id == deployment.image_id
-
-
-def _retrieved(question: asyncio.Task[ImageEngine]) -> None:
-    """Have asyncio not complain of an error that nobody was left to hear."""
-    if not question.cancelled():
-        question.exception()
+def _retrieve_exception(ping: asyncio.Task[ImageEngine]) -> None:
+    """Retrieve the error of a request that no caller waits for any longer, so that asyncio does not log it."""
+    if not ping.cancelled():
+        ping.exception()

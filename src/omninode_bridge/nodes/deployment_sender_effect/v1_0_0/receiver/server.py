@@ -24,13 +24,13 @@ from ..settings import ReceiverSettings
 from ..store.documents import private_file
 from ..store.files import disk_errors
 from ..store.staging import make_folder
+from .deployments.container_watcher import ContainerWatcher
 from .deployments.deployer import Deployer
+from .deployments.duplicates import DuplicateUploads
+from .deployments.image_watcher import ImageWatcher
 from .deployments.packages import Packages
-from .deployments.reconciling import Reconciler
 from .deployments.records import Deployments
-from .deployments.repeats import Repeats
-from .deployments.watching import Watching
-from .engine import Engine
+from .engine import SharedEngine
 from .http.app import make_app
 from .http.auth import RequestAuthenticator
 from .http.connection import bounded_protocol
@@ -162,18 +162,18 @@ async def _application(
         stack.push_async_callback(authenticator.close)
         state = ReceiverState(settings, workers, deployments)
         packages = Packages(state)
-        engine = Engine(open_engine)
+        engine = SharedEngine(open_engine)
         stack.push_async_callback(engine.close)
         images = Deployer(state, packages, engine)
         stack.push_async_callback(images.close)
         images.start()
-        watching = Watching(state, images.services, engine.answering)
-        stack.push_async_callback(watching.close)
-        watching.start()
-        reconciler = Reconciler(state, images.services, engine)
-        stack.push_async_callback(reconciler.close)
-        reconciler.start()
-        uploads = Uploads(state, authenticator, packages, images, Repeats(state, images, reconciler))
+        container_watcher = ContainerWatcher(state, images.services, engine.available)
+        stack.push_async_callback(container_watcher.close)
+        container_watcher.start()
+        image_watcher = ImageWatcher(state, engine)
+        stack.push_async_callback(image_watcher.close)
+        image_watcher.start()
+        uploads = Uploads(state, authenticator, packages, images, DuplicateUploads(state, images, engine))
         yield RequestGuard(
             make_app(state, authenticator, uploads, await ReceiverInfoPage.open(state, engine)),
             names,

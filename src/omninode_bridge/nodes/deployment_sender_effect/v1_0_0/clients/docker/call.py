@@ -9,7 +9,7 @@ from socket import SHUT_RDWR, socket
 from typing import Any, Protocol, TypeVar
 
 from ...concurrency import wait_until_done
-from ...errors import DeploymentSenderError, ErrorCode
+from ...errors import DeploymentSenderError, EngineUnavailableError
 
 __all__ = ["AbortedError", "Call", "EngineThreads"]
 
@@ -143,7 +143,7 @@ class EngineThreads:
 
 
 def _closed_error() -> DeploymentSenderError:
-    return DeploymentSenderError(ErrorCode.DOCKER_UNAVAILABLE, "The connection to the Docker Engine was closed.")
+    return EngineUnavailableError("The connection to the Docker Engine was closed.")
 
 
 def _to_its_end(call: Call, work: Callable[[], T]) -> T:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypedDict, TypeVar, Unpack
 
-from ...errors import DeploymentSenderError, ErrorCode
+from ...errors import DeploymentSenderError, EngineUnavailableError, ErrorCode
 from ...ports import BuildRequest, EngineInfo, ImageFacts
 from .call import Call, EngineThreads
 from .endpoint import Endpoint
@@ -251,8 +251,7 @@ class DockerEngine:
         return await self._workers.run(call, partial(work, call), seconds, too_late or (lambda: self._silent(seconds)))
 
     def _silent(self, seconds: float | None) -> DeploymentSenderError:
-        return DeploymentSenderError(
-            ErrorCode.DOCKER_UNAVAILABLE,
+        return EngineUnavailableError(
             f"The {self._endpoint.engine} has not done what it was asked for within {seconds:g} s.",
         )
 

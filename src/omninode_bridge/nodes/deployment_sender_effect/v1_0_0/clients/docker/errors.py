@@ -8,8 +8,8 @@ from http.client import HTTPException
 from docker.errors import APIError, DockerException, StreamParseError
 from requests import RequestException
 
-from ...errors import DeploymentSenderError, ErrorCode
-from .refusals import refused
+from ...errors import EngineUnavailableError, ErrorCode
+from .refusals import engine_error, refused
 
 __all__ = ["TunnelError", "translated"]
 
@@ -57,15 +57,15 @@ def translated(engine: str, task: str, refusal: ErrorCode = ErrorCode.BUILD_FAIL
         words = exc.explanation or f"the engine answered {exc.status_code}"
         raise refused(engine, task, words, code) from exc
     except DockerException as exc:
-        raise DeploymentSenderError(refusal, f"{task}: {exc}") from exc
+        raise engine_error(refusal)(f"{task}: {exc}") from exc
     except TunnelError as exc:
         message = f"{task}: {_went(engine, refusal)}{exc}"
-        raise DeploymentSenderError(ErrorCode.DOCKER_UNAVAILABLE, message, recovery=exc.recovery) from exc
+        raise EngineUnavailableError(message, recovery=exc.recovery) from exc
     except _OF_THE_CONNECTION as exc:
         cause = _root(exc)
         recovery = _ABOUT_PERMISSION if isinstance(cause, PermissionError) else None
         message = f"{task}: {_went(engine, refusal)}{_words(cause)}"
-        raise DeploymentSenderError(ErrorCode.DOCKER_UNAVAILABLE, message, recovery=recovery) from exc
+        raise EngineUnavailableError(message, recovery=recovery) from exc
 
 
 def _went(engine: str, refusal: ErrorCode) -> str:

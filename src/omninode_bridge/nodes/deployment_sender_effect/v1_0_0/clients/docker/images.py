@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from docker.errors import DockerException, NotFound
 
-from ...errors import DeploymentSenderError, ErrorCode
+from ...errors import DeploymentSenderError, EngineRefusedError, EngineUnavailableError, ErrorCode
 from ...models.reference import split_tag
 from ...ports import EngineInfo, ImageFacts
 from .build_log import error_in
@@ -51,7 +51,7 @@ def export_image(
             try:
                 response = client.open_export(reference)
             except NotFound as exc:
-                raise DeploymentSenderError(ErrorCode.BUILD_FAILED, f"{task}: no such image") from exc
+                raise EngineRefusedError(f"{task}: no such image") from exc
         return consume(_chunks(endpoint.engine, task, response.raw))
 
 
@@ -82,7 +82,7 @@ def _cut_short(engine: str, task: str, tail: bytes) -> DeploymentSenderError:
         error = None
     if error is not None:
         return refused(engine, task, error)
-    return DeploymentSenderError(ErrorCode.DOCKER_UNAVAILABLE, f"{task}: the archive from the {engine} ends too early")
+    return EngineUnavailableError(f"{task}: the archive from the {engine} ends too early")
 
 
 def load_image(endpoint: Endpoint, call: Call, chunks: Iterator[bytes]) -> None:

@@ -1,4 +1,4 @@
-"""Locks by name, which are there as long as somebody holds one or waits for it."""
+"""Locks by name, which exist only while a task holds one or waits for it."""
 
 import asyncio
 from weakref import WeakValueDictionary
@@ -7,7 +7,7 @@ __all__ = ["NamedLocks"]
 
 
 class NamedLocks:
-    """One lock for each name; who waits for the same one gets it in the order of asking."""
+    """One lock for each name; tasks that wait for the same one get it in the order of their requests."""
 
     def __init__(self) -> None:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()

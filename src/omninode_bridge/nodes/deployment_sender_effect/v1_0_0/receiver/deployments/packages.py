@@ -10,11 +10,10 @@ from ...errors import InvalidInputError
 from ...image.docker_archive import ImageArchive
 from ...image.engine_archive import EngineArchive
 from ...models.reference import ImageReference
-from ...package.identity import PackageIdentity
 from ...package.unpack import check_package, rewritten_for_engine
 from ..limits import CHECKS_AT_ONCE, UNPACKED_FACTOR
 from ..state import ReceiverState
-from .records import Deployment
+from .record import Deployment
 
 __all__ = ["INCOMING", "Packages"]
 
@@ -49,12 +48,12 @@ class Packages:
         stop = threading.Event()
         check = partial(
             check_package,
-            announced_digest=deployment.announced_image_id,
+            announced_digest=deployment.announced_digest,
             max_bytes=self._max_bytes,
             should_stop=stop.is_set,
         )
         async with self._slots:
-            work = self._workers.begin(check, path, _identity(deployment))
+            work = self._workers.begin(check, path, deployment.identity)
             try:
                 return await asyncio.shield(work)
             except asyncio.CancelledError:
@@ -67,16 +66,4 @@ class Packages:
         self, path: Path, deployment: Deployment, archive: EngineArchive
     ) -> Generator[bytes, None, None]:
         """Yield the archive for the engine, as `rewritten_for_engine` does; blocks."""
-        return rewritten_for_engine(path, _identity(deployment), archive, max_bytes=self._max_bytes)
-
-
-def _identity(deployment: Deployment) -> PackageIdentity:
-    return PackageIdentity(
-        package_id=deployment.package_id,
-        checksum=deployment.checksum,
-        size_bytes=deployment.size_bytes,
-        container_name=deployment.container_name,
-        image_tag=deployment.image_tag,
-        compression=deployment.compression,
-        platform=deployment.platform,
-    )
+        return rewritten_for_engine(path, deployment.identity, archive, max_bytes=self._max_bytes)

@@ -1,123 +1,43 @@
-"""What became of each package: one JSON document beside it, written whole or not at all."""
+"""All deployments of a receiver: in memory, and on disk as one JSON document beside each package."""
 
 import asyncio
+import json
 import logging
 from collections import Counter
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, get_args
-
-from pydantic import BaseModel, ConfigDict, ValidationError
+from typing import get_args
 
 from ...concurrency import ThreadPool
-from ...errors import DeploymentSenderError
+from ...errors import StorageError
 from ...models import DeploymentStatus
-from ...models.fields import Compression
-from ...protocol.form import UploadFields
-from ...protocol.responses import StateBody, wire_names
 from ...store.documents import write_document
 from ...store.files import disk_errors
 from ...store.staging import Staged, Staging
+from .documents import NewerDocumentError
+from .failures import NO_ERROR
 from .locks import NamedLocks
+from .record import Deployment, timestamp
 
-__all__ = ["NO_ERROR", "Deployment", "Deployments"]
+__all__ = ["Deployments"]
 
 _log = logging.getLogger(__name__)
 
-NO_ERROR: Final = {"error_code": None, "error_message": None}
 _DOCUMENT = "deployment.json"
 _PACKAGE = "package"
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="microseconds")
-
-
-def _age(deployment: "Deployment") -> tuple[int, str]:
+def _order(deployment: Deployment) -> tuple[int, str]:
+    """Return a key that sorts deployments by the arrival of their packages."""
     return deployment.sequence, deployment.updated_at
-
-
-class Deployment(BaseModel):
-    """One package and its image, from the package's arrival on: what was done with it, not what is to be done.
-
-    Attributes:
-        status: `received` -> `loading` -> `loaded` -> `running`; from each of them `replaced` or `failed`.
-        sequence: Grows with each package that arrives, also one that arrives again: the latest has the last word.
-        start_pending: It is loaded, and its container was not started yet because the receiver ended before.
-        announced_image_id: The config digest that the sender named.
-        platform: What the sender says that the image is for.
-        container_status: What the receiver has seen of the container, with the next four fields (protocol/form.py).
-        image_id: The engine's own id of the image, once it was loaded and checked.
-        container_id: The container that was started for it, since its package arrived last.
-        error_code: Why it failed, or does not go on for now; `error_message` too.
-        received_at: RFC 3339, UTC, with microseconds, so that texts sort as times; `updated_at` too.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    deployment_id: str
-    package_id: str
-    checksum: str
-    size_bytes: int
-    container_name: str
-    image_tag: str
-    compression: Compression | None
-    announced_image_id: str | None
-    correlation_id: str | None
-    platform: str | None = None
-    received_at: str
-    updated_at: str
-    sequence: int = 0
-    status: DeploymentStatus = "received"
-    start_pending: bool = False
-    image_id: str | None = None
-    container_id: str | None = None
-    container_status: str | None = None
-    exit_code: int | None = None
-    oom_killed: bool | None = None
-    restart_count: int | None = None
-    health: str | None = None
-    warnings: tuple[str, ...] = ()
-    error_code: str | None = None
-    error_message: str | None = None
-
-    @classmethod
-    def new(cls, deployment_id: str, fields: UploadFields, *, size_bytes: int) -> "Deployment":
-        """Begin a deployment."""
-        now = _now()
-        return cls(
-            deployment_id=deployment_id,
-            size_bytes=size_bytes,
-            announced_image_id=fields.announced_digest,
-            received_at=now,
-            updated_at=now,
-            **fields.model_dump(exclude={"announced_digest", "verify_checksum"}),
-        )
-
-    @property
-    def reference(self) -> str:
-        """The image's `name:tag`."""
-        return f"{self.container_name}:{self.image_tag}"
-
-    @property
-    def finished(self) -> bool:
-        """Whether nothing more is to be done."""
-        return self.status in {"running", "replaced", "failed"} or (self.status == "loaded" and not self.start_pending)
-
-    def body(self, *, run: bool) -> StateBody:
-        """Return what `GET /deployments/{id}` says of it, where the receiver's setting `run` is this one."""
-        will_run = run if not self.finished else self.status == "running"
-        told = self.model_dump(include=set(wire_names(StateBody)))
-        return StateBody(checksum_verified=True, will_run=will_run, **told)
 
 
 class Deployments:
     """Every deployment of a store.
 
     Args:
-        folder: The store; each deployment has a folder in `packages` there.
-        workers: Threads.
+        folder: The store; each deployment has a folder in its folder `packages`.
+        workers: Threads for the disk.
     """
 
     def __init__(self, folder: Path, workers: ThreadPool) -> None:
@@ -130,74 +50,76 @@ class Deployments:
         self._sequence = 0
 
     async def open(self) -> None:
-        """Read every document, and remove what uploads left that never came to their end.
+        """Read every document, remove uploads that were never completed, and mark deployments that were replaced.
 
         Raises:
-            DeploymentSenderError: `BUILD_FAILED`: the store cannot be read.
+            StorageError: The store cannot be read.
         """
         await self._workers.run(self._staging.sweep)
         for deployment in await self._workers.run(self._read_all):
             self._remember(deployment)
+        for deployment in self._outdated():
+            await self.change(deployment.deployment_id, status="replaced", **NO_ERROR)
 
     async def begin(self, deployment_id: str) -> Staged:
         """Stage the package of a new deployment.
 
         Raises:
-            DeploymentSenderError: `BUILD_FAILED`: the disk refuses.
+            StorageError: The disk refused.
         """
         return await self._workers.run(self._staging.begin, deployment_id, _PACKAGE)
 
     def lock(self, package_id: str) -> asyncio.Lock:
-        """Hold this while you decide what becomes of an arrived package."""
+        """Return the lock to hold while deciding whether a package is new."""
         return self._locks.of(package_id)
 
     async def keep(self, staged: Staged, deployment: Deployment) -> Deployment:
-        """Keep a verified package for good, together with its document; return it with its place in the sequence.
+        """Keep a verified package durably, together with its document; return the record with its sequence number.
 
         Raises:
-            DeploymentSenderError: `BUILD_FAILED`: the disk refuses.
+            StorageError: The disk refused.
         """
         deployment = deployment.model_copy(update={"sequence": self.next_sequence()})
-        await self._workers.run(staged.commit, {_DOCUMENT: deployment.model_dump_json().encode()})
+        await self._workers.run(staged.commit, {_DOCUMENT: _encode(deployment)})
         self._remember(deployment)
         return deployment
 
     def next_sequence(self) -> int:
-        """Return the place of what has arrived just now."""
+        """Return the sequence number for a package that has just arrived."""
         self._sequence += 1
         return self._sequence
 
     async def change(self, deployment_id: str, **changes: object) -> Deployment:
-        """Change a deployment; if the disk refuses, the change is kept in memory and with the next one."""
+        """Change a record and return it; if the disk refuses, the change stays in memory until the next write."""
         before = self._by_id[deployment_id]
-        deployment = before.model_copy(update={**changes, "updated_at": _now()})
+        deployment = before.model_copy(update={**changes, "updated_at": timestamp()})
         self._remember(deployment)
         if (deployment.status, deployment.error_message) != (before.status, before.error_message):
             why = f": {deployment.error_code}: {deployment.error_message}" if deployment.error_code else ""
             _log.info("%s: %s %s%s", deployment_id, deployment.reference, deployment.status, why)
-        async with self._writing.of(deployment_id):  # several parts may change one, and the latest is to stay
+        async with self._writing.of(deployment_id):  # changes may overlap, and the latest must be the last one written
             try:
                 await self._workers.run(self._write, self._by_id[deployment_id])
-            except DeploymentSenderError as exc:
-                _log.warning("%s: its state is not on the disk: %s", deployment_id, exc.message)
+            except StorageError as exc:
+                _log.warning("%s: its state could not be written: %s", deployment_id, exc.message)
         return deployment
 
     def get(self, deployment_id: str) -> Deployment | None:
-        """Find a deployment."""
+        """Return a deployment; None if there is none of this id."""
         return self._by_id.get(deployment_id)
 
     def of_package(self, package_id: str) -> Deployment | None:
-        """Find a package's deployment."""
+        """Return the deployment of a package; None if that package is not here."""
         return self._by_id.get(self._by_package.get(package_id, ""))
 
     def package_file(self, deployment: Deployment) -> Path:
-        """Where a deployment's package is."""
+        """Return the path of a deployment's package."""
         return self._staging.final / deployment.deployment_id / _PACKAGE
 
     def has_package(self, deployment: Deployment) -> bool:
-        """Whether a deployment's package is still on the disk, in its length; blocks."""
+        """Return whether a deployment's package is still on disk and has its size; blocks."""
         try:
-            return self.package_file(deployment).stat().st_size == deployment.size_bytes
+            return self.package_file(deployment).stat().st_size == deployment.identity.size_bytes
         except OSError:
             return False
 
@@ -206,78 +128,87 @@ class Deployments:
         return sorted(self._by_id.values(), key=lambda one: one.received_at, reverse=True)[:limit]
 
     def unfinished(self) -> list[Deployment]:
-        """Return what a stop has left to do, in the order of arrival."""
-        return sorted((one for one in self._by_id.values() if not one.finished), key=_age)
+        """Return the deployments that a stop of the receiver interrupted, in the order of arrival."""
+        return sorted((one for one in self._by_id.values() if not one.finished), key=_order)
 
-    def ended_as(self, status: DeploymentStatus) -> list[Deployment]:
-        """Return those that have come to an end with a status, in the order of arrival."""
-        return sorted((one for one in self._by_id.values() if one.finished and one.status == status), key=_age)
+    def finished_as(self, status: DeploymentStatus) -> list[Deployment]:
+        """Return the finished deployments of a status, in the order of arrival."""
+        return sorted((one for one in self._by_id.values() if one.finished and one.status == status), key=_order)
 
-    def is_last(self, deployment: Deployment) -> bool:
-        """Whether none of the same image name has arrived later."""
-        return not any(one.container_name == deployment.container_name for one in self._later(deployment))
+    def is_latest(self, deployment: Deployment) -> bool:
+        """Return whether no package of the same image name has arrived later."""
+        return not any(one.image_name == deployment.image_name for one in self._later(deployment))
 
-    def is_loaded_over(self, deployment: Deployment) -> bool:
-        """Whether a later one has the name and tag of its image."""
+    def has_later_image(self, deployment: Deployment) -> bool:
+        """Return whether a later deployment has loaded an image with the same name and tag."""
         names = {one.reference for one in self._later(deployment) if one.status in {"loaded", "running"}}
         return deployment.reference in names
 
-    def is_run_over(self, deployment: Deployment) -> bool:
-        """Whether a later one of the same image name was started."""
-        names = {one.container_name for one in self._later(deployment) if one.container_id is not None}
-        return deployment.container_name in names
+    def has_later_container(self, deployment: Deployment) -> bool:
+        """Return whether a later deployment of the same image name has started its container."""
+        names = {one.image_name for one in self._later(deployment) if one.container_id is not None}
+        return deployment.image_name in names
 
     def replaced_by(self, deployment: Deployment) -> list[Deployment]:
-        """Return those whose place a deployment has taken, whatever was sent first.
+        """Return the deployments that a deployment replaces with its status, whichever arrived first.
 
-        A loaded image loses its name and tag to another one that is loaded; a container goes when another one of the
-        same image name is started.
+        A loaded image takes its name and tag from an earlier one; a started container replaces the container of the
+        same image name.
         """
         return [
             one
-            for one in (*self.ended_as("loaded"), *self.ended_as("running"))
+            for one in (*self.finished_as("loaded"), *self.finished_as("running"))
             if one.deployment_id != deployment.deployment_id
             and (
                 (one.status == "loaded" and one.reference == deployment.reference)
-                or (one.status == deployment.status == "running" and one.container_name == deployment.container_name)
+                or (one.status == deployment.status == "running" and one.image_name == deployment.image_name)
             )
         ]
 
-    def overtaken(self) -> list[Deployment]:
-        """Return those whose place a later one has taken, which a kill has kept their records from saying."""
-        loaded, running = self.ended_as("loaded"), self.ended_as("running")
-        references = {one.reference: _age(one) for one in sorted(loaded + running, key=_age)}
-        containers = {one.container_name: _age(one) for one in running}
-        return [
-            *(one for one in loaded if _age(one) < references[one.reference]),
-            *(one for one in running if _age(one) < containers[one.container_name]),
-        ]
-
     def count(self) -> Counter[str]:
-        """Count deployments by status; those that are in none are 0."""
+        """Return how many deployments have each status, also where that is 0."""
         counts: Counter[str] = Counter(dict.fromkeys(get_args(DeploymentStatus), 0))
         counts.update(one.status for one in self._by_id.values())
         return counts
 
     def _remember(self, deployment: Deployment) -> None:
         self._by_id[deployment.deployment_id] = deployment
-        self._by_package[deployment.package_id] = deployment.deployment_id
+        self._by_package[deployment.identity.package_id] = deployment.deployment_id
         self._sequence = max(self._sequence, deployment.sequence)
 
     def _later(self, deployment: Deployment) -> Iterator[Deployment]:
         return (one for one in self._by_id.values() if one.sequence > deployment.sequence)
 
+    def _outdated(self) -> list[Deployment]:
+        """Return the deployments that a later one has replaced, although their records do not say so.
+
+        The receiver was killed between two writes, or the disk refused one.
+        """
+        loaded, running = self.finished_as("loaded"), self.finished_as("running")
+        references = {one.reference: _order(one) for one in sorted(loaded + running, key=_order)}
+        containers = {one.image_name: _order(one) for one in running}
+        return [
+            *(one for one in loaded if _order(one) < references[one.reference]),
+            *(one for one in running if _order(one) < containers[one.image_name]),
+        ]
+
     def _read_all(self) -> list[Deployment]:
         with disk_errors("read", self._staging.final):
-            return sorted(self._documents(), key=lambda one: one.received_at)  # of one package the latest counts
+            return sorted(self._read_documents(), key=lambda one: one.received_at)  # the latest of one package counts
 
-    def _documents(self) -> Iterator[Deployment]:
+    def _read_documents(self) -> Iterator[Deployment]:
         for path in self._staging.final.glob(f"*/{_DOCUMENT}"):
             try:
-                yield Deployment.model_validate_json(path.read_bytes())
-            except ValidationError:
-                _log.warning("%s is no deployment's document; left as it is", path)
+                yield Deployment.from_document(path.read_bytes())
+            except NewerDocumentError as exc:
+                _log.warning("%s is ignored: %s", path, exc)
+            except ValueError:
+                _log.warning("%s is ignored: it is not the document of a deployment", path)
 
     def _write(self, deployment: Deployment) -> None:
         path = self._staging.final / deployment.deployment_id / _DOCUMENT
-        write_document(path, deployment.model_dump_json().encode())
+        write_document(path, _encode(deployment))
+
+
+def _encode(deployment: Deployment) -> bytes:
+    return json.dumps(deployment.to_document(), ensure_ascii=False, separators=(",", ":")).encode(errors="replace")

@@ -1,34 +1,39 @@
-"""Which containers are this receiver's: one JSON document for each service, written before and after what it tells."""
+"""Which containers this receiver has started: one JSON document for each container name.
+
+A document is written before and after each step of a start, so that a receiver that was killed knows what it has done.
+"""
 
 import hashlib
 import logging
-import os
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from ...concurrency import ThreadPool
+from ...store.documents import write_document
 from ...store.files import disk_errors
-from ...store.staging import make_folder, sync_folder
+from ...store.staging import make_folder
+from .documents import SCHEMA_VERSION, NewerDocumentError, parse_document
 
 __all__ = ["ServiceRecord", "ServiceRecords", "Start"]
 
 _log = logging.getLogger(__name__)
 
 _FOLDER = "services"
-_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Start(BaseModel):
-    """One container, from before it is created.
+    """The start of one container, recorded from before the container is created.
 
     Attributes:
-        token: A label of the container that nobody else can know before it is there. It tells whose the container is
-            until its id is on record, and nothing after that: a label can be copied into an image later.
-        name: Under which it was created.
-        limits: Those that it was created with, as text.
-        container_id: None while the engine has not answered.
-        stops_current: Whether the container before it is stopped for it, and to be started again if this one fails.
+        token: The value of a label of the container, random, so that only this receiver knows it before the container
+            exists. It identifies the container until the container's id is recorded; afterwards only the id counts,
+            because a label can be copied into an image.
+        image_id: The engine's id of the image; `loaded_image_id` of the deployment.
+        name: The name that the container was created with.
+        limits: The limits that it was created with, as text.
+        container_id: None until the engine has responded.
+        stops_current: Whether the running container is stopped for this one, and is started again if this one fails.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -43,19 +48,21 @@ class Start(BaseModel):
 
 
 class ServiceRecord(BaseModel):
-    """What the receiver has done for one container name.
+    """The containers of one container name.
 
     Attributes:
-        name: The container's.
-        current: The container that serves; None before the first one has proved itself.
-        next: One that is being started.
-        previous: One that `current` has replaced, and that is to be removed.
-        lost: Tokens of containers that were asked for and never seen: the engine may have made them afterwards.
-        volumes: The name of the volume that the service has last had at each path, so that its data comes back.
+        schema_version: See documents.py.
+        name: The container's name.
+        current: The container that runs; None before the first one is ready.
+        next: The container that is being started.
+        previous: The container that `current` has replaced, and that is still to be removed.
+        lost: Tokens of containers that were requested and never seen: the engine may have created them since.
+        volumes: The volume that the service last had at each path, by name, so that its data comes back.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
+    schema_version: int = SCHEMA_VERSION
     name: str
     current: Start | None = None
     next: Start | None = None
@@ -65,16 +72,16 @@ class ServiceRecord(BaseModel):
 
     @property
     def container_ids(self) -> set[str]:
-        """Every container that is known to be this receiver's."""
+        """The id of every container that is known to be this receiver's."""
         return {one.container_id for one in (self.current, self.next, self.previous) if one and one.container_id}
 
 
 class ServiceRecords:
-    """Every record of a store.
+    """Every service record of a store.
 
     Args:
-        store: Holds the folder `services`, which is made with the first record.
-        workers: Threads.
+        store: Holds the folder `services`, which is created with the first record.
+        workers: Threads for the disk.
     """
 
     def __init__(self, store: Path, workers: ThreadPool) -> None:
@@ -83,18 +90,26 @@ class ServiceRecords:
         self._by_name: dict[str, ServiceRecord] | None = None
 
     async def get(self, name: str) -> ServiceRecord:
-        """Return the record of a name; an empty one if there is none."""
+        """Return the record of a name; an empty one if there is none.
+
+        Raises:
+            StorageError: The records cannot be read.
+        """
         return (await self._all()).get(name) or ServiceRecord(name=name)
 
     async def names(self) -> list[str]:
-        """Return the name of every record."""
+        """Return the name of every record.
+
+        Raises:
+            StorageError: The records cannot be read.
+        """
         return sorted(await self._all())
 
     async def write(self, record: ServiceRecord) -> ServiceRecord:
-        """Make a record durable; return it.
+        """Write a record durably and return it.
 
         Raises:
-            DeploymentSenderError: `BUILD_FAILED`: the disk refuses, and the record is what it was.
+            StorageError: The disk refused; the record is as it was before.
         """
         records = await self._all()
         await self._workers.run(self._write, record)
@@ -104,7 +119,7 @@ class ServiceRecords:
     async def _all(self) -> dict[str, ServiceRecord]:
         if self._by_name is None:
             found = await self._workers.run(self._read)
-            if self._by_name is None:  # another one may have been faster
+            if self._by_name is None:  # another task may have read them meanwhile
                 self._by_name = found
         return self._by_name
 
@@ -113,22 +128,20 @@ class ServiceRecords:
         with disk_errors("read", self._folder):
             for path in self._folder.glob("*.json"):
                 try:
-                    record = ServiceRecord.model_validate_json(path.read_bytes())
-                except ValidationError:
-                    _log.warning("%s is no service's record; left as it is, and its container is not touched", path)
+                    record = ServiceRecord.model_validate(parse_document(path.read_bytes()))
+                except NewerDocumentError as exc:
+                    _log.warning("%s is ignored, and its container is not touched: %s", path, exc)
+                except ValueError:
+                    _log.warning(
+                        "%s is ignored, and its container is not touched: it is not the record of a service", path
+                    )
                 else:
                     found[record.name] = record
         return found
 
     def _write(self, record: ServiceRecord) -> None:
-        # Not by the name: two names may differ in case alone, which not every file system can tell.
+        # Not by the name: two names may differ in case alone, which not every file system distinguishes.
         path = self._folder / f"{hashlib.sha256(record.name.encode()).hexdigest()}.json"
-        draft = path.with_suffix(".new")
         with disk_errors("write", path):
             make_folder(self._folder)
-            with os.fdopen(os.open(draft, _NEW_FILE, 0o600), "wb") as file:
-                file.write(record.model_dump_json().encode())
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(path)
-            sync_folder(path.parent)
+        write_document(path, record.model_dump_json().encode())

@@ -1,98 +1,102 @@
-"""Runs one container for each image name: a new one replaces the old one once it has proved itself."""
+"""Runs one container for each image name: decides whether it must be replaced, and restores it after an error."""
 
 import asyncio
 import logging
-import platform
-import secrets
-from weakref import WeakValueDictionary
 
-from ...errors import DeploymentSenderError, ErrorCode
-from ...ports import ContainerFacts, ContainerLimits, ContainerRuntime, ContainerSpec, ImageEngine
-from ...settings import ReceiverSettings
+from ...errors import EngineUnavailableError, OperationError
+from ...ports import ContainerFacts, ContainerRuntime, ImageEngine
 from ..state import ReceiverState
-from .container_names import container_name, next_name
-from .proving import NotProvenError, Proving
-from .records import Deployment
+from .cleanup import ServiceCleanup
+from .container_names import container_name
+from .failures import ContainerError
+from .locks import NamedLocks
+from .readiness import NotReadyError
+from .record import Deployment
+from .replacement import Replacement, container_limits
 from .service_records import ServiceRecord, ServiceRecords, Start
-from .settling import TOKEN_LABEL, Settling
 
-__all__ = ["LABEL_PREFIX", "Services"]
+__all__ = ["Services"]
 
 _log = logging.getLogger(__name__)
 
-LABEL_PREFIX = "omninode.deployment"
-_TOKEN_BYTES = 16
-_BYTES_PER_MB = 1_000_000
-# For putting things back after a start that failed or was broken off; what is left then waits for the next look.
+# For undoing a start that failed or was cancelled: removing the new container and starting the old one take seconds.
+# With an engine that takes longer, the next start or the container watcher undoes it.
 _UNDO_SECONDS = 30
 
 
 class Services:
-    """Starts containers, and knows which are this receiver's (service_records.py).
+    """Starts and replaces containers, and records which are this receiver's (service_records.py).
 
     Args:
-        shared: The receiver's own.
+        state: The receiver's settings, threads and deployments.
 
     Attributes:
         records: Of each service.
         limits: Of each container.
     """
 
-    def __init__(self, shared: ReceiverState) -> None:
-        self.records = ServiceRecords(shared.settings.store_folder, shared.workers)
-        self._settings = shared.settings
-        self._deployments = shared.deployments
-        self.limits = _limits(shared.settings)
-        self._proving = Proving(shared.settings)
-        self._settling = Settling(self.records, shared.settings)
-        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+    def __init__(self, state: ReceiverState) -> None:
+        self.records = ServiceRecords(state.settings.store_folder, state.workers)
+        self._deployments = state.deployments
+        self.limits = container_limits(state.settings)
+        self._cleanup = ServiceCleanup(self.records, state.settings)
+        self._replacement = Replacement(self.records, self._cleanup, state.settings)
+        self._locks = NamedLocks()
 
     def lock(self, name: str) -> asyncio.Lock:
-        """Hold this while you do anything to the containers of a name; it is given in order of arrival."""
-        return self._locks.setdefault(name, asyncio.Lock())
+        """Return the lock to hold while changing the containers of a name."""
+        return self._locks.of(name)
 
-    async def settle(self, runtime: ContainerRuntime, name: str) -> ServiceRecord:
-        """Put in order what an earlier start has left; hold the lock. What the engine and the disk raise."""
-        return (await self._settling.settle(runtime, name))[0]
+    async def clean_up(self, runtime: ContainerRuntime, name: str) -> ServiceRecord:
+        """Complete or undo an earlier start, as `ServiceCleanup.clean_up` does; callers hold the lock."""
+        return (await self._cleanup.clean_up(runtime, name))[0]
 
     async def start(self, engine: ImageEngine, deployment: Deployment, image_id: str) -> str:
-        """Start the container of a loaded image, by the image's id; return the container's id.
+        """Start the container of a loaded image, and return the container's id.
 
-        A container that runs for this deployment already stays as it is. One of another deployment goes on, or is
-        started again, if the new one does not prove itself. What a person should know of it besides goes into the
-        deployment's `warnings`.
+        A container that runs for this deployment already stays as it is. The container of another deployment keeps
+        running, or is started again, if the new one does not become ready. What an operator should know besides is
+        recorded in the deployment's `warnings`.
+
+        Args:
+            engine: The engine that has the image.
+            deployment: The deployment of the image.
+            image_id: The engine's id of the image.
 
         Raises:
-            DeploymentSenderError: `BUILD_FAILED`, also when the name is taken by a container that is not this
-                receiver's; `DOCKER_UNAVAILABLE`.
+            ContainerError: The container could not be started, or a container of others has its name.
+            EngineUnavailableError: The engine does not respond.
         """
-        name = container_name(deployment.container_name)
+        name = container_name(deployment.image_name)
         async with self.lock(name):
             runtime = engine.runtime
-            record = await self.settle(runtime, name)
-            current = await _inspected(runtime, record.current)
-            if current is None or not self._serves(record.current, current, deployment, image_id):
+            record = await self.clean_up(runtime, name)
+            current = await _inspect(runtime, record.current)
+            if current is None or not self._runs_as_wanted(record.current, current, deployment, image_id):
                 try:
-                    current, warnings = await self._replace(runtime, record, current, deployment, image_id)
-                except (DeploymentSenderError, asyncio.CancelledError) as exc:
-                    kept = await self._undone(runtime, name)
+                    current, warnings = await self._replacement.replace(runtime, record, current, deployment, image_id)
+                except (OperationError, asyncio.CancelledError) as exc:
+                    outcome = await self._undo(runtime, name)
                     if isinstance(exc, asyncio.CancelledError):
                         raise
-                    await self._note_failure(deployment, exc)
-                    raise _not_started(name, exc, kept) from exc
-                await self._note(deployment, current, await self._tidied(runtime, name, warnings))
+                    await self._record_failure(deployment, exc)
+                    raise _start_error(name, exc, outcome) from exc
+                await self._record_success(deployment, current, await self._complete(runtime, name, warnings))
             return current.container_id
 
-    async def runs(self, engine: ImageEngine, deployment: Deployment) -> bool | None:
-        """Return whether the container that was started for a deployment runs; None if it is gone.
+    async def is_running(self, engine: ImageEngine, deployment: Deployment) -> bool | None:
+        """Return whether the container that was started for a deployment runs; None if it no longer exists.
 
         Raises:
-            DeploymentSenderError: What the engine raises.
+            EngineUnavailableError: The engine does not respond.
+            EngineRefusedError: The engine responded with an error.
         """
         facts = None if deployment.container_id is None else await engine.runtime.inspect(deployment.container_id)
         return None if facts is None else facts.running
 
-    def _serves(self, start: Start | None, facts: ContainerFacts, deployment: Deployment, image_id: str) -> bool:
+    def _runs_as_wanted(
+        self, start: Start | None, facts: ContainerFacts, deployment: Deployment, image_id: str
+    ) -> bool:
         return (
             start is not None
             and (start.deployment_id, start.image_id) == (deployment.deployment_id, image_id)
@@ -102,97 +106,26 @@ class Services:
             and facts.health != "unhealthy"
         )
 
-    async def _replace(
-        self,
-        runtime: ContainerRuntime,
-        record: ServiceRecord,
-        current: ContainerFacts | None,
-        deployment: Deployment,
-        image_id: str,
-    ) -> tuple[ContainerFacts, list[str]]:
-        name = record.name
-        new_name = name if current is None else next_name(name)
-        await self._settling.must_be_free(runtime, record, {name, new_name})
-        volumes, warnings = await self._volumes(runtime, record, current, image_id)
-        # Two at once would damage data that both of them write.
-        shared = set() if current is None else set(volumes.values()) & set(current.volumes.values())
-        start = Start(
-            token=secrets.token_hex(_TOKEN_BYTES),
-            deployment_id=deployment.deployment_id,
-            image_id=image_id,
-            name=new_name,
-            limits=repr(self.limits),
-            stops_current=current is not None and current.active and bool(shared),
-        )
-        spec = ContainerSpec(image_id, new_name, self._labels(deployment, start.token), self.limits, volumes)
-        record, start, container_id = await self._created(runtime, record, start, spec)
-        if current is not None and start.stops_current:
-            warnings += await self._settling.stopped(runtime, current)
-        await runtime.start(container_id)
-        facts = await self._proving.proven(runtime, container_id)
-        await runtime.keep_up(container_id)
-        changes = {
-            "current": start,
-            "next": None,
-            "previous": None if current is None else record.current,
-            "volumes": {**record.volumes, **facts.volumes},
-        }
-        await self.records.write(record.model_copy(update=changes))
-        return facts, warnings
-
-    async def _created(
-        self, runtime: ContainerRuntime, record: ServiceRecord, start: Start, spec: ContainerSpec
-    ) -> tuple[ServiceRecord, Start, str]:
-        """Create a container that is on record before and after."""
-        record = await self.records.write(record.model_copy(update={"next": start}))
-        container_id = await runtime.create(spec)
-        start = start.model_copy(update={"container_id": container_id})
-        return await self.records.write(record.model_copy(update={"next": start})), start, container_id
-
-    async def _volumes(
-        self, runtime: ContainerRuntime, record: ServiceRecord, current: ContainerFacts | None, image_id: str
-    ) -> tuple[dict[str, str], list[str]]:
-        """Find the volumes that the service has had at the paths that its new image asks for."""
-        asked = await runtime.volume_paths(image_id)
-        known = {path: record.volumes[path] for path in asked if path in record.volumes}
-        volumes = {path: volume for path, volume in known.items() if await runtime.has_volume(volume)}
-        left = {} if current is None else {path: it for path, it in current.volumes.items() if path not in asked}
-        if not left:
-            return volumes, []
-        kept = ", ".join(f"{path} (volume {volume})" for path, volume in sorted(left.items()))
-        begun = ", ".join(path for path in asked if path not in volumes)
-        warning = f"the image no longer asks for a volume at {kept}: the data is kept, and comes back with the path"
-        return volumes, [warning + (f"; the volume at {begun} begins empty" if begun else "")]
-
-    def _labels(self, deployment: Deployment, token: str) -> dict[str, str]:
-        return {
-            f"{LABEL_PREFIX}.id": deployment.deployment_id,
-            f"{LABEL_PREFIX}.package": deployment.package_id,
-            f"{LABEL_PREFIX}.image": deployment.reference,
-            f"{LABEL_PREFIX}.receiver": f"{platform.node()}:{self._settings.store_folder}",
-            TOKEN_LABEL: token,
-        }
-
-    async def _undone(self, runtime: ContainerRuntime, name: str) -> str:
-        """Put back what was before; return what is to be said of it."""
+    async def _undo(self, runtime: ContainerRuntime, name: str) -> str:
+        """Restore the state before a start that failed; return the end of the message about it."""
         try:
             async with asyncio.timeout(_UNDO_SECONDS):
-                record = await self.settle(runtime, name)
-                old = await _inspected(runtime, record.current)
-        except (DeploymentSenderError, TimeoutError) as exc:
-            _log.warning("%s: not yet put back as it was: %s", name, exc)
-            return "; the container before it is not yet put back"
-        return "; the container before it goes on" if old is not None and old.active else ""
+                record = await self.clean_up(runtime, name)
+                old = await _inspect(runtime, record.current)
+        except (OperationError, TimeoutError) as exc:
+            _log.warning("%s: the previous container is not yet restored: %s", name, exc)
+            return "; the previous container is not yet restored"
+        return "; the previous container keeps running" if old is not None and old.active else ""
 
-    async def _tidied(self, runtime: ContainerRuntime, name: str, warnings: list[str]) -> list[str]:
-        """Remove the old container; the new one serves already, so what goes wrong is no failure."""
+    async def _complete(self, runtime: ContainerRuntime, name: str, warnings: list[str]) -> list[str]:
+        """Remove the old container. The new one runs already, so an error here is only a warning."""
         try:
-            return warnings + (await self._settling.settle(runtime, name))[1]
-        except DeploymentSenderError as exc:
+            return warnings + (await self._cleanup.clean_up(runtime, name))[1]
+        except OperationError as exc:
             _log.warning("%s: the old container is not yet removed: %s", name, exc.message)
             return [*warnings, f"the old container is not yet removed: {exc.message}"]
 
-    async def _note(self, deployment: Deployment, facts: ContainerFacts, warnings: list[str]) -> None:
+    async def _record_success(self, deployment: Deployment, facts: ContainerFacts, warnings: list[str]) -> None:
         for warning in warnings:
             _log.warning("%s: %s: %s", deployment.deployment_id, deployment.reference, warning)
         await self._deployments.change(
@@ -205,8 +138,8 @@ class Services:
             warnings=tuple(warnings),
         )
 
-    async def _note_failure(self, deployment: Deployment, exc: DeploymentSenderError) -> None:
-        if isinstance(exc, NotProvenError):
+    async def _record_failure(self, deployment: Deployment, exc: OperationError) -> None:
+        if isinstance(exc, NotReadyError):
             await self._deployments.change(
                 deployment.deployment_id,
                 exit_code=exc.end.exit_code if exc.end else None,
@@ -216,24 +149,15 @@ class Services:
             )
 
 
-async def _inspected(runtime: ContainerRuntime, start: Start | None) -> ContainerFacts | None:
+async def _inspect(runtime: ContainerRuntime, start: Start | None) -> ContainerFacts | None:
     if start is None or start.container_id is None:
         return None
     return await runtime.inspect(start.container_id)
 
 
-def _not_started(name: str, exc: DeploymentSenderError, kept: str) -> DeploymentSenderError:
-    if isinstance(exc, NotProvenError):
-        message = f"The container {name} could not be started: {exc.message}{kept}{exc.details}"
-        return DeploymentSenderError(ErrorCode.BUILD_FAILED, message)
-    return DeploymentSenderError(exc.code, f"{exc.message}{kept}", recovery=exc.recovery, retry=exc.retry)
-
-
-def _limits(settings: ReceiverSettings) -> ContainerLimits:
-    return ContainerLimits(
-        memory_bytes=int(settings.container_memory_mb * _BYTES_PER_MB),
-        cpus=settings.container_cpus,
-        pids=settings.container_pids,
-        log_file_bytes=int(settings.container_log_max_mb * _BYTES_PER_MB),
-        log_files=settings.container_log_files,
-    )
+def _start_error(name: str, exc: OperationError, outcome: str) -> OperationError:
+    """Return the error of a start, with the state of the previous container in its message."""
+    if isinstance(exc, NotReadyError):
+        return ContainerError(f"The container {name} could not be started: {exc.message}{outcome}{exc.details}")
+    kind = EngineUnavailableError if isinstance(exc, EngineUnavailableError) else ContainerError
+    return kind(f"{exc.message}{outcome}", recovery=exc.recovery, retry=exc.retry)

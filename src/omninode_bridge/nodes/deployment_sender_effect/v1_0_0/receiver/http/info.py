@@ -8,7 +8,7 @@ from importlib.metadata import version
 from ...errors import OperationError
 from ...protocol.info import EngineBody, InfoBody
 from ...protocol.version import SUPPORTED_VERSIONS
-from ..engine import Engine
+from ..engine import SharedEngine
 from ..limits import ENGINE_SECONDS
 from ..state import ReceiverState
 
@@ -26,7 +26,7 @@ class ReceiverInfoPage:
     """
 
     def __init__(
-        self, state: ReceiverState, engine: Engine, own_version: str, *, engine_seconds: float = ENGINE_SECONDS
+        self, state: ReceiverState, engine: SharedEngine, own_version: str, *, engine_seconds: float = ENGINE_SECONDS
     ) -> None:
         self._settings = state.settings
         self._workers = state.workers
@@ -35,7 +35,7 @@ class ReceiverInfoPage:
         self._seconds = engine_seconds
 
     @classmethod
-    async def open(cls, state: ReceiverState, engine: Engine) -> "ReceiverInfoPage":
+    async def open(cls, state: ReceiverState, engine: SharedEngine) -> "ReceiverInfoPage":
         """Read the distribution's version, and return the page."""
         return cls(state, engine, await state.workers.run(version, "omninode-deployment-sender"))
 
@@ -56,7 +56,7 @@ class ReceiverInfoPage:
     async def _engine_now(self) -> tuple[EngineBody | None, str | None]:
         try:
             async with asyncio.timeout(self._seconds):
-                found = await (await self._engine.answering()).info()
+                found = await (await self._engine.available()).info()
         except OperationError as exc:
             return None, exc.message
         except TimeoutError:

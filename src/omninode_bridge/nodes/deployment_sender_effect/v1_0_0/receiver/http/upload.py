@@ -22,9 +22,9 @@ from ...protocol.responses import ReceiptBody
 from ...store.staging import Staged
 from ...telemetry.metrics import Span
 from ..deployments.deployer import Deployer
+from ..deployments.duplicates import DuplicateUploads, PackageConflictError
 from ..deployments.packages import Packages
-from ..deployments.records import Deployment
-from ..deployments.repeats import Repeats
+from ..deployments.record import Deployment
 from ..limits import CHECKED_FIRST_MAX_BYTES, FORM_OVERHEAD_MAX_BYTES, DrainLimits
 from ..state import ReceiverState
 from .auth import RequestAuthenticator
@@ -53,7 +53,7 @@ class Uploads:
         authenticator: Checks signatures.
         packages: Checks small packages before they are stored.
         deployer: Loads what was stored.
-        repeats: Finds what was stored before.
+        duplicates: Finds packages that were stored before.
 
     Attributes:
         active: How many uploads are arriving now.
@@ -65,7 +65,7 @@ class Uploads:
         authenticator: RequestAuthenticator,
         packages: Packages,
         deployer: Deployer,
-        repeats: Repeats,
+        duplicates: DuplicateUploads,
     ) -> None:
         self._settings = state.settings
         self._workers = state.workers
@@ -74,7 +74,7 @@ class Uploads:
         self._authenticator = authenticator
         self._packages = packages
         self._deployer = deployer
-        self._repeats = repeats
+        self._duplicates = duplicates
         self._drain_limits = DrainLimits(
             state.settings.max_package_size_bytes + FORM_OVERHEAD_MAX_BYTES,
             max_seconds=None,
@@ -96,7 +96,7 @@ class Uploads:
         self._metrics.add("uploads_stored_total" if status == _STORED else "uploads_repeated_total")
         if status == _STORED:
             self._metrics.observe("upload_duration_seconds", span.elapsed_ms / 1000)
-            self._metrics.observe("upload_size_bytes", deployment.size_bytes)
+            self._metrics.observe("upload_size_bytes", deployment.identity.size_bytes or 0)
         return EarlyResponse(status, _receipt(deployment).model_dump()).before_body(body, self._drain_limits)
 
     def _refuse(self, error: OperationError, body: RequestBody) -> EarlyResponse:
@@ -154,7 +154,7 @@ class Uploads:
         self, form: UploadForm, fields: UploadFields, size_bytes: int | None
     ) -> tuple[int, Deployment]:
         async with self._deployments.lock(fields.package_id):
-            known = await self._repeats.find(fields)
+            known = await self._find_duplicate(fields)
         if known is not None:  # the response is sent at once, so that the sender may stop sending
             return _REPEATED, known
         staged = await self._deployments.begin(str(uuid4()))
@@ -164,6 +164,12 @@ class Uploads:
             return await self._store(staged, deployment, fields, archive)
         finally:
             await self._workers.run(staged.abort)
+
+    async def _find_duplicate(self, fields: UploadFields) -> Deployment | None:
+        try:
+            return await self._duplicates.find(fields)
+        except PackageConflictError as exc:
+            raise RefusedError(409, exc.message, code=ErrorCode.VALIDATION_ERROR, recovery=exc.recovery) from exc
 
     async def _write_file(
         self, form: UploadForm, staged: Staged, fields: UploadFields, size_bytes: int | None
@@ -182,7 +188,7 @@ class Uploads:
         return Deployment.new(staged.entry_id, fields, size_bytes=writer.size_bytes)
 
     async def _check_if_small(self, staged: Staged, deployment: Deployment) -> ImageArchive | None:
-        if deployment.size_bytes > CHECKED_FIRST_MAX_BYTES:
+        if (deployment.identity.size_bytes or 0) > CHECKED_FIRST_MAX_BYTES:
             return None  # checked before it is loaded; docs/adr/0008 has the reason
         try:
             return await self._packages.check(staged.path, deployment)
@@ -200,8 +206,8 @@ class Uploads:
     async def _store(
         self, staged: Staged, deployment: Deployment, fields: UploadFields, archive: ImageArchive | None
     ) -> tuple[int, Deployment]:
-        async with self._deployments.lock(deployment.package_id):
-            known = await self._repeats.find(fields)
+        async with self._deployments.lock(fields.package_id):
+            known = await self._find_duplicate(fields)
             if known is not None:  # it has arrived on another connection in the meantime
                 return _REPEATED, known
             deployment = await self._deployments.keep(staged, deployment)
@@ -209,7 +215,7 @@ class Uploads:
             "%s: %s received, verified and stored, %d bytes",
             deployment.deployment_id,
             deployment.reference,
-            deployment.size_bytes,
+            deployment.identity.size_bytes,
         )
         self._deployer.submit(deployment, archive)
         return _STORED, deployment
@@ -224,8 +230,8 @@ def _receipt(deployment: Deployment) -> ReceiptBody:
     return ReceiptBody(
         deployment_id=deployment.deployment_id,
         checksum_verified=True,
-        checksum=deployment.checksum,
+        checksum=deployment.identity.checksum,
         status=deployment.status,
         status_url=f"deployments/{deployment.deployment_id}",  # relative, so that a path before /deploy is kept
-        platform=deployment.platform,
+        platform=deployment.identity.platform,
     )

@@ -1,73 +1,77 @@
-"""Puts a service in order after a start that failed, was broken off or has just replaced a container."""
+"""Completes or undoes a start that was interrupted, so that one container of a name is left.
+
+A start that failed is rolled back: its container is removed, and the one before it is started again. A start that
+succeeded is completed: the container that it replaced is removed, and the new one gets the name.
+"""
 
 import logging
 from contextlib import suppress
 
-from ...errors import DeploymentSenderError, ErrorCode
+from ...errors import OperationError
 from ...ports import ContainerFacts, ContainerRuntime
 from ...settings import ReceiverSettings
+from .failures import ContainerError
 from .service_records import ServiceRecord, ServiceRecords, Start
 
-__all__ = ["TOKEN_LABEL", "Settling"]
+__all__ = ["START_LABEL", "ServiceCleanup"]
 
 _log = logging.getLogger(__name__)
 
-TOKEN_LABEL = "omninode.deployment.start"  # noqa: S105 - the label's name
-_KILLED = 137  # 128 + SIGKILL, as a shell would have it
-# An engine that was cut off while it made a container is done with it long before so many further starts.
+START_LABEL = "omninode.deployment.start"  # its value is `Start.token`
+_KILLED = 137  # the exit code of a process that SIGKILL (9) ended: 128 + 9, as shells and engines report it
+# An engine that was cut off while it created a container has done so, or given up, long before 8 further starts.
 _LOST_MAX = 8
 
 
-class Settling:
-    """Does what the records say is left to do. Each step may be done twice; the caller holds the service's lock.
+class ServiceCleanup:
+    """Does what the service records show is left to do. Every step may be repeated; callers hold the service's lock.
 
     Args:
         records: Of every service.
-        settings: How long a container has to end.
+        settings: Say how long a container has to end.
     """
 
     def __init__(self, records: ServiceRecords, settings: ReceiverSettings) -> None:
         self._records = records
         self._settings = settings
 
-    async def settle(self, runtime: ContainerRuntime, name: str) -> tuple[ServiceRecord, list[str]]:
-        """Leave one container of the name or none; return its record, and what a person should know.
-
-        A container that has not proved itself goes, and the one before it is started again if it was stopped for
-        it; one that was replaced is removed, and its successor gets the name.
+    async def clean_up(self, runtime: ContainerRuntime, name: str) -> tuple[ServiceRecord, list[str]]:
+        """Leave one container of a name, or none; return its record, and warnings for the operator.
 
         Raises:
-            DeploymentSenderError: What the engine raises; `BUILD_FAILED`: the disk refuses a record.
+            StorageError: The disk refused a record.
+            EngineUnavailableError: The engine does not respond.
+            EngineRefusedError: The engine responded with an error.
         """
         record, warnings = await self._records.get(name), list[str]()
         if record.next is not None:
-            record = await self._without_next(runtime, record, record.next)
+            record = await self._roll_back(runtime, record, record.next)
         if record.previous is not None:
-            warnings = await self._retire(runtime, record.previous)
-            record = await self._named(runtime, record)
+            warnings = await self._remove_replaced(runtime, record.previous)
+            record = await self._rename_current(runtime, record)
         return record, warnings
 
-    async def must_be_free(self, runtime: ContainerRuntime, record: ServiceRecord, names: set[str]) -> None:
-        """Insist that no container but this receiver's own has one of these names.
+    async def require_free_names(self, runtime: ContainerRuntime, record: ServiceRecord, names: set[str]) -> None:
+        """Check that no container but this receiver's own has one of these names.
 
         Raises:
-            DeploymentSenderError: `BUILD_FAILED`: one has; it is not touched.
+            ContainerError: One has; it is not touched.
         """
         for name in sorted(names):
             facts = await runtime.inspect(name)
             if facts is None or facts.container_id in record.container_ids:
                 continue
-            if facts.labels.get(TOKEN_LABEL) in record.lost:
+            if facts.labels.get(START_LABEL) in record.lost:
                 await runtime.remove(facts.container_id, volumes=True)
                 continue
-            raise DeploymentSenderError(
-                ErrorCode.BUILD_FAILED,
-                f"The container {record.name} could not be started: there is a container {name} that this receiver has"
-                f" not started. It is left as it is; remove it (`docker rm -f {name}`), or deploy under another name",
+            raise ContainerError(
+                f"The container {record.name} could not be started: this receiver did not start the container {name}"
+                f" that exists already. It was not changed; remove it (`docker rm -f {name}`), or deploy the image"
+                " under another name"
             )
 
-    async def stopped(self, runtime: ContainerRuntime, facts: ContainerFacts) -> list[str]:
-        """Stop a container; return what is to be said if it had to be killed."""
+    async def stop_gracefully(self, runtime: ContainerRuntime, facts: ContainerFacts) -> list[str]:
+        """Stop a container; return a warning if it had to be killed."""
         seconds = self._settings.container_stop_seconds
         await runtime.stop(facts.container_id, seconds)
         after = await runtime.inspect(facts.container_id)
@@ -80,11 +84,11 @@ class Settling:
         )
         return [warning]
 
-    async def _without_next(self, runtime: ContainerRuntime, record: ServiceRecord, start: Start) -> ServiceRecord:
+    async def _roll_back(self, runtime: ContainerRuntime, record: ServiceRecord, start: Start) -> ServiceRecord:
         container_id, lost = start.container_id, record.lost
         if container_id is None:
             found = await runtime.inspect(start.name)
-            if found is not None and found.labels.get(TOKEN_LABEL) == start.token:
+            if found is not None and found.labels.get(START_LABEL) == start.token:
                 container_id = found.container_id
             else:
                 lost = (*lost, start.token)[-_LOST_MAX:]
@@ -96,19 +100,19 @@ class Settling:
                 await runtime.start(old.container_id)
         return await self._records.write(record.model_copy(update={"next": None, "lost": lost}))
 
-    async def _retire(self, runtime: ContainerRuntime, start: Start) -> list[str]:
+    async def _remove_replaced(self, runtime: ContainerRuntime, start: Start) -> list[str]:
         facts = None if start.container_id is None else await runtime.inspect(start.container_id)
         if facts is None:
             return []
         warnings: list[str] = []
         if facts.active:
-            with suppress(DeploymentSenderError):  # one that is paused cannot be stopped; removing kills it
-                warnings = await self.stopped(runtime, facts)
-        # Its volumes are the successor's, or hold data that nobody has asked to throw away.
+            with suppress(OperationError):  # a paused container cannot be stopped; removing kills it
+                warnings = await self.stop_gracefully(runtime, facts)
+        # Its volumes belong to the new container now, or hold data that no request has asked to delete.
         await runtime.remove(facts.container_id, volumes=False)
         return warnings
 
-    async def _named(self, runtime: ContainerRuntime, record: ServiceRecord) -> ServiceRecord:
+    async def _rename_current(self, runtime: ContainerRuntime, record: ServiceRecord) -> ServiceRecord:
         current = record.current
         facts = None if current is None or current.container_id is None else await runtime.inspect(current.container_id)
         if facts is not None and facts.name != record.name:
