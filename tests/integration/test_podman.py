@@ -14,7 +14,7 @@ import pytest
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.cli.doctor_checks import Finding
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.cli.doctor_checks import engine as look_at_engine
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.engine import open_engine
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import EngineUnavailableError, OperationError
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.resources import Openers
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.settings import DeploymentSenderSettings
 
@@ -76,9 +76,9 @@ async def test_so_does_every_message(podman: Podman) -> None:
     """From its first response on, also when it is gone."""
     engine = await open_engine(docker_host=podman.docker_host)
     podman.stop()
-    with pytest.raises(DeploymentSenderError) as caught:
+    with pytest.raises(OperationError) as caught:
         await engine.info()
     await engine.close()
 
-    assert ErrorCode.DOCKER_UNAVAILABLE == caught.value.code
-    assert caught.value.message.startswith(f"The Podman Engine at {podman.docker_host} does not answer")
+    assert isinstance(caught.value, EngineUnavailableError)
+    assert caught.value.message.startswith(f"The Podman Engine at {podman.docker_host} is not available")

@@ -20,7 +20,13 @@ import docker
 import pytest
 from docker.errors import APIError, DockerException, NotFound
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import (
+    BuildError,
+    EngineRefusedError,
+    EngineUnavailableError,
+    ErrorCode,
+    OperationError,
+)
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import BuildRequest, EngineInfo, ImageFacts
 from support.archives.archives import image_archive
 from support.engine.runtime import FakeRuntime
@@ -57,7 +63,7 @@ def _facts(archive: bytes) -> tuple[ImageFacts, list[str]]:
 
 
 class FakeEngine:
-    """Implements `ImageEngine` in memory.
+    """Implements `ContainerEngine` in memory.
 
     Args:
         lines: What each build tells.
@@ -92,11 +98,21 @@ class FakeEngine:
         self._archive = archive
         self._chunk_bytes = chunk_bytes
         self._ever_loaded: list[bytes] = []  # an image that has lost its name is still there under its id
-        self._failures: dict[str, list[DeploymentSenderError]] = {}
+        self._failures: dict[str, list[OperationError]] = {}
+        self._closed = False
 
-    def fail(self, method: str, code: ErrorCode, message: str = "as the test wants it", times: int = 1) -> None:
-        """Make the next calls of a method fail."""
-        self._failures.setdefault(method, []).extend(DeploymentSenderError(code, message) for _ in range(times))
+    def fail(
+        self,
+        method: str,
+        kind: type[OperationError] | ErrorCode,
+        message: str = "as the test wants it",
+        times: int = 1,
+    ) -> None:
+        """Make the next calls of a method fail with an error of this type, or of the type that has this public code."""
+        if isinstance(kind, ErrorCode):
+            refused = BuildError if method == "build" else EngineRefusedError
+            kind = EngineUnavailableError if kind is ErrorCode.DOCKER_UNAVAILABLE else refused
+        self._failures.setdefault(method, []).extend(kind(message) for _ in range(times))
 
     def heal(self, method: str) -> None:
         """Let the calls of a method succeed again."""
@@ -128,7 +144,7 @@ class FakeEngine:
     async def export(self, reference: str, consume: Callable[[Iterator[bytes]], T]) -> T:
         await self._called("export")
         if reference not in self.images:
-            raise DeploymentSenderError(ErrorCode.BUILD_FAILED, f"no such image: {reference}")
+            raise EngineRefusedError(f"no such image: {reference}")
         stop = threading.Event()
         return await _in_thread(stop, consume, self._chunks(self.images[reference], stop))
 
@@ -139,7 +155,7 @@ class FakeEngine:
         try:
             _, names = await asyncio.to_thread(_facts, archive)
         except (tarfile.TarError, KeyError, ValueError) as exc:
-            raise DeploymentSenderError(ErrorCode.BUILD_FAILED, f"The image could not be loaded: {exc}") from exc
+            raise EngineRefusedError(f"The image could not be loaded: {exc}") from exc
         self.images |= dict.fromkeys(names, archive)
         self._ever_loaded.append(archive)
 
@@ -154,7 +170,7 @@ class FakeEngine:
             if (await asyncio.to_thread(_facts, archive))[0].image_id == image_id:
                 self.images[reference] = archive
                 return
-        raise DeploymentSenderError(ErrorCode.BUILD_FAILED, f"no such image: {image_id}")
+        raise EngineRefusedError(f"no such image: {image_id}")
 
     async def untag(self, reference: str) -> None:
         await self._called("untag")
@@ -194,7 +210,7 @@ class FakeEngine:
     def _chunks(self, archive: bytes, stop: threading.Event) -> Iterator[bytes]:
         for start in range(0, len(archive), self._chunk_bytes):
             if stop.is_set() or (self.cut_after_bytes is not None and start >= self.cut_after_bytes):
-                raise DeploymentSenderError(ErrorCode.DOCKER_UNAVAILABLE, "the export broke off")
+                raise EngineUnavailableError("the export broke off")
             yield archive[start : start + self._chunk_bytes]
 
 

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import EngineRefusedError
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import ContainerEnd, ContainerFacts, ContainerSpec
 
 __all__ = ["Container", "FakeRuntime"]
@@ -75,7 +75,7 @@ class FakeRuntime:
     async def create(self, spec: ContainerSpec) -> str:
         await self.before("create")
         if spec.name in self.names():
-            raise DeploymentSenderError(ErrorCode.BUILD_FAILED, f"the name {spec.name} is in use")
+            raise EngineRefusedError(f"the name {spec.name} is in use")
         made = {path: hashlib.sha256(f"{len(self.diary)}{path}".encode()).hexdigest() for path in self._asked(spec)}
         self.volumes |= set(made.values())
         container_id = self._new_id(spec.name)
@@ -120,7 +120,7 @@ class FakeRuntime:
         await self.before("rename")
         self._note("rename", container_id)
         if name in self.names():
-            raise DeploymentSenderError(ErrorCode.BUILD_FAILED, f"the name {name} is in use")
+            raise EngineRefusedError(f"the name {name} is in use")
         self.change(container_id, name=name)
         await self.after("rename")
 
@@ -165,5 +165,5 @@ class FakeRuntime:
 
     def _found(self, container_id: str) -> Container:
         if container_id not in self.containers:
-            raise DeploymentSenderError(ErrorCode.BUILD_FAILED, f"No such container: {container_id}")
+            raise EngineRefusedError(f"No such container: {container_id}")
         return self.containers[container_id]

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.concurrency import ThreadPool
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import ImageEngine
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import ContainerEngine
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.form import UploadFields
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.records import Deployment, Deployments
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.services import Services
@@ -26,7 +26,7 @@ class Serving:
     """Starts what is loaded already, and writes down what became of it, as the receiver's loader does."""
 
     shared: ReceiverState
-    engine: ImageEngine
+    engine: ContainerEngine
     services: Services
     watching: Watching
 
@@ -71,7 +71,7 @@ class Serving:
 
 
 @asynccontextmanager
-async def serving_from(store: Path, engine: ImageEngine, **settings: Any) -> AsyncIterator[Serving]:
+async def serving_from(store: Path, engine: ContainerEngine, **settings: Any) -> AsyncIterator[Serving]:
     """Open a store; the settings are quick unless given."""
     made = {"store": store, "start_watch_seconds": 0.01, "container_stop_seconds": 1} | settings
     workers = ThreadPool(2)
@@ -81,7 +81,7 @@ async def serving_from(store: Path, engine: ImageEngine, **settings: Any) -> Asy
         shared = ReceiverState(await asyncio.to_thread(ReceiverSettings, **made), workers, deployments)
         services = Services(shared)
 
-        async def opened() -> ImageEngine:
+        async def opened() -> ContainerEngine:
             return engine
 
         yield Serving(shared, engine, services, Watching(shared, services, opened))

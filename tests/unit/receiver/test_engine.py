@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import ImageEngine
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import ContainerEngine
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.engine import Engine
 from support.engine.engines import FakeEngine
 from support.receiver.in_process import until
@@ -26,7 +26,7 @@ class Opening:
         self.release.set()
         self._failures = list(failures)
 
-    async def __call__(self) -> ImageEngine:
+    async def __call__(self) -> ContainerEngine:
         self.asked += 1
         await self.release.wait()
         if self._failures:

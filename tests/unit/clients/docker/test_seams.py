@@ -18,7 +18,7 @@ _USED = [
 def _code(owner: type[Any], method: str) -> CodeType:
     """Find the code of a method, below what decorates it."""
     found = getattr(owner, method, None)
-    assert found is not None, f"{owner.__name__} has no {method} any more: engine_connection.py counts on it"
+    assert found is not None, f"{owner.__name__} has no {method} any more: connection.py counts on it"
     while hasattr(found, "__wrapped__"):
         found = found.__wrapped__
     code = found.__code__
@@ -50,7 +50,7 @@ def test_what_we_set_is_still_read(owner: type[Any], method: str, name: str) -> 
     """Where it is not, `EngineClient` or `EngineAdapter` sets it in vain."""
     assert name in _names(_code(owner, method)), (
         f"{owner.__name__}.{method} of this version does not use {name} any more: see what does, and change"
-        " engine_connection.py or engine_transport.py, which count on it"
+        " connection.py or transport.py, which count on it"
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.concurrency import ThreadPool
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import ErrorCode
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import ContainerLimits, ContainerSpec, ImageEngine
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import ContainerEngine, ContainerLimits, ContainerSpec
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.form import UploadFields
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.reconciling import Reconciler
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.records import Deployment, Deployments
@@ -34,7 +34,7 @@ class House:
             shared, Services(shared), self.opened, look_every_seconds=0.01, engine_seconds=0.05
         )
 
-    async def _open(self) -> ImageEngine:
+    async def _open(self) -> ContainerEngine:
         return self.engine
 
     async def deployed(self, tag: str = "1.0", *, run: bool = False) -> Deployment:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import ContainerEnd, ImageEngine
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import ContainerEnd, ContainerEngine
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.records import Deployment
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.watching import Watching
 from support.engine.engines import FakeEngine
@@ -165,7 +165,7 @@ async def test_a_service_that_is_being_started_is_passed_over(serving: Serving, 
 async def test_without_services_the_engine_is_not_asked(serving: Serving) -> None:
     """It may not even be there."""
 
-    async def absent() -> ImageEngine:
+    async def absent() -> ContainerEngine:
         raise AssertionError("asked")
 
     await Watching(serving.shared, serving.services, absent).look()
@@ -179,7 +179,7 @@ async def test_it_looks_again_and_again(tmp_path: Path, engine: FakeEngine, capl
         RuntimeError("not thought of"),
     ]
 
-    async def opened() -> ImageEngine:
+    async def opened() -> ContainerEngine:
         if troubles:
             raise troubles.pop(0)
         return engine

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
+from .clients.docker import open_engine
 from .contract import NodeContract, load_contract
-from .ports import EventPublisher, ImageEngine, PackageUploader
+from .ports import ContainerEngine, EventPublisher, PackageUploader
 from .settings import DeploymentSenderSettings
 from .telemetry.metrics import Metrics
 
@@ -34,10 +35,7 @@ async def _loaded(client: str) -> None:
     await asyncio.to_thread(import_module, f".clients.{client}", __package__)
 
 
-async def _open_engine(settings: DeploymentSenderSettings) -> ImageEngine:
-    await _loaded("docker.engine")
-    from .clients.docker.engine import open_engine  # noqa: PLC0415
-
+async def _open_engine(settings: DeploymentSenderSettings) -> ContainerEngine:
     return await open_engine(
         docker_host=settings.docker_host,
         tls_verify=settings.docker_tls_verify,
@@ -68,7 +66,7 @@ async def _open_publisher(settings: DeploymentSenderSettings) -> EventPublisher:
 class Openers:
     """How each client is opened; tests put fakes of the ports here."""
 
-    engine: Callable[[DeploymentSenderSettings], Awaitable[ImageEngine]] = _open_engine
+    engine: Callable[[DeploymentSenderSettings], Awaitable[ContainerEngine]] = _open_engine
     uploader: Callable[[DeploymentSenderSettings], Awaitable[PackageUploader]] = _open_uploader
     publisher: Callable[[DeploymentSenderSettings], Awaitable[EventPublisher]] = _open_publisher
 
@@ -138,7 +136,7 @@ class Resources:
             self._store = PackageStore(self.settings.package_folder)
         return self._store
 
-    async def engine(self) -> ImageEngine:
+    async def engine(self) -> ContainerEngine:
         """The Docker Engine. DOCKER_UNAVAILABLE."""
         return await self._engine.get()
 

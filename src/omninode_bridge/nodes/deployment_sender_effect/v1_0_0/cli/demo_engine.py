@@ -64,9 +64,9 @@ class DemoEngine:
 
     async def _call(self, task: str, work: "Callable[[EngineClient], T]") -> T:
         from ..clients.docker.call import Call  # noqa: PLC0415 - docker loads where it is needed
-        from ..clients.docker.connection import connected  # noqa: PLC0415
+        from ..clients.docker.connection import connected_client  # noqa: PLC0415
         from ..clients.docker.endpoint import Endpoint  # noqa: PLC0415
-        from ..clients.docker.errors import translated  # noqa: PLC0415
+        from ..clients.docker.errors import engine_errors  # noqa: PLC0415
 
         settings = self._settings
         endpoint = Endpoint(
@@ -78,7 +78,7 @@ class DemoEngine:
         )
 
         def run() -> T:
-            with connected(endpoint, Call(), _SILENCE_SECONDS) as client, translated(endpoint.engine, task):
+            with connected_client(endpoint, Call(), _SILENCE_SECONDS) as client, engine_errors(endpoint.engine, task):
                 return work(client)
 
         return await asyncio.to_thread(run)

@@ -13,7 +13,7 @@ from ..errors import DeploymentSenderError, ErrorCode
 from ..handlers.outcome import failure
 from ..models import OutputModel
 from ..node import NodeDeploymentSenderEffect
-from ..ports import ImageEngine
+from ..ports import ContainerEngine
 from ..resources import Openers
 from ..settings import DeploymentSenderSettings
 from .console import Console
@@ -64,7 +64,7 @@ class Session:
         """Make a node; `settings` win over options and environment. VALIDATION_ERROR."""
         return NodeDeploymentSenderEffect({"package_dir": self.package_dir} | settings, openers=self.openers)
 
-    async def open_engine(self) -> ImageEngine:
+    async def open_engine(self) -> ContainerEngine:
         """Open the engine that the node would use; close it yourself. DOCKER_UNAVAILABLE."""
         return await self.openers.engine(self.settings())
 

@@ -14,7 +14,7 @@ from ..image.errors import ArchiveCutShortError, ArchiveError
 from ..models import ModelContainerPackageInput, ModelContainerPackageOutput
 from ..models.fields import Compression
 from ..models.platform import Platform
-from ..ports import BuildRequest, ImageEngine, Progress, ProgressCallback
+from ..ports import BuildRequest, ImageSource, Progress, ProgressCallback
 from ..resources import Resources
 from ..telemetry.metrics import Span
 from .build_context import check_context
@@ -145,7 +145,7 @@ class PackageContainerHandler:
         return kept[0]
 
 
-async def _platform(engine: ImageEngine, image_id: str, reference: str, asked: str | None) -> str | None:
+async def _platform(engine: ImageSource, image_id: str, reference: str, asked: str | None) -> str | None:
     """Return what an image is for, and insist that it is what was asked for.
 
     The build cache of the classic builder (Docker 20.10) answers `--platform linux/amd64` with an image for

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 
 from ..errors import DeploymentSenderError
-from ..ports import ImageEngine
+from ..ports import ContainerEngine, ImageStore
 from .deployments.records import Deployment
 
 __all__ = ["PAUSES_SECONDS", "Engine", "has_image"]
@@ -25,23 +25,23 @@ class Engine:
     """
 
     def __init__(
-        self, open_engine: Callable[[], Awaitable[ImageEngine]], pauses_seconds: Sequence[float] = PAUSES_SECONDS
+        self, open_engine: Callable[[], Awaitable[ContainerEngine]], pauses_seconds: Sequence[float] = PAUSES_SECONDS
     ) -> None:
         self._open_engine = open_engine
         self.pauses_seconds = pauses_seconds
-        self._engine: ImageEngine | None = None
+        self._engine: ContainerEngine | None = None
         self._lock = asyncio.Lock()
-        self._question: asyncio.Task[ImageEngine] | None = None
+        self._question: asyncio.Task[ContainerEngine] | None = None
         self._trouble: str | None = None
 
-    async def opened(self) -> ImageEngine:
+    async def opened(self) -> ContainerEngine:
         """Return the engine, which has answered at least once. What opening it raises."""
         async with self._lock:
             if self._engine is None:
                 self._engine = await self._open_engine()
             return self._engine
 
-    async def answering(self) -> ImageEngine:
+    async def answering(self) -> ContainerEngine:
         """Return the engine if it answers now; who asks meanwhile shares the question.
 
         Raises:
@@ -52,7 +52,7 @@ class Engine:
             self._question.add_done_callback(_retrieved)
         return await asyncio.shield(self._question)
 
-    async def awaited(self, on_absent: Callable[[DeploymentSenderError], Awaitable[None]]) -> ImageEngine:
+    async def awaited(self, on_absent: Callable[[DeploymentSenderError], Awaitable[None]]) -> ContainerEngine:
         """Return the engine as soon as it answers, however long that takes.
 
         An engine that cannot be opened as things are is waited for, too: the next start may be told another one.
@@ -77,7 +77,7 @@ class Engine:
         if self._engine is not None:
             await self._engine.close()
 
-    async def _ask(self) -> ImageEngine:
+    async def _ask(self) -> ContainerEngine:
         try:
             engine = await self.opened()
             await engine.ping()
@@ -90,13 +90,13 @@ class Engine:
         return engine
 
 
-async def has_image(engine: ImageEngine, deployment: Deployment) -> bool:
+async def has_image(engine: ImageStore, deployment: Deployment) -> bool:
     """Whether a deployment's name and tag lead to the image that was loaded for it. What the engine raises."""
     facts = await engine.inspect(deployment.reference)
     return facts is not None and facts.image_id == deployment.image_id
 
 
-def _retrieved(question: asyncio.Task[ImageEngine]) -> None:
+def _retrieved(question: asyncio.Task[ContainerEngine]) -> None:
     """Have asyncio not complain of an error that nobody was left to hear."""
     if not question.cancelled():
         question.exception()

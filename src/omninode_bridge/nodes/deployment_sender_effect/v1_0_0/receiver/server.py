@@ -14,9 +14,10 @@ from pathlib import Path
 import uvicorn
 from starlette.types import ASGIApp
 
+from ..clients.docker import open_engine as open_docker_engine
 from ..concurrency import ThreadPool
 from ..errors import DeploymentSenderError, ErrorCode
-from ..ports import ImageEngine
+from ..ports import ContainerEngine
 from ..protocol.tls import server_context
 from ..settings import ReceiverSettings
 from ..store.documents import private_file
@@ -62,7 +63,7 @@ class _Server(uvicorn.Server):
 @contextlib.asynccontextmanager
 async def serving(
     settings: ReceiverSettings,
-    open_engine: Callable[[], Awaitable[ImageEngine]] | None = None,
+    open_engine: Callable[[], Awaitable[ContainerEngine]] | None = None,
     *,
     shutdown_seconds: float = SHUTDOWN_SECONDS,
 ) -> AsyncIterator[str]:
@@ -79,7 +80,7 @@ async def serving(
             be listened on.
     """
 
-    async def open_own_engine() -> ImageEngine:
+    async def open_own_engine() -> ContainerEngine:
         return await _open_engine(settings)
 
     context = await asyncio.to_thread(_tls, settings)
@@ -139,7 +140,7 @@ async def _served(
 
 @contextlib.asynccontextmanager
 async def _receiver(
-    settings: ReceiverSettings, open_engine: Callable[[], Awaitable[ImageEngine]]
+    settings: ReceiverSettings, open_engine: Callable[[], Awaitable[ContainerEngine]]
 ) -> AsyncIterator[ASGIApp]:
     async with contextlib.AsyncExitStack() as stack:
         workers = ThreadPool(settings.max_concurrent_uploads + CHECKS_AT_ONCE + LOADS_AT_ONCE)
@@ -224,10 +225,8 @@ def _must_be_guarded(settings: ReceiverSettings, address: str) -> None:
     )
 
 
-async def _open_engine(settings: ReceiverSettings) -> ImageEngine:
-    from ..clients.docker.engine import open_engine  # noqa: PLC0415 - a client's module loads when it is opened
-
-    return await open_engine(
+async def _open_engine(settings: ReceiverSettings) -> ContainerEngine:
+    return await open_docker_engine(
         docker_host=settings.docker_host,
         tls_verify=settings.docker_tls_verify,
         cert_path=settings.docker_cert_path,

@@ -12,7 +12,7 @@ from functools import partial
 
 from ...errors import DeploymentSenderError, ErrorCode
 from ...image.docker_archive import ImageArchive
-from ...ports import ImageEngine
+from ...ports import ContainerEngine
 from ..engine import Engine, has_image
 from ..limits import LOADS_AT_ONCE
 from ..state import ReceiverState
@@ -92,7 +92,7 @@ class Deployer:
             _log.exception("%s: unexpected", deployment.deployment_id)
             await self._fail(deployment, ErrorCode.TRANSFER_FAILED, f"unexpected in the receiver: {exc!r}")
 
-    async def _with_engine(self, deployment: Deployment, step: Callable[[ImageEngine], Awaitable[None]]) -> None:
+    async def _with_engine(self, deployment: Deployment, step: Callable[[ContainerEngine], Awaitable[None]]) -> None:
         """Do a step once the engine answers; try it some times more if the engine goes away meanwhile.
 
         That it is away costs no try: a step that never gets through although its engine answers is given up.
@@ -109,7 +109,7 @@ class Deployer:
             await asyncio.sleep(seconds)
         return await step(await self._engine.awaited(postpone))
 
-    async def _load(self, deployment: Deployment, checked: ImageArchive | None, engine: ImageEngine) -> None:
+    async def _load(self, deployment: Deployment, checked: ImageArchive | None, engine: ContainerEngine) -> None:
         async with self._references.of(deployment.reference), self._slots:
             now = self._now(deployment)
             if self._deployments.is_loaded_over(now):
@@ -122,7 +122,7 @@ class Deployer:
             changes = {"image_id": image_id, "start_pending": self._settings.run}
             await self._arrive(now, status="loaded", **changes)
 
-    async def _loaded(self, deployment: Deployment, checked: ImageArchive | None, engine: ImageEngine) -> str:
+    async def _loaded(self, deployment: Deployment, checked: ImageArchive | None, engine: ContainerEngine) -> str:
         try:
             async with asyncio.timeout(self._settings.load_timeout_seconds):
                 archive = checked or await self._check(deployment)
@@ -136,7 +136,7 @@ class Deployer:
     async def _check(self, deployment: Deployment) -> ImageArchive:
         return await self._packages.check(self._deployments.package_file(deployment), deployment)
 
-    async def _start(self, deployment: Deployment, engine: ImageEngine) -> None:
+    async def _start(self, deployment: Deployment, engine: ContainerEngine) -> None:
         async with self._containers.of(deployment.container_name):
             now = self._now(deployment)
             if self._deployments.is_run_over(now):

@@ -9,7 +9,7 @@ from contextlib import closing, suppress
 from ...errors import DeploymentSenderError, ErrorCode
 from ...image.docker_archive import ImageArchive
 from ...image.engine_archive import EngineArchive
-from ...ports import ImageEngine, ImageFacts
+from ...ports import ImageFacts, ImageStore
 from .packages import INCOMING, Packages
 from .records import Deployment, Deployments
 
@@ -31,7 +31,7 @@ class Loading:
         self._packages = packages
         self._under_way: set[str] = set()
 
-    async def load(self, engine: ImageEngine, deployment: Deployment, archive: ImageArchive) -> str:
+    async def load(self, engine: ImageStore, deployment: Deployment, archive: ImageArchive) -> str:
         """Load an image and name it; return the engine's own id of it.
 
         Whatever fails leaves every name as it was before. A load that is broken off, or whose engine went away, may
@@ -63,7 +63,7 @@ class Loading:
         finally:
             self._under_way.discard(incoming)
 
-    async def _load(self, engine: ImageEngine, deployment: Deployment, archive: ImageArchive, incoming: str) -> str:
+    async def _load(self, engine: ImageStore, deployment: Deployment, archive: ImageArchive, incoming: str) -> str:
         written = EngineArchive(archive, incoming)
         path = self._deployments.package_file(deployment)
         with closing(self._packages.written_for_engine(path, deployment, written)) as pieces:
@@ -79,7 +79,7 @@ class Loading:
             raise _wrong(f"the engine has given {deployment.reference} to another image")
         return facts.image_id
 
-    async def _remove_left(self, engine: ImageEngine) -> None:
+    async def _remove_left(self, engine: ImageStore) -> None:
         """Remove the names of loads of this receiver's that were broken off."""
         try:
             references = await engine.references(INCOMING)
@@ -96,7 +96,7 @@ def _wrong(message: str) -> DeploymentSenderError:
     return DeploymentSenderError(ErrorCode.VALIDATION_ERROR, message)
 
 
-async def _put_back(engine: ImageEngine, reference: str, before: ImageFacts | None) -> None:
+async def _put_back(engine: ImageStore, reference: str, before: ImageFacts | None) -> None:
     """Let a name lead to where it led before the load, whoever has changed that."""
     with suppress(DeploymentSenderError):  # the first error says more
         now = await engine.inspect(reference)
@@ -109,7 +109,7 @@ async def _put_back(engine: ImageEngine, reference: str, before: ImageFacts | No
             await engine.tag(before.image_id, reference)
 
 
-async def _forget(engine: ImageEngine, incoming: str) -> None:
+async def _forget(engine: ImageStore, incoming: str) -> None:
     """Remove a name of ours; where that fails, the next load does it."""
     try:
         await engine.untag(incoming)

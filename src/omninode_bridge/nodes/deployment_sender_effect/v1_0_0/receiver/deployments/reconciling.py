@@ -5,7 +5,7 @@ import logging
 from contextlib import suppress
 
 from ...errors import DeploymentSenderError, ErrorCode
-from ...ports import ImageEngine
+from ...ports import ContainerEngine
 from ..engine import Engine, has_image
 from ..limits import ENGINE_SECONDS, LOOK_EVERY_SECONDS
 from ..state import ReceiverState
@@ -72,7 +72,7 @@ class Reconciler:
                     return await has_image(engine, deployment)
         return False
 
-    async def look(self, engine: ImageEngine) -> None:
+    async def look(self, engine: ContainerEngine) -> None:
         """Compare every deployment that has ended as `loaded` or `running`.
 
         Raises:

@@ -7,7 +7,7 @@ import secrets
 from weakref import WeakValueDictionary
 
 from ...errors import DeploymentSenderError, ErrorCode
-from ...ports import ContainerFacts, ContainerLimits, ContainerRuntime, ContainerSpec, ImageEngine
+from ...ports import ContainerEngine, ContainerFacts, ContainerLimits, ContainerRuntime, ContainerSpec
 from ...settings import ReceiverSettings
 from ..state import ReceiverState
 from .container_names import container_name, next_name
@@ -55,7 +55,7 @@ class Services:
         """Put in order what an earlier start has left; hold the lock. What the engine and the disk raise."""
         return (await self._settling.settle(runtime, name))[0]
 
-    async def start(self, engine: ImageEngine, deployment: Deployment, image_id: str) -> str:
+    async def start(self, engine: ContainerEngine, deployment: Deployment, image_id: str) -> str:
         """Start the container of a loaded image, by the image's id; return the container's id.
 
         A container that runs for this deployment already stays as it is. One of another deployment goes on, or is
@@ -83,7 +83,7 @@ class Services:
                 await self._note(deployment, current, await self._tidied(runtime, name, warnings))
             return current.container_id
 
-    async def runs(self, engine: ImageEngine, deployment: Deployment) -> bool | None:
+    async def runs(self, engine: ContainerEngine, deployment: Deployment) -> bool | None:
         """Return whether the container that was started for a deployment runs; None if it is gone.
 
         Raises:

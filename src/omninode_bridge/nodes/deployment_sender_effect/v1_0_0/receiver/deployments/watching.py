@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from ...errors import DeploymentSenderError, ErrorCode
-from ...ports import ContainerEnd, ContainerFacts, ContainerRuntime, ImageEngine
+from ...ports import ContainerEnd, ContainerEngine, ContainerFacts, ContainerRuntime
 from ..state import ReceiverState
 from .container_words import ended, log_said, not_active
 from .records import Deployment
@@ -35,7 +35,7 @@ class Watching:
     """
 
     def __init__(
-        self, shared: ReceiverState, services: Services, open_engine: Callable[[], Awaitable[ImageEngine]]
+        self, shared: ReceiverState, services: Services, open_engine: Callable[[], Awaitable[ContainerEngine]]
     ) -> None:
         self._settings = shared.settings
         self._deployments = shared.deployments
