@@ -1,13 +1,8 @@
 """Podman in the Docker Engine's place: what responds is called what it is."""
 
 import asyncio
-import shutil
 import subprocess
-import tempfile
-import time
 from collections.abc import Iterator
-from contextlib import suppress
-from pathlib import Path
 
 import pytest
 
@@ -17,47 +12,14 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.engine
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import EngineUnavailableError, OperationError
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.resources import Openers
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.settings import DeploymentSenderSettings
-
-_DEADLINE_SECONDS = 30
-
-
-class Podman:
-    """Podman's service of its Docker-compatible API, with images of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        socket = folder / "podman.sock"
-        self.docker_host = f"unix://{socket}"
-        command = ["podman", f"--root={folder}/root", f"--runroot={folder}/run", "--storage-driver=vfs"]
-        command += ["system", "service", "--time=0", self.docker_host]
-        log = folder / "log"
-        with log.open("wb") as output:
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
-        end = time.monotonic() + _DEADLINE_SECONDS
-        while not socket.exists():
-            if self._process.poll() is not None or time.monotonic() > end:
-                self.stop()
-                pytest.fail(f"podman did not start:\n{log.read_text()[-4000:]}", pytrace=False)
-            time.sleep(0.02)
-
-    def stop(self) -> None:
-        """End it; twice is safe."""
-        self._process.terminate()
-        self._process.wait()
+from support.engine.podman import Podman
 
 
 @pytest.fixture
 def podman() -> Iterator[Podman]:
-    """One that runs."""
-    if shutil.which("podman") is None:
-        pytest.skip("podman is not installed on this machine")
-    folder = Path(
-        tempfile.mkdtemp(prefix="podman-")
-    )  # short: the path of a Unix socket has 108 bytes at most (unix(7))
-    service = Podman(folder)
-    yield service
-    service.stop()
-    with suppress(OSError):
-        shutil.rmtree(folder)
+    """A running service."""
+    with Podman() as service:
+        yield service
 
 
 def _version() -> str:
