@@ -22,7 +22,7 @@ from requests import HTTPError, Response, Session
 from ...errors import EngineUnavailableError
 from .call import Call
 from .config import read_config
-from .endpoint import Endpoint, SshAddress, TcpAddress, UnixAddress
+from .endpoint import PODMAN, Endpoint, SshAddress, TcpAddress, UnixAddress
 from .errors import engine_errors
 from .sockets import EngineSocket, open_tcp, open_tls, open_unix
 from .ssh import open_ssh
@@ -129,7 +129,7 @@ class EngineClient(APIClient):
             raise DockerException("the response is not that of a Docker Engine")
         self._version = version
         # Podman's compatible API says in each response what it is (github.com/containers/podman, pkg/api/server).
-        self._endpoint.name = "Podman Engine" if "Libpod-Api-Version" in response.headers else "Docker Engine"
+        self._endpoint.name = PODMAN if "Libpod-Api-Version" in response.headers else "Docker Engine"
 
     def proxy_args(self) -> dict[str, str]:
         """Return the build arguments that ~/.docker/config.json adds to every build, as for `docker build`."""

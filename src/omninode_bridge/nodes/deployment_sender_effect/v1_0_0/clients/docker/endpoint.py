@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-__all__ = ["Endpoint", "SshAddress", "TcpAddress", "UnixAddress"]
+__all__ = ["PODMAN", "Endpoint", "SshAddress", "TcpAddress", "UnixAddress"]
+
+PODMAN = "Podman Engine"
 
 _LOCAL_SOCKET = "/var/run/docker.sock"
 # github.com/docker/cli, opts/hosts.go: 2375, and with TLS 2376.

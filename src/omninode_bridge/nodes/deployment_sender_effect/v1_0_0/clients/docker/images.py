@@ -12,7 +12,7 @@ from ...ports import EngineInfo, ImageFacts
 from .build_log import record_error
 from .call import Call
 from .connection import connected_client, required_field
-from .endpoint import Endpoint
+from .endpoint import PODMAN, Endpoint
 from .errors import engine_errors, refusal
 from .platform import engine_platform, image_store
 
@@ -26,6 +26,9 @@ _CHUNK_BYTES = 1 << 20
 _TAIL_BYTES = 8 << 10
 # POSIX.1-2017, pax: "At the end of the archive file there shall be two 512-octet logical records filled with zeros".
 _END_OF_ARCHIVE = bytes(1024)
+# Podman 4.3 lists a name without a registry with the first prefix if it was loaded, with the second if it was given by
+# `tag`; it accepts the short name for both.
+_PODMAN_PREFIXES = ("localhost/", "docker.io/library/")
 _ERROR_START = b'{"errorDetail"'
 
 
@@ -193,8 +196,12 @@ def image_references(endpoint: Endpoint, call: Call, repository: str) -> tuple[s
         images = client.images(filters={"reference": repository})
         if not isinstance(images, list):
             raise DockerException("its response is not a list of images")
-        names = [name for image in images for name in required_field(image, "RepoTags") or ()]
-    return tuple(name for name in names if str(name).rpartition(":")[0] == repository)
+        names = [str(name) for image in images for name in required_field(image, "RepoTags") or ()]
+    spellings = {repository}
+    if endpoint.name == PODMAN:
+        spellings |= {prefix + repository for prefix in _PODMAN_PREFIXES}
+    found = (name.rpartition(":") for name in names)
+    return tuple(dict.fromkeys(f"{repository}:{tag}" for name, _, tag in found if name in spellings))
 
 
 def engine_info(endpoint: Endpoint, call: Call) -> EngineInfo:
