@@ -156,4 +156,4 @@ def _run_build(
 
 def _image_id(client: EngineClient, reference: str, task: str) -> str:
     with engine_errors(client.engine, task, BuildError):
-        return str(required_field(client.inspect_image(reference), "Id"))  # type: ignore[no-untyped-call]
+        return str(required_field(client.describe_image(reference), "Id"))

@@ -55,7 +55,7 @@ def connected_client(
     try:
         with engine_errors(endpoint.engine, task, EngineUnavailableError):
             client.negotiate()
-        client.timeout = silence_seconds  # type: ignore[assignment]  # None is for ever
+        client.set_timeout(silence_seconds)
         yield client
     finally:
         client.close()
@@ -110,16 +110,25 @@ class EngineClient(APIClient):
         self._endpoint = endpoint
         self.config = read_config(endpoint.config_folder)
         self.base_url = f"http://{host}{prefix}"
-        self.timeout = endpoint.connect_timeout_seconds  # type: ignore[assignment]  # a float is accepted
+        self.set_timeout(endpoint.connect_timeout_seconds)
         self._credentials: Mapping[str, Mapping[str, str]] = {}
         self._version = DEFAULT_DOCKER_API_VERSION
         self._general_configs = {"HttpHeaders": dict(self.config.http_headers)}
-        self._proxy_configs = ProxyConfig.from_dict({**self.config.proxies_for(endpoint.docker_host)})  # type: ignore[typeddict-item]
+        proxies: Any = {**self.config.proxies_for(endpoint.docker_host)}  # docker-py wants a dict of its own names
+        self._proxy_configs = ProxyConfig.from_dict(proxies)
 
     @property
     def engine(self) -> str:
         """The kind of engine and its address, for a message."""
         return self._endpoint.engine
+
+    def set_timeout(self, seconds: float | None) -> None:
+        """Wait so long for the next bytes of a response; None is for ever."""
+        self.timeout = seconds  # type: ignore[assignment]  # docker-py passes it on, and says that it is an integer
+
+    def describe_image(self, reference: str) -> Any:
+        """Return `GET /images/{reference}/json`."""
+        return self.inspect_image(reference)  # type: ignore[no-untyped-call]
 
     def negotiate(self) -> None:
         """Use the API version of the response to `GET /_ping` from now on, and note the kind of engine."""
@@ -128,7 +137,7 @@ class EngineClient(APIClient):
         if not _API_VERSION.fullmatch(version):
             raise DockerException("the response is not that of a Docker Engine")
         self._version = version
-        # Podman's compatible API says in each response what it is (github.com/containers/podman, pkg/api/server).
+        # Podman's compatible API sends this header with each response (github.com/containers/podman, pkg/api/server).
         self._endpoint.name = PODMAN if "Libpod-Api-Version" in response.headers else "Docker Engine"
 
     def proxy_args(self) -> dict[str, str]:

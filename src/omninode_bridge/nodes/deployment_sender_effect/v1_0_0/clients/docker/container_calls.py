@@ -26,7 +26,7 @@ _FIXED_OPTIONS: dict[str, Any] = {
     # A start that fails must be seen as one; `keep_up` changes this once the container has proved itself.
     "restart_policy": {"Name": "no"},
 }
-_RESTART_ALWAYS = {"Name": "unless-stopped"}  # missing in the types of docker-py
+_RESTART_ALWAYS: Any = {"Name": "unless-stopped"}  # missing in the types of docker-py
 
 
 class ContainerCalls:
@@ -65,7 +65,7 @@ class ContainerCalls:
 
     def keep_up(self, container_id: str) -> None:
         """Have the engine start the container again whenever it ends, also after the engine's own restart."""
-        self._client.update_container(container_id, restart_policy=_RESTART_ALWAYS)  # type: ignore[arg-type]
+        self._client.update_container(container_id, restart_policy=_RESTART_ALWAYS)
 
     def stop(self, container_id: str, seconds: float) -> None:
         """Stop a container; the engine counts in whole seconds."""
@@ -117,7 +117,7 @@ class ContainerCalls:
 
     def volume_paths(self, image_id: str) -> tuple[str, ...]:
         """Return the paths of an image's VOLUME lines, as the engine mounts them."""
-        image = self._client.inspect_image(image_id)  # type: ignore[no-untyped-call]
+        image = self._client.describe_image(image_id)
         declared = (image.get("Config") or {}).get("Volumes") or {}
         return tuple(sorted(posixpath.normpath(path) for path in declared))
 

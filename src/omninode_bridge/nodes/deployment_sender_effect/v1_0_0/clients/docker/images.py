@@ -146,7 +146,7 @@ def inspect_image(endpoint: Endpoint, call: Call, reference: str) -> ImageFacts 
     task = f"The {endpoint.engine} did not describe the image {reference}"
     with connected_client(endpoint, call) as client, engine_errors(endpoint.engine, task, EngineUnavailableError):
         try:
-            image = client.inspect_image(reference)  # type: ignore[no-untyped-call]
+            image = client.describe_image(reference)
         except NotFound:
             return None
         layers = required_field(image, "RootFS").get("Layers") or ()  # none: FROM scratch with nothing added

@@ -15,7 +15,7 @@ _TAIL_CHARACTERS = 4096
 _LINES_PER_STEP = 64
 # Lines that may wait for the loop, four steps' worth; the thread pauses while there are more.
 _MAX_WAITING_LINES = 256
-# A thread that has to wait looks again after this: short enough that the loop does not run out of lines to print.
+# How long a thread that is too fast waits before it tries again: less than the loop needs for the waiting lines.
 _PAUSE_SECONDS = 0.005
 
 

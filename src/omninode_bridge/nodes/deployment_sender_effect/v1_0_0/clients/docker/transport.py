@@ -4,7 +4,7 @@ http.client writes the requests and reads the responses; requests and docker-py 
 """
 
 import select
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from http.client import HTTPConnection, HTTPException, HTTPResponse, IncompleteRead
@@ -49,8 +49,8 @@ class _Connection(HTTPConnection):
         poller.register(self.sock, select.POLLIN)
         return not poller.poll(0)  # readable: the end of the file, or bytes that belong to no request
 
-    def exchange(self, request: PreparedRequest, seconds: float | None) -> HTTPResponse:
-        """Send a request and read the head of the response.
+    def exchange(self, request: PreparedRequest, seconds: float | None) -> tuple[HTTPResponse, "EngineBody"]:
+        """Send a request and read the head of the response; return it with its body, which is not read yet.
 
         Args:
             request: What to send.
@@ -67,7 +67,7 @@ class _Connection(HTTPConnection):
             self.sock.settimeout(seconds)
             response = self.getresponse()
         self._body = EngineBody(response, self)
-        return response
+        return response, self._body
 
     def _send(self, request: PreparedRequest) -> None:
         # http.client itself sends a Host with HTTP/1.1 only, and encodes text as Latin-1.
@@ -75,12 +75,6 @@ class _Connection(HTTPConnection):
         body = request.body.encode() if isinstance(request.body, str) else request.body
         chunked = headers.get("Transfer-Encoding") == "chunked"
         self.request(request.method or "GET", request.path_url, body, headers, encode_chunked=chunked)
-
-    @property
-    def body(self) -> "EngineBody":
-        """The body of the last response."""
-        assert self._body is not None  # noqa: S101 - set by exchange()
-        return self._body
 
     @contextmanager
     def errors_explained(self) -> Iterator[None]:
@@ -157,29 +151,24 @@ class EngineAdapter(BaseAdapter):
         self._make = partial(_Connection, host, open_socket, without_chunks=without_chunks)
         self._connections: list[_Connection] = []
 
-    def send(  # noqa: PLR0913, PLR0917 - BaseAdapter's
-        self,
-        request: PreparedRequest,
-        stream: bool = False,  # noqa: ARG002 - as these are; the session reads a response that is not streamed
-        timeout: Any = None,
-        verify: Any = True,  # noqa: ARG002
-        cert: Any = None,  # noqa: ARG002
-        proxies: Mapping[str, str] | None = None,  # noqa: ARG002
-    ) -> Response:
+    def send(self, request: PreparedRequest, *_: Any, timeout: Any = None, **__: Any) -> Response:
         """Send a request; a connection whose last response was read is used again.
+
+        Of what the session passes, only the time-out matters here: it reads a response that is not streamed itself,
+        and TLS and proxies belong to the socket.
 
         Raises:
             OSError, HTTPException: The engine cannot be reached or goes away.
             TunnelError: The program that carries the connection failed.
         """
         connection = self._free() or self._new()
-        head = connection.exchange(request, timeout)
+        head, body = connection.exchange(request, timeout)
         response = Response()
         response.status_code = head.status
         response.reason = head.reason
         response.headers = CaseInsensitiveDict(head.getheaders())
         response.encoding = get_encoding_from_headers(response.headers)
-        response.raw = connection.body
+        response.raw = body
         response.url = request.url or ""
         response.request = request
         return response
