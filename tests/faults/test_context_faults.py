@@ -13,7 +13,7 @@ from pathlib import Path
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0 import ErrorCode
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.call import Call
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.context import pack_context
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import OperationError
 from support.engine.packaging import Packaging
 from support.eventually import eventually_in_thread
 
@@ -118,7 +118,7 @@ def test_a_folder_that_is_swapped_with_a_link_out_of_the_context(tmp_path: Path)
     try:
         for _ in range(300):
             file = io.BytesIO()
-            with suppress(DeploymentSenderError):
+            with suppress(OperationError):
                 pack_context(Call(), context, "Dockerfile", file)
             packed.append(b"OUTSIDE" in file.getvalue())
     finally:

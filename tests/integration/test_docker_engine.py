@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.engine import DockerEngine, open_engine
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import BuildError, EngineRefusedError, OperationError
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import BuildRequest, ImageFacts
 from support.engine.engines import RealEngine
 from support.eventually import eventually_in_thread
@@ -59,10 +59,10 @@ async def _build(
     return await engine.build(BuildRequest(context.folder, "Dockerfile", reference, **fields), on_line)
 
 
-async def _failed(engine: DockerEngine, context: Context, reference: str, **fields: Any) -> DeploymentSenderError:
-    with pytest.raises(DeploymentSenderError) as caught:
+async def _failed(engine: DockerEngine, context: Context, reference: str, **fields: Any) -> OperationError:
+    with pytest.raises(OperationError) as caught:
         await _build(engine, context, reference, **fields)
-    assert ErrorCode.BUILD_FAILED == caught.value.code, caught.value
+    assert isinstance(caught.value, BuildError), caught.value
     return caught.value
 
 
@@ -266,11 +266,11 @@ async def test_an_image_survives_export_and_load(
 async def test_an_image_that_is_not_there_cannot_be_exported(engine: DockerEngine, real_engine: RealEngine) -> None:
     """BUILD_FAILED."""
     reference = f"{real_engine.new_name()}:1"
-    with pytest.raises(DeploymentSenderError) as caught:
+    with pytest.raises(OperationError) as caught:
         await engine.export(reference, list)
 
-    assert (ErrorCode.BUILD_FAILED, f"The image {reference} could not be exported: no such image") == (
-        caught.value.code,
+    assert (EngineRefusedError, f"The image {reference} could not be exported: no such image") == (
+        type(caught.value),
         caught.value.message,
     )
 
@@ -281,10 +281,10 @@ async def test_a_broken_archive_is_refused(engine: DockerEngine, real_engine: Re
     archive: bytes = b"x" * 5_000_000 if broken == "garbage" else b""
     if broken == "cut":
         archive = await engine.export(real_engine.base_image, lambda chunks: b"".join(chunks)[:300_000])
-    with pytest.raises(DeploymentSenderError) as caught:
+    with pytest.raises(OperationError) as caught:
         await engine.load(archive[start : start + 65_536] for start in range(0, len(archive), 65_536))
 
-    assert (ErrorCode.BUILD_FAILED, True) == (caught.value.code, "could not be loaded: " in caught.value.message)
+    assert (EngineRefusedError, True) == (type(caught.value), "could not be loaded: " in caught.value.message)
 
 
 LARGE_BYTES = 200_000_000

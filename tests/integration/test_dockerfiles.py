@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.engine import DockerEngine, open_engine
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import BuildError, OperationError
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import BuildRequest
 from support.engine.dockerfiles import ORDINARY
 from support.engine.engines import RealEngine
@@ -49,11 +49,11 @@ async def test_what_the_engine_would_pass_over_never_gets_to_it(
     engine: DockerEngine, real_engine: RealEngine, tmp_path: Path, text: str, said: str
 ) -> None:
     """No step is run."""
-    with pytest.raises(DeploymentSenderError) as caught:
+    with pytest.raises(OperationError) as caught:
         await _build(engine, real_engine, tmp_path, text)
 
-    assert (ErrorCode.BUILD_FAILED, True, False) == (
-        caught.value.code,
+    assert (BuildError, True, False) == (
+        type(caught.value),
         said in caught.value.message,
         "Step 1" in caught.value.message,
     )

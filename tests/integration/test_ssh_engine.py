@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.engine import DockerEngine, open_engine
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import EngineUnavailableError, OperationError
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import BuildRequest, ContainerLimits, ContainerSpec
 from support.engine.engines import RealEngine
 from support.engine.ssh_server import SshServer, ssh_server
@@ -38,10 +38,10 @@ def context(tmp_path: Path, real_engine: RealEngine) -> Path:
     return folder
 
 
-async def _refused(docker_host: str, seconds: float = 10) -> DeploymentSenderError:
-    with pytest.raises(DeploymentSenderError) as caught:
+async def _refused(docker_host: str, seconds: float = 10) -> OperationError:
+    with pytest.raises(OperationError) as caught:
         await open_engine(docker_host=docker_host, connect_timeout_seconds=seconds)
-    assert ErrorCode.DOCKER_UNAVAILABLE == caught.value.code
+    assert isinstance(caught.value, EngineUnavailableError)
     return caught.value
 
 
@@ -101,7 +101,7 @@ async def test_a_machine_without_docker_is_named(ssh_server: SshServer) -> None:
     """With the shell's words, and what to do."""
     error = await _refused("ssh://bare")
 
-    assert "does not answer: there is no docker program on bare: " in error.message
+    assert "is not available: there is no docker program on bare: " in error.message
     assert "`ssh bare docker version`" in error.recovery
 
 
@@ -119,7 +119,7 @@ async def test_a_login_that_is_refused_is_named(ssh_server: SshServer) -> None:
 
     assert "ssh to locked: " in error.message
     assert "Permission denied (publickey)" in error.message
-    assert "See that `ssh locked docker version` succeeds without a question." == error.recovery
+    assert "Make sure that `ssh locked docker version` works without a prompt." == error.recovery
 
 
 async def test_a_machine_that_is_not_known_is_not_trusted(ssh_server: SshServer) -> None:
@@ -146,10 +146,10 @@ async def test_a_connection_that_breaks_is_the_engines_absence(
         for _ in chunks:
             pass
 
-    with pytest.raises(DeploymentSenderError) as caught:
+    with pytest.raises(OperationError) as caught:
         await engine.export(real_engine.base_image, kill)
 
-    assert ErrorCode.DOCKER_UNAVAILABLE == caught.value.code
+    assert isinstance(caught.value, EngineUnavailableError)
     assert "the Docker Engine at ssh://edge went away" in caught.value.message
 
 

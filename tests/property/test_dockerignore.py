@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.call import Call
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.context import pack_context
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import OperationError
 from support.engine.docker_client import DockerClient, make_tree
 
 FILES = [
@@ -74,7 +74,7 @@ def _packed(context: Path) -> list[str] | None:
     file = io.BytesIO()
     try:
         pack_context(Call(), context, "Dockerfile", file)
-    except DeploymentSenderError:
+    except OperationError:
         return None
     with tarfile.open(fileobj=file) as archive:
         return sorted(archive.getnames())

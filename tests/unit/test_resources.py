@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import EngineUnavailableError, InvalidInputError
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import ImageEngine, PackageUploader
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import ContainerEngine, PackageUploader
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.resources import Openers, Resources
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.settings import DeploymentSenderSettings
 
@@ -37,13 +37,13 @@ class House:
         openers = Openers(engine=self._engine, uploader=self._uploader)
         self.resources = Resources(DeploymentSenderSettings.load({"package_dir": str(tmp_path / "store")}, {}), openers)
 
-    async def _engine(self, settings: DeploymentSenderSettings) -> ImageEngine:
+    async def _engine(self, settings: DeploymentSenderSettings) -> ContainerEngine:
         await asyncio.sleep(0)
         if self.refusals:
             self.refusals -= 1
             raise EngineUnavailableError("not yet")
         self.diary.append("opened engine")
-        return cast("ImageEngine", Client("engine", self.diary))
+        return cast("ContainerEngine", Client("engine", self.diary))
 
     async def _uploader(self, settings: DeploymentSenderSettings) -> PackageUploader:
         self.diary.append("opened uploader")

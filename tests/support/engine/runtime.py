@@ -38,7 +38,9 @@ class FakeRuntime:
         log: What every container has written.
         diary: What was done, in order: the method, and the container's name.
         before: Called before each method that changes something, with its name; may raise.
-        after: The same, once it is done.
+        after: Called after each of them, with its name; may raise.
+        has_image: Whether the engine has an image of this id; any image if not given.
+        check_open: Called by each method; raises once the engine is closed.
     """
 
     before: Callable[[str], Awaitable[None]]
@@ -51,11 +53,17 @@ class FakeRuntime:
     ignores_stop: set[str] = field(default_factory=set)
     log: str = ""
     diary: list[str] = field(default_factory=list)
+    has_image: Callable[[str], Awaitable[bool]] | None = None
+    check_open: Callable[[], None] = lambda: None
 
     def named(self, name: str) -> Container:
         """Find a container."""
         (found,) = (one for one in self.containers.values() if one.facts.name == name)
         return found
+
+    def specs(self) -> list[ContainerSpec]:
+        """Return what the containers were created with."""
+        return [one.spec for one in self.containers.values() if one.spec is not None]
 
     def names(self) -> dict[str, str]:
         """Return the status of each container, by its name."""
@@ -73,7 +81,9 @@ class FakeRuntime:
         container.facts = replace(container.facts, **changes)  # type: ignore[arg-type]
 
     async def create(self, spec: ContainerSpec) -> str:
+        self.check_open()
         await self.before("create")
+        await self._require_image(spec.image_id)
         if spec.name in self.names():
             raise EngineRefusedError(f"the name {spec.name} is in use")
         made = {path: hashlib.sha256(f"{len(self.diary)}{path}".encode()).hexdigest() for path in self._asked(spec)}
@@ -88,6 +98,7 @@ class FakeRuntime:
         return container_id
 
     async def start(self, container_id: str) -> None:
+        self.check_open()
         await self.before("start")
         container = self._found(container_id)
         image_id = container.spec.image_id if container.spec else ""
@@ -102,12 +113,14 @@ class FakeRuntime:
         await self.after("start")
 
     async def keep_up(self, container_id: str) -> None:
+        self.check_open()
         await self.before("keep_up")
         self._found(container_id).kept_up = True
         self._note("keep_up", container_id)
         await self.after("keep_up")
 
     async def stop(self, container_id: str, seconds: float) -> None:
+        self.check_open()
         await self.before("stop")
         container = self.containers.get(container_id)
         if container is not None:
@@ -117,7 +130,9 @@ class FakeRuntime:
         await self.after("stop")
 
     async def rename(self, container_id: str, name: str) -> None:
+        self.check_open()
         await self.before("rename")
+        self._found(container_id)
         self._note("rename", container_id)
         if name in self.names():
             raise EngineRefusedError(f"the name {name} is in use")
@@ -125,6 +140,7 @@ class FakeRuntime:
         await self.after("rename")
 
     async def remove(self, container_id: str, *, volumes: bool) -> None:
+        self.check_open()
         await self.before("remove")
         if container_id in self.containers:
             self._note("remove", container_id)
@@ -134,11 +150,13 @@ class FakeRuntime:
         await self.after("remove")
 
     async def inspect(self, key: str) -> ContainerFacts | None:
+        self.check_open()
         return next(
             (one.facts for one in self.containers.values() if key in {one.facts.container_id, one.facts.name}), None
         )
 
     async def last_end(self, facts: ContainerFacts) -> ContainerEnd:
+        self.check_open()
         if facts.exit_code is not None:
             return ContainerEnd(facts.exit_code, facts.oom_killed)
         container = self._found(facts.container_id)
@@ -146,13 +164,21 @@ class FakeRuntime:
         return self.ends[container.spec.image_id]
 
     async def log_tail(self, container_id: str) -> str:
+        self.check_open()
         return self.log
 
     async def volume_paths(self, image_id: str) -> tuple[str, ...]:
+        self.check_open()
+        await self._require_image(image_id)
         return self.asked.get(image_id, ())
 
     async def has_volume(self, name: str) -> bool:
+        self.check_open()
         return name in self.volumes
+
+    async def _require_image(self, image_id: str) -> None:
+        if self.has_image is not None and not await self.has_image(image_id):
+            raise EngineRefusedError(f"No such image: {image_id}")
 
     def _asked(self, spec: ContainerSpec) -> list[str]:
         return [path for path in self.asked.get(spec.image_id, ()) if path not in spec.volumes]

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.concurrency import ThreadPool
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import OperationError
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import ImageEngine
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import ContainerEngine
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.form import UploadFields
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.container_watcher import (
     ContainerWatcher,
@@ -30,7 +30,7 @@ class ServiceHarness:
     """Starts containers of images that are loaded already, and records the results, as the receiver's deployer does."""
 
     state: ReceiverState
-    engine: ImageEngine
+    engine: ContainerEngine
     services: Services
     watcher: ContainerWatcher
 
@@ -79,7 +79,7 @@ class ServiceHarness:
 
 
 @asynccontextmanager
-async def open_harness(store: Path, engine: ImageEngine, **settings: Any) -> AsyncIterator[ServiceHarness]:
+async def open_harness(store: Path, engine: ContainerEngine, **settings: Any) -> AsyncIterator[ServiceHarness]:
     """Open a store; starts and stops take little time unless the settings say otherwise."""
     made = {"store": store, "start_watch_seconds": 0.01, "container_stop_seconds": 1} | settings
     workers = ThreadPool(2)
@@ -89,7 +89,7 @@ async def open_harness(store: Path, engine: ImageEngine, **settings: Any) -> Asy
         state = ReceiverState(await asyncio.to_thread(ReceiverSettings, **made), workers, deployments)
         services = Services(state)
 
-        async def open_engine() -> ImageEngine:
+        async def open_engine() -> ContainerEngine:
             return engine
 
         yield ServiceHarness(state, engine, services, ContainerWatcher(state, services, open_engine))

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.concurrency import ThreadPool
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import ImageEngine
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import ContainerEngine
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.server import serving
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.settings import ReceiverSettings
 from support.archives.archives import image_archive
@@ -49,7 +49,7 @@ def start(tmp_path: Path, engine: FakeEngine) -> Start:
             ReceiverSettings, port=0, store=store, **({"start_watch_seconds": 0.01} | settings)
         )
 
-        async def open_engine() -> ImageEngine:
+        async def open_engine() -> ContainerEngine:
             return engine
 
         async with (

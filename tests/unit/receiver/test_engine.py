@@ -10,7 +10,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import (
     InvalidInputError,
     OperationError,
 )
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import ImageEngine
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import ContainerEngine
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.engine import SharedEngine
 from support.engine.engines import FakeEngine
 from support.eventually import eventually
@@ -31,7 +31,7 @@ class Opening:
         self.release.set()
         self._errors = list(errors)
 
-    async def __call__(self) -> ImageEngine:
+    async def __call__(self) -> ContainerEngine:
         self.calls += 1
         await self.release.wait()
         if self._errors:

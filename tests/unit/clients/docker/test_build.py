@@ -15,7 +15,11 @@ import pytest
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.build import build_image
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.call import Call
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.endpoint import Endpoint
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import (
+    BuildError,
+    EngineUnavailableError,
+    OperationError,
+)
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import BuildRequest
 from support.engine.fake_daemon import Exchange, FakeDaemon
 
@@ -55,8 +59,8 @@ def _build(
         return build_image(_at(daemon, config), call, request, lines.append), lines
 
 
-def _error(daemon: FakeDaemon, context: Path, **fields: Any) -> DeploymentSenderError:
-    with pytest.raises(DeploymentSenderError) as caught:
+def _error(daemon: FakeDaemon, context: Path, **fields: Any) -> OperationError:
+    with pytest.raises(OperationError) as caught:
         _build(daemon, context, **fields)
     return caught.value
 
@@ -110,8 +114,8 @@ def test_a_failing_step_is_told_in_the_engines_words(daemon: FakeDaemon, context
     _says(daemon, {"stream": "oh\n"}, {"errorDetail": {"code": 1, "message": "returned a non-zero code: 1"}})
     error = _error(daemon, context)
 
-    assert (ErrorCode.BUILD_FAILED, "The image hello:1.0 could not be built: returned a non-zero code: 1") == (
-        error.code,
+    assert (BuildError, "The image hello:1.0 could not be built: returned a non-zero code: 1") == (
+        type(error),
         error.message,
     )
 
@@ -125,7 +129,7 @@ def test_a_build_that_a_removal_has_overtaken_is_done_again(
     answers = iter([[lost]] * losses + [list(DONE)])
     daemon.on("POST", "/build", lambda exchange: exchange.stream({"stream": "Step\n"}, *next(answers)))
     lines: list[str] = []
-    with closing(Call()) as call, suppress(DeploymentSenderError):
+    with closing(Call()) as call, suppress(OperationError):
         build_image(_at(daemon), call, BuildRequest(context, "Dockerfile", "hello:1.0"), lines.append)
 
     assert [daemon.exchanges[0].body_read] * builds == [exchange.body_read for exchange in daemon.exchanges]
@@ -138,7 +142,7 @@ def test_a_removal_that_always_overtakes_a_build_is_told(daemon: FakeDaemon, con
     _says(daemon, {"errorDetail": {"message": f'unable to find image "sha256:{"0" * 64}"'}})
     error = _error(daemon, context)
 
-    assert (ErrorCode.BUILD_FAILED, True) == (error.code, "unable to find image" in error.message)
+    assert (BuildError, True) == (type(error), "unable to find image" in error.message)
 
 
 def test_an_error_after_the_image_is_still_one(daemon: FakeDaemon, context: Path) -> None:
@@ -153,7 +157,7 @@ def test_a_log_that_ends_early_but_well_is_no_success(daemon: FakeDaemon, contex
     _says(daemon, {"stream": "Step 1/9 : FROM scratch\n"}, {"aux": {"ID": "sha256:stage"}})
     error = _error(daemon, context)
 
-    assert (ErrorCode.BUILD_FAILED, True) == (error.code, "ends without an image" in error.message)
+    assert (BuildError, True) == (type(error), "ends without an image" in error.message)
 
 
 @pytest.mark.parametrize("last", [b'5\r\n{"str', b"5\r\n", b"", b"zz\r\n"])
@@ -169,14 +173,14 @@ def test_a_log_that_is_cut_is_the_engines_absence(daemon: FakeDaemon, context: P
 
     daemon.on("POST", "/build", cut)
 
-    assert ErrorCode.DOCKER_UNAVAILABLE == _error(daemon, context).code
+    assert isinstance(_error(daemon, context), EngineUnavailableError)
 
 
 def test_half_a_record_is_the_engines_absence(daemon: FakeDaemon, context: Path) -> None:
     """The stream ends well, its last line does not."""
     _says(daemon, b'{"stream": "Succ')
 
-    assert ErrorCode.DOCKER_UNAVAILABLE == _error(daemon, context).code
+    assert isinstance(_error(daemon, context), EngineUnavailableError)
 
 
 def test_an_engine_that_goes_away_while_the_context_is_sent(daemon: FakeDaemon, context: Path) -> None:
@@ -185,7 +189,7 @@ def test_an_engine_that_goes_away_while_the_context_is_sent(daemon: FakeDaemon, 
     daemon.on("POST", "/build", lambda exchange: exchange.cut())
     error = _error(daemon, context)
 
-    assert (ErrorCode.DOCKER_UNAVAILABLE, True) == (error.code, "went away" in error.message)
+    assert (EngineUnavailableError, True) == (type(error), "went away" in error.message)
 
 
 def test_a_refusal_while_the_context_is_sent_is_heard(daemon: FakeDaemon, context: Path) -> None:
@@ -254,10 +258,10 @@ def test_credentials_go_to_the_engine_with_the_build(daemon: FakeDaemon, context
 
 def test_a_name_that_docker_py_refuses_is_told(daemon: FakeDaemon, context: Path) -> None:
     """BUILD_FAILED: it is no trouble of the engine's."""
-    with pytest.raises(DeploymentSenderError) as caught, closing(Call()) as call:
+    with pytest.raises(OperationError) as caught, closing(Call()) as call:
         build_image(_at(daemon), call, BuildRequest(context, "Dockerfile", "Hello World:1.0"), print)
 
-    assert ErrorCode.BUILD_FAILED == caught.value.code
+    assert isinstance(caught.value, BuildError)
 
 
 def _open_in(folder: Path) -> list[str]:
@@ -291,7 +295,7 @@ def test_what_needs_buildkit_is_refused_before_anything_is_sent(daemon: FakeDaem
     (context / "Dockerfile").write_text("FROM scratch\nRUN <<EOF\ntouch /made\nEOF\nCOPY --exclude=*.key . /\n")
     error = _error(daemon, context)
 
-    assert (ErrorCode.BUILD_FAILED, []) == (error.code, [one for one in daemon.exchanges if one.path == "/build"])
+    assert (BuildError, []) == (type(error), [one for one in daemon.exchanges if one.path == "/build"])
     assert "line 2: RUN <<EOF (a here-document); line 5: COPY --exclude" in error.message
     assert "COPY --exclude: name the files in .dockerignore" in str(error.recovery)
 

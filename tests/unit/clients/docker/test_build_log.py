@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.build_log import BuildLog, error_in
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.build_log import BuildLog, record_error
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.redact import Redactor
 
 
@@ -12,8 +12,8 @@ def _told(*records: Any, values: tuple[str, ...] = ()) -> tuple[list[str], Build
     lines: list[str] = []
     log = BuildLog(Redactor(values), lines.append)
     for record in records:
-        log.feed(record)
-    log.finish()
+        log.add(record)
+    log.flush()
     return lines, log
 
 
@@ -111,7 +111,7 @@ def test_an_engine_that_tells_no_id_is_finished_by_its_word() -> None:
 )
 def test_an_error_is_read_in_either_form(record: Any, expected: str | None) -> None:
     """Old engines know only `error`."""
-    assert expected == error_in(record)
+    assert expected == record_error(record)
 
 
 def test_the_log_keeps_the_error() -> None:

@@ -1,24 +1,11 @@
-"""Calls in threads that can be broken off, and the threads."""
+"""One call, and the connections that it waits on."""
 
-import asyncio
 import socket
-import threading
-from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.call import AbortedError, Call, EngineThreads
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
-from support.process.clock import put_forward
-
-
-@pytest.fixture
-async def workers() -> AsyncIterator[EngineThreads]:
-    """Workers that are closed afterwards."""
-    workers = EngineThreads()
-    yield workers
-    await workers.close()
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.call import AbortedError, Call
 
 
 @pytest.fixture
@@ -29,201 +16,12 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
         yield one, other
 
 
-class Work:
-    """Waits for a byte that never comes.
-
-    Attributes:
-        go_on: What it waits for once it is broken off; a test may clear it before.
-    """
-
-    def __init__(self, call: Call, sock: socket.socket) -> None:
-        self.call = call
-        self.sock = sock
-        self.began, self.broken_off, self.ended = threading.Event(), threading.Event(), threading.Event()
-        self.go_on = threading.Event()
-        self.go_on.set()
-
-    def __call__(self) -> bytes:
-        self.call.adopt(self.sock)
-        self.began.set()
-        data = self.sock.recv(1)
-        self.broken_off.set()
-        self.go_on.wait()
-        self.ended.set()
-        return data
-
-    async def until_it_waits(self) -> None:
-        """Wait until the thread is in `recv`."""
-        await asyncio.to_thread(self.began.wait)
-
-    async def until_it_is_broken_off(self) -> None:
-        """Wait until `recv` has ended, and what comes behind it goes on."""
-        await asyncio.to_thread(self.broken_off.wait)
-
-
-def _run(workers: EngineThreads, call: Call, work: Callable[[], Any], seconds: float | None = None) -> Any:
-    late = DeploymentSenderError(ErrorCode.DOCKER_UNAVAILABLE, "too late")
-    return workers.run(call, work, seconds, lambda: late)
-
-
-async def test_a_call_answers_what_its_work_answers(workers: EngineThreads) -> None:
-    """From a thread of the engine's own."""
-    assert "docker-engine" in await _run(workers, Call(), lambda: threading.current_thread().name)
-
-
-async def test_what_the_work_raises_comes_out(workers: EngineThreads) -> None:
-    """Unchanged."""
-    with pytest.raises(KeyError, match="mine"):
-        await _run(workers, Call(), lambda: dict[str, str]()["mine"])
-
-
-async def test_stop_iteration_becomes_a_runtime_error(workers: EngineThreads) -> None:
-    """A future cannot carry it; without this the caller would wait for ever."""
-    with pytest.raises(RuntimeError, match="StopIteration"):
-        await _run(workers, Call(), lambda: next(iter(())))
-
-
-async def test_cancelling_ends_the_work_before_it_comes_out(
-    workers: EngineThreads, pair: tuple[socket.socket, socket.socket]
-) -> None:
-    """The thread has ended when `CancelledError` is raised."""
-    work = Work(call := Call(), pair[0])
-    work.go_on.clear()
-    task = asyncio.create_task(_run(workers, call, work))
-    await work.until_it_waits()
-    task.cancel()
-    await work.until_it_is_broken_off()
-    assert not task.done()
-    work.go_on.set()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-
-    assert work.ended.is_set()
-
-
-async def test_cancelling_twice_still_waits_for_the_end(
-    workers: EngineThreads, pair: tuple[socket.socket, socket.socket]
-) -> None:
-    """A second, impatient cancel changes nothing."""
-    work = Work(call := Call(), pair[0])
-    work.go_on.clear()
-    task = asyncio.create_task(_run(workers, call, work))
-    await work.until_it_waits()
-    task.cancel()
-    await work.until_it_is_broken_off()
-    task.cancel()
-    await asyncio.sleep(0)
-    assert not task.done()
-    work.go_on.set()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-
-    assert work.ended.is_set()
-
-
-async def test_a_deadline_ends_the_work_too(workers: EngineThreads, pair: tuple[socket.socket, socket.socket]) -> None:
-    """And raises what the caller wants then."""
-    work = Work(call := Call(), pair[0])
-    task = asyncio.create_task(_run(workers, call, work, seconds=3600))
-    await work.until_it_waits()
-    put_forward(3600)
-    with pytest.raises(DeploymentSenderError, match="too late"):
-        await task
-
-    assert work.ended.is_set()
-
-
-async def test_a_cancel_during_the_end_of_a_deadline_wins(
-    workers: EngineThreads, pair: tuple[socket.socket, socket.socket]
-) -> None:
-    """Whoever cancels hears `CancelledError`."""
-    work = Work(call := Call(), pair[0])
-    work.go_on.clear()
-    task = asyncio.create_task(_run(workers, call, work, seconds=3600))
-    await work.until_it_waits()
-    put_forward(3600)
-    await work.until_it_is_broken_off()
-    task.cancel()
-    await asyncio.sleep(0)
-    work.go_on.set()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-
-    assert work.ended.is_set()
-
-
-async def test_a_call_that_waits_for_a_thread_never_starts_once_cancelled(workers: EngineThreads) -> None:
-    """Thirty-two are busy, one waits."""
-    done = threading.Event()
-    busy = [asyncio.create_task(_run(workers, Call(), done.wait)) for _ in range(32)]
-    await asyncio.sleep(0)
-    started = threading.Event()
-    waits = asyncio.create_task(_run(workers, Call(), started.set))
-    await asyncio.sleep(0.01)
-    waits.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await waits
-    done.set()
-    await asyncio.gather(*busy)
-
-    assert not started.is_set()
-
-
-async def test_closing_ends_what_runs_and_every_thread(pair: tuple[socket.socket, socket.socket]) -> None:
-    """The caller hears DOCKER_UNAVAILABLE; twice is safe."""
-    others = set(threading.enumerate())  # an earlier test's may not have been collected yet
-    workers = EngineThreads()
-    work = Work(call := Call(), pair[0])
-
-    def fails() -> None:
-        work()
-        call.check()
-
-    task = asyncio.create_task(_run(workers, call, fails))
-    await work.until_it_waits()
-    await workers.close()
-    await workers.close()
-    with pytest.raises(DeploymentSenderError) as caught:
-        await task
-
-    assert ErrorCode.DOCKER_UNAVAILABLE == caught.value.code
-    assert not [one for one in set(threading.enumerate()) - others if one.name.startswith("docker-engine")]
-
-
-async def test_after_closing_nothing_is_done() -> None:
-    """DOCKER_UNAVAILABLE at once."""
-    workers = EngineThreads()
-    await workers.close()
-    with pytest.raises(DeploymentSenderError, match="closed"):
-        await _run(workers, Call(), lambda: None)
-
-
-async def test_closing_can_be_cancelled_and_still_ends(pair: tuple[socket.socket, socket.socket]) -> None:
-    """`CancelledError` comes out when all has ended."""
-    workers = EngineThreads()
-    work = Work(call := Call(), pair[0])
-    work.go_on.clear()
-    task = asyncio.create_task(_run(workers, call, work))
-    await work.until_it_waits()
-    closing = asyncio.create_task(workers.close())
-    await work.until_it_is_broken_off()
-    closing.cancel()
-    await asyncio.sleep(0)
-    assert not closing.done()
-    work.go_on.set()
-    with pytest.raises(asyncio.CancelledError):
-        await closing
-
-    assert (b"", True) == (await task, work.ended.is_set())
-    await workers.close()
-
-
 def test_nothing_is_adopted_after_an_abort(pair: tuple[socket.socket, socket.socket]) -> None:
     """A connection that comes too late would never be broken off."""
     call = Call()
     call.abort()
     with pytest.raises(AbortedError):
-        call.adopt(pair[0])
+        call.register(pair[0])
 
 
 def test_sleep_is_cut_short_by_an_abort() -> None:
@@ -240,7 +38,7 @@ def test_sleep_is_cut_short_by_an_abort() -> None:
 def test_an_abort_reaches_a_socket_that_was_handed_on(pair: tuple[socket.socket, socket.socket]) -> None:
     """TLS detaches the socket that was adopted; the connection is the same."""
     call = Call()
-    call.adopt(pair[0])
+    call.register(pair[0])
     with socket.socket(fileno=pair[0].detach()):
         call.abort()
         assert b"" == pair[1].recv(1)
@@ -260,7 +58,7 @@ def test_an_abort_reaches_what_is_no_socket() -> None:
             self.diary += ("close",)
 
     call, channel = Call(), Channel()
-    call.adopt(channel)
+    call.register(channel)
     call.abort()
     call.close()
 

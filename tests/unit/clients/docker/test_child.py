@@ -18,7 +18,7 @@ def _shell(script: str, first: str = ":") -> tuple[Child, int]:
 
 def test_its_end_is_its_exit_code() -> None:
     """Negative for a signal, as `subprocess` has it."""
-    ends = [_shell(script)[0].ended(10) for script in ("exit 7", "kill -KILL $$")]
+    ends = [_shell(script)[0].wait(10) for script in ("exit 7", "kill -KILL $$")]
 
     assert [7, -9] == ends
 
@@ -27,7 +27,7 @@ def test_one_that_goes_on_has_no_end_yet() -> None:
     """Nobody waits for longer than told."""
     child, _ = _shell("sleep 600")
 
-    assert (None, -15) == (child.ended(0.01), _closed(child))
+    assert (None, -15) == (child.wait(0.01), _closed(child))
 
 
 def test_what_it_has_started_ends_with_it() -> None:
@@ -48,11 +48,11 @@ def test_one_that_does_not_listen_is_killed() -> None:
 def test_closing_twice_is_safe() -> None:
     """Also when it has ended by itself."""
     child, _ = _shell("exit 3")
-    child.ended(10)
+    child.wait(10)
 
     assert [3, 3] == [_closed(child), _closed(child)]
 
 
 def _closed(child: Child) -> int | None:
     child.close()
-    return child.ended(0)
+    return child.wait(0)

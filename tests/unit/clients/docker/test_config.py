@@ -37,7 +37,7 @@ def test_whatever_the_docker_command_takes_breaks_nothing(tmp_path: Path, name: 
     """Null, empty, or another type than expected: passed over."""
     config = _read(tmp_path, {name: value, "unknown": [{}]})
 
-    assert (None, {}) == (config.trouble, config.proxy_args(None))
+    assert (None, {}) == (config.problem, config.proxy_args(None))
 
 
 def test_no_file_is_an_empty_configuration(tmp_path: Path) -> None:
@@ -45,13 +45,13 @@ def test_no_file_is_an_empty_configuration(tmp_path: Path) -> None:
     assert [DockerConfig()] * 2 == [read_config(tmp_path), read_config(None)]
 
 
-@pytest.mark.parametrize(("content", "trouble"), [("{", "is no JSON"), ("[]", "holds no JSON object"), ("", "is no")])
+@pytest.mark.parametrize(("content", "trouble"), [("{", "is not JSON"), ("[]", "is not a JSON object"), ("", "is no")])
 def test_a_file_that_is_broken_is_named(tmp_path: Path, content: str, trouble: str) -> None:
     """The docker command warns and goes on, too."""
     config = _read(tmp_path, content)
 
-    assert config.trouble is not None
-    assert config.trouble.startswith(f"{tmp_path}/config.json {trouble}")
+    assert config.problem is not None
+    assert config.problem.startswith(f"{tmp_path}/config.json {trouble}")
 
 
 def test_a_folder_in_its_place_is_none(tmp_path: Path) -> None:

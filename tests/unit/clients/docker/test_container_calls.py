@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.call import Call
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.connection import connected
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.connection import connected_client
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.container_calls import ContainerCalls
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.endpoint import Endpoint
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import (
@@ -39,7 +39,7 @@ def daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeDaem
 def calls(daemon: FakeDaemon) -> Iterator[ContainerCalls]:
     """Calls to it."""
     endpoint = Endpoint(daemon.docker_host, tls_verify=False, cert_path=None, connect_timeout_seconds=60)
-    with closing(Call()) as call, connected(endpoint, call) as client:
+    with closing(Call()) as call, connected_client(endpoint, call) as client:
         yield ContainerCalls(client)
 
 

@@ -71,5 +71,5 @@ def test_a_health_check_may_have_said_nothing_yet(health: dict[str, Any] | None)
 @pytest.mark.parametrize("broken", [{}, {"State": {}, "Config": {}}, {"State": {"Status": "running"}}])
 def test_what_is_no_answer_is_an_error(broken: dict[str, Any]) -> None:
     """And not a guess."""
-    with pytest.raises(DockerException, match="its answer has no"):
+    with pytest.raises(DockerException, match="its response has no"):
         container_facts(broken)

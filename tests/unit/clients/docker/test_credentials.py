@@ -123,11 +123,11 @@ def test_a_helper_may_have_none(call: Call, helpers: Helpers, script: str) -> No
 @pytest.mark.parametrize(
     ("script", "warning"),
     [
-        ("echo s3cret; exit 3", "docker-credential-one has failed with exit code 3"),
-        ("echo s3cret", "docker-credential-one has answered something else than credentials"),
-        ("echo '{}'", "docker-credential-one has answered something else than credentials"),
-        ('echo \'{"Username": 5, "Secret": []}\'', "docker-credential-one has answered something else"),
-        ("exec head -c 100000 /dev/zero", "docker-credential-one has not answered"),
+        ("echo s3cret; exit 3", "docker-credential-one failed with exit code 3"),
+        ("echo s3cret", "the output of docker-credential-one is not a user and a secret"),
+        ("echo '{}'", "the output of docker-credential-one is not a user and a secret"),
+        ('echo \'{"Username": 5, "Secret": []}\'', "the output of docker-credential-one is not a user and a secret"),
+        ("exec head -c 100000 /dev/zero", "docker-credential-one has not ended"),
     ],
 )
 def test_a_helper_that_fails_is_a_warning(call: Call, helpers: Helpers, script: str, warning: str) -> None:
@@ -151,7 +151,7 @@ def test_a_helper_that_hangs_is_ended_at_the_deadline(call: Call, helpers: Helpe
     helpers.add("slow", f"echo $$ >{helpers.folder}/pid; sleep 600; echo late")
     found, warnings = _found(call, "one.example", "two.example", store="slow", seconds=0.3)
 
-    assert ({}, ["docker-credential-slow has not answered within 0.3 s: going on without it"]) == (found, warnings)
+    assert ({}, ["docker-credential-slow has not ended within 0.3 s: going on without it"]) == (found, warnings)
     assert ["get one.example"] == helpers.asked("slow")
     until_group_ends(int((helpers.folder / "pid").read_text()))
 
@@ -226,4 +226,4 @@ def test_an_entry_that_cannot_be_read_is_a_warning(call: Call, auth: str) -> Non
 
 def test_a_configuration_that_cannot_be_read_is_a_warning(call: Call) -> None:
     """As the docker command warns."""
-    assert ({}, ["x is no JSON: going on without it"]) == _found(call, "one.example", trouble="x is no JSON")
+    assert ({}, ["x is no JSON: going on without it"]) == _found(call, "one.example", problem="x is no JSON")

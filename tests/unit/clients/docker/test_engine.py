@@ -10,8 +10,12 @@ from typing import Any
 import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.engine import DockerEngine, open_engine
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import BuildRequest, EngineInfo, ImageEngine
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import (
+    BuildError,
+    EngineUnavailableError,
+    OperationError,
+)
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import BuildRequest, ContainerEngine, EngineInfo
 from support.engine.engines import FakeEngine
 from support.engine.fake_daemon import Exchange, FakeDaemon
 from support.eventually import eventually
@@ -49,7 +53,7 @@ async def engine(daemon: FakeDaemon) -> AsyncIterator[DockerEngine]:
     engine = DockerEngine(
         docker_host=daemon.docker_host,
         connect_timeout_seconds=2,
-        answer_timeout_seconds=0.3,
+        response_timeout_seconds=0.3,
         build_timeout_seconds=1,
         load_timeout_seconds=0.3,
     )
@@ -97,7 +101,7 @@ async def _cancel(task: asyncio.Task[Any], asked: threading.Event) -> None:
 
 def test_both_engines_are_image_engines() -> None:
     """Mypy checks it; the fake of the tests keeps in step."""
-    engines: list[ImageEngine] = [DockerEngine(), FakeEngine()]
+    engines: list[ContainerEngine] = [DockerEngine(), FakeEngine()]
 
     assert 2 == len(engines)
 
@@ -125,19 +129,19 @@ async def test_an_engine_that_is_not_there_leaves_nothing_open(
     tmp_path: Path, threads: Callable[[], list[str]]
 ) -> None:
     """No thread either."""
-    with pytest.raises(DeploymentSenderError) as caught:
+    with pytest.raises(OperationError) as caught:
         await open_engine(docker_host=f"unix://{tmp_path}/nothing.sock")
 
-    assert (ErrorCode.DOCKER_UNAVAILABLE, []) == (caught.value.code, threads())
+    assert (EngineUnavailableError, []) == (type(caught.value), threads())
 
 
 async def test_opening_a_silent_engine_ends_in_time(daemon: FakeDaemon) -> None:
     """Within `connect_timeout_seconds`."""
     _silent(daemon, "GET", "/_ping")
-    with pytest.raises(DeploymentSenderError) as caught:
+    with pytest.raises(OperationError) as caught:
         await open_engine(docker_host=daemon.docker_host, connect_timeout_seconds=0.2)
 
-    assert ErrorCode.DOCKER_UNAVAILABLE == caught.value.code
+    assert isinstance(caught.value, EngineUnavailableError)
 
 
 async def test_opening_can_be_cancelled(daemon: FakeDaemon, threads: Callable[[], list[str]]) -> None:
@@ -165,7 +169,7 @@ async def test_a_failed_build_shows_the_end_of_its_log(
 ) -> None:
     """Scrubbed."""
     daemon.on("POST", "/build", lambda it: it.stream({"stream": "one\ntoken s3cret\n"}, {"error": "no s3cret"}))
-    with pytest.raises(DeploymentSenderError) as caught:
+    with pytest.raises(OperationError) as caught:
         await patient.build(request_, lambda _: None)
 
     assert "The image hello:1.0 could not be built: no ***\nThe end of its log:\none\ntoken ***" == caught.value.message
@@ -180,10 +184,10 @@ async def test_a_build_has_a_deadline(daemon: FakeDaemon, engine: DockerEngine, 
         exchange.wait_until_gone()
 
     daemon.on("POST", "/build", hangs)
-    with pytest.raises(DeploymentSenderError) as caught:
+    with pytest.raises(OperationError) as caught:
         await engine.build(request_, lambda _: None)
 
-    assert (ErrorCode.BUILD_FAILED, True) == (caught.value.code, "RUN sleep 1000" in caught.value.message)
+    assert (BuildError, True) == (type(caught.value), "RUN sleep 1000" in caught.value.message)
     assert daemon.exchanges[-1].gone.wait(60)
 
 
@@ -192,10 +196,10 @@ async def test_an_engine_that_never_begins_a_build_does_not_answer(
 ) -> None:
     """DOCKER_UNAVAILABLE."""
     _silent(daemon, "POST", "/build")
-    with pytest.raises(DeploymentSenderError) as caught:
+    with pytest.raises(OperationError) as caught:
         await engine.build(request_, lambda _: None)
 
-    assert ErrorCode.DOCKER_UNAVAILABLE == caught.value.code
+    assert isinstance(caught.value, EngineUnavailableError)
 
 
 async def test_cancelling_a_build_closes_its_connection(
@@ -294,12 +298,12 @@ async def test_an_export_answers_what_its_consumer_answers(daemon: FakeDaemon, p
 
 
 async def test_a_load_has_a_deadline(daemon: FakeDaemon, engine: DockerEngine) -> None:
-    """DOCKER_UNAVAILABLE: it does not answer."""
+    """DOCKER_UNAVAILABLE: it is not available."""
     _silent(daemon, "POST", "/images/load")
-    with pytest.raises(DeploymentSenderError) as caught:
+    with pytest.raises(OperationError) as caught:
         await engine.load(iter([b"x"]))
 
-    assert (ErrorCode.DOCKER_UNAVAILABLE, True) == (caught.value.code, "within 0.3 s" in caught.value.message)
+    assert (EngineUnavailableError, True) == (type(caught.value), "within 0.3 s" in caught.value.message)
 
 
 async def test_cancelling_a_load_stops_reading(daemon: FakeDaemon, patient: DockerEngine) -> None:
@@ -319,10 +323,10 @@ async def test_cancelling_a_load_stops_reading(daemon: FakeDaemon, patient: Dock
 async def test_inspect_has_a_deadline(daemon: FakeDaemon, engine: DockerEngine) -> None:
     """DOCKER_UNAVAILABLE."""
     _silent(daemon, "GET", "/images/.*")
-    with pytest.raises(DeploymentSenderError) as caught:
+    with pytest.raises(OperationError) as caught:
         await engine.inspect("hello:1.0")
 
-    assert ErrorCode.DOCKER_UNAVAILABLE == caught.value.code
+    assert isinstance(caught.value, EngineUnavailableError)
 
 
 async def test_inspect_knows_no_such_image(daemon: FakeDaemon, patient: DockerEngine) -> None:
@@ -338,9 +342,9 @@ async def test_closing_ends_what_runs(
     task = asyncio.create_task(patient.build(request_, lambda _: None))
     assert await asyncio.to_thread(asked.wait, 5)
     await patient.close()
-    with pytest.raises(DeploymentSenderError, match="closed"):
+    with pytest.raises(OperationError, match="closed"):
         await task
-    with pytest.raises(DeploymentSenderError, match="closed"):
+    with pytest.raises(OperationError, match="closed"):
         await patient.info()
 
     assert [] == threads()

@@ -19,7 +19,11 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.images
     tag_image,
     untag_image,
 )
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import (
+    EngineRefusedError,
+    EngineUnavailableError,
+    OperationError,
+)
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import EngineInfo, ImageFacts
 from support.engine.fake_daemon import Exchange, FakeDaemon
 
@@ -53,8 +57,8 @@ def _export(
         return export_image(_at(daemon), call, "hello:1.0", consume, 0.3)
 
 
-def _failing_export(daemon: FakeDaemon, answer: Callable[[Exchange], None]) -> DeploymentSenderError:
-    with pytest.raises(DeploymentSenderError) as caught:
+def _failing_export(daemon: FakeDaemon, answer: Callable[[Exchange], None]) -> OperationError:
+    with pytest.raises(OperationError) as caught:
         _export(daemon, answer)
     return caught.value
 
@@ -111,8 +115,8 @@ def test_an_image_that_is_not_there(daemon: FakeDaemon) -> None:
     """BUILD_FAILED; 20.10 gives no reason."""
     error = _failing_export(daemon, lambda exchange: exchange.answer(b"", 404))
 
-    assert (ErrorCode.BUILD_FAILED, "The image hello:1.0 could not be exported: no such image") == (
-        error.code,
+    assert (EngineRefusedError, "The image hello:1.0 could not be exported: no such image") == (
+        type(error),
         error.message,
     )
 
@@ -121,8 +125,8 @@ def test_another_refusal_is_told_in_the_engines_words(daemon: FakeDaemon) -> Non
     """BUILD_FAILED."""
     error = _failing_export(daemon, lambda exchange: exchange.answer({"message": "disk is ill"}, 500))
 
-    assert (ErrorCode.BUILD_FAILED, "The image hello:1.0 could not be exported: disk is ill") == (
-        error.code,
+    assert (EngineRefusedError, "The image hello:1.0 could not be exported: disk is ill") == (
+        type(error),
         error.message,
     )
 
@@ -139,7 +143,7 @@ def test_a_cut_export_is_always_noticed(daemon: FakeDaemon, last: bytes) -> None
 
     error = _failing_export(daemon, cut)
 
-    assert ErrorCode.DOCKER_UNAVAILABLE == error.code
+    assert isinstance(error, EngineUnavailableError)
 
 
 def test_an_export_shorter_than_its_length_is_noticed(daemon: FakeDaemon) -> None:
@@ -149,7 +153,7 @@ def test_an_export_shorter_than_its_length_is_noticed(daemon: FakeDaemon) -> Non
         exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n" + END)
         exchange.cut()
 
-    assert ErrorCode.DOCKER_UNAVAILABLE == _failing_export(daemon, cut).code
+    assert isinstance(_failing_export(daemon, cut), EngineUnavailableError)
 
 
 @pytest.mark.parametrize("head", [b"HTTP/1.0 200 OK\r\n\r\n", b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"])
@@ -167,8 +171,8 @@ def test_an_engine_that_fails_in_the_middle_appends_its_error(daemon: FakeDaemon
     """And ends its answer as if all were well."""
     error = _failing_export(daemon, lambda exchange: exchange.stream(b"x" * 100_000, ERROR))
 
-    assert (ErrorCode.BUILD_FAILED, "The image hello:1.0 could not be exported: layer is gone") == (
-        error.code,
+    assert (EngineRefusedError, "The image hello:1.0 could not be exported: layer is gone") == (
+        type(error),
         error.message,
     )
 
@@ -178,7 +182,7 @@ def test_an_archive_without_its_end_is_none(daemon: FakeDaemon, chunks: tuple[by
     """DOCKER_UNAVAILABLE: it went away in good manners."""
     error = _failing_export(daemon, lambda exchange: exchange.stream(*chunks))
 
-    assert (ErrorCode.DOCKER_UNAVAILABLE, True) == (error.code, "ends too early" in error.message)
+    assert (EngineUnavailableError, True) == (type(error), "ends too early" in error.message)
 
 
 @pytest.mark.parametrize("sent", [(), (b"x" * 1000,)])
@@ -193,7 +197,7 @@ def test_a_silent_export_has_a_deadline(daemon: FakeDaemon, sent: tuple[bytes, .
 
     error = _failing_export(daemon, silent)
 
-    assert (ErrorCode.DOCKER_UNAVAILABLE, True) == (error.code, "silent for too long" in error.message)
+    assert (EngineUnavailableError, True) == (type(error), "silent for too long" in error.message)
     assert daemon.exchanges[-1].gone.wait(5)
 
 
@@ -232,11 +236,11 @@ def test_a_refused_load_is_told_in_the_engines_words(
 ) -> None:
     """BUILD_FAILED."""
     daemon.on("POST", "/images/load", answer)
-    with pytest.raises(DeploymentSenderError) as caught:
+    with pytest.raises(OperationError) as caught:
         load_image(_at(daemon), call, iter([b"ab"]))
 
-    assert (ErrorCode.BUILD_FAILED, "The image could not be loaded: invalid diffID") == (
-        caught.value.code,
+    assert (EngineRefusedError, "The image could not be loaded: invalid diffID") == (
+        type(caught.value),
         caught.value.message,
     )
 
@@ -252,7 +256,7 @@ def test_a_refusal_is_heard_before_all_is_sent(daemon: FakeDaemon, call: Call) -
         exchange.cut()
 
     daemon.on("POST", "/images/load", refuse)
-    with pytest.raises(DeploymentSenderError, match="no space left on device"):
+    with pytest.raises(OperationError, match="no space left on device"):
         load_image(_at(daemon), call, iter([bytes(100_000)] * 100))
 
 
@@ -277,10 +281,10 @@ def test_a_cut_load_is_the_engines_absence(daemon: FakeDaemon, call: Call) -> No
         exchange.cut()
 
     daemon.on("POST", "/images/load", cut)
-    with pytest.raises(DeploymentSenderError) as caught:
+    with pytest.raises(OperationError) as caught:
         load_image(_at(daemon), call, iter([b"ab"]))
 
-    assert ErrorCode.DOCKER_UNAVAILABLE == caught.value.code
+    assert isinstance(caught.value, EngineUnavailableError)
 
 
 @pytest.mark.parametrize(
@@ -335,10 +339,10 @@ def test_an_image_is_named(daemon: FakeDaemon, call: Call) -> None:
 def test_a_name_that_is_refused(daemon: FakeDaemon, call: Call) -> None:
     """BUILD_FAILED, in the engine's words."""
     daemon.on("POST", "/images/.*", lambda exchange: exchange.answer({"message": "no such image"}, 404))
-    with pytest.raises(DeploymentSenderError) as caught:
+    with pytest.raises(OperationError) as caught:
         tag_image(_at(daemon), call, "sha256:1", "hello:1.0")
 
-    assert (ErrorCode.BUILD_FAILED, True) == (caught.value.code, "no such image" in caught.value.message)
+    assert (EngineRefusedError, True) == (type(caught.value), "no such image" in caught.value.message)
 
 
 @pytest.mark.parametrize("status", [200, 404])
@@ -374,17 +378,17 @@ def test_an_odd_answer_is_the_engines_absence(
 ) -> None:
     """Whatever it is that answers, it is no engine that we know."""
     daemon.on("GET", "/.*", lambda exchange: exchange.answer(answer, Api_Version="1.41"))
-    with pytest.raises(DeploymentSenderError) as caught:
+    with pytest.raises(OperationError) as caught:
         ask(_at(daemon), call)
 
-    assert ErrorCode.DOCKER_UNAVAILABLE == caught.value.code
+    assert isinstance(caught.value, EngineUnavailableError)
 
 
 @pytest.mark.parametrize("answer", [b"{}", b"[{}]", b"[1]", b"nothing"])
 def test_an_odd_list_of_images_is_the_engines_absence(daemon: FakeDaemon, call: Call, answer: bytes) -> None:
     """An empty one is a list."""
     daemon.on("GET", "/images/json", lambda exchange: exchange.answer(answer))
-    with pytest.raises(DeploymentSenderError) as caught:
+    with pytest.raises(OperationError) as caught:
         image_references(_at(daemon), call, "x")
 
-    assert ErrorCode.DOCKER_UNAVAILABLE == caught.value.code
+    assert isinstance(caught.value, EngineUnavailableError)

@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.engine import DockerEngine
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import (
+    EngineRefusedError,
+    EngineUnavailableError,
+    OperationError,
+)
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import ContainerRuntime
 from support.engine.fake_daemon import Exchange, FakeDaemon
 from support.engine.runtime import FakeRuntime
@@ -27,7 +31,7 @@ def daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeDaem
 @pytest.fixture
 async def runtime(daemon: FakeDaemon) -> AsyncIterator[ContainerRuntime]:
     """Its containers, for who has little time."""
-    engine = DockerEngine(docker_host=daemon.docker_host, answer_timeout_seconds=0.3)
+    engine = DockerEngine(docker_host=daemon.docker_host, response_timeout_seconds=0.3)
     yield engine.runtime
     await engine.close()
 
@@ -57,25 +61,25 @@ def test_the_fake_of_the_tests_is_a_runtime_too() -> None:
 
 
 async def test_each_call_has_a_deadline(daemon: FakeDaemon, runtime: ContainerRuntime) -> None:
-    """DOCKER_UNAVAILABLE: it does not answer."""
+    """DOCKER_UNAVAILABLE: it is not available."""
     silent(daemon, "GET", "/containers/.*")
-    with pytest.raises(DeploymentSenderError, match=r"within 0\.3 s") as caught:
+    with pytest.raises(OperationError, match=r"within 0\.3 s") as caught:
         await runtime.inspect("hello")
 
-    assert ErrorCode.DOCKER_UNAVAILABLE == caught.value.code
+    assert isinstance(caught.value, EngineUnavailableError)
 
 
 async def test_stopping_has_the_containers_own_seconds_on_top(daemon: FakeDaemon, runtime: ContainerRuntime) -> None:
     """The engine answers after them."""
     silent(daemon, "POST", "/containers/.*/stop")
-    with pytest.raises(DeploymentSenderError, match=r"within 0\.8 s"):
+    with pytest.raises(OperationError, match=r"within 0\.8 s"):
         await runtime.stop("hello", 0.5)
 
 
 async def test_cancelling_waits_for_no_engine(daemon: FakeDaemon) -> None:
     """This one never answers."""
     asked = silent(daemon, "POST", "/containers/.*/start")
-    engine = DockerEngine(docker_host=daemon.docker_host, answer_timeout_seconds=3600)
+    engine = DockerEngine(docker_host=daemon.docker_host, response_timeout_seconds=3600)
     task = asyncio.create_task(engine.runtime.start(ID))
     await asyncio.to_thread(asked.wait)
     task.cancel()
@@ -87,10 +91,10 @@ async def test_cancelling_waits_for_no_engine(daemon: FakeDaemon) -> None:
 async def test_what_the_engine_refuses_is_told_in_its_words(daemon: FakeDaemon, runtime: ContainerRuntime) -> None:
     """With the id as the docker command shows it."""
     daemon.on("POST", "/containers/.*/start", lambda it: it.answer({"message": "no such command"}, 400))
-    with pytest.raises(DeploymentSenderError) as caught:
+    with pytest.raises(OperationError) as caught:
         await runtime.start(ID)
 
-    assert (ErrorCode.BUILD_FAILED, f"The container {'1' * 12} could not be started: no such command") == (
-        caught.value.code,
+    assert (EngineRefusedError, f"The container {'1' * 12} could not be started: no such command") == (
+        type(caught.value),
         caught.value.message,
     )

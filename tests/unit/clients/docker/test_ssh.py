@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.call import AbortedError, Call
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.connection import connected
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.connection import connected_client
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.endpoint import Endpoint, SshAddress
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.errors import TunnelError
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.ssh import open_ssh
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import EngineUnavailableError, OperationError
 
 
 @pytest.fixture
@@ -85,16 +85,16 @@ def test_a_program_that_talks_a_lot_is_not_held_up(call: Call, ssh: Callable[[st
         ("exit 255", "ssh to edge failed"),
         ("echo docker: not found >&2; exit 127", "there is no docker program on edge: docker: not found"),
         ("echo no engine >&2; exit 1", "`docker system dial-stdio` on edge: no engine"),
-        ("exit 3", "`docker system dial-stdio` on edge ended with exit code 3"),
+        ("exit 3", "`docker system dial-stdio` on edge exited with code 3"),
         ("seq 9 >&2; printf 'the \\033[1mend' >&2; exit 255", "ssh to edge: 6 / 7 / 8 / 9 / the end"),
     ],
 )
 def test_its_end_is_explained(call: Call, ssh: Callable[[str], None], script: str, message: str) -> None:
     """In its own last words, without what would play with a terminal."""
     ssh(script)
-    link = open_ssh(call, SshAddress("edge", "me", 22), 10)
-    failure = link.failure(RemoteDisconnected(""))
-    link.sock.close()
+    connected = open_ssh(call, SshAddress("edge", "me", 22), 10)
+    failure = connected.explain(RemoteDisconnected(""))
+    connected.sock.close()
 
     assert isinstance(failure, TunnelError)
     assert (message, True) == (str(failure), "`ssh -p 22 me@edge docker version`" in failure.recovery)
@@ -103,21 +103,21 @@ def test_its_end_is_explained(call: Call, ssh: Callable[[str], None], script: st
 def test_what_is_not_its_fault_stays_what_it_is(call: Call, ssh: Callable[[str], None]) -> None:
     """The engine may close a connection, too."""
     ssh("exit 0")
-    link = open_ssh(call, SshAddress("edge"), 10)
+    connected = open_ssh(call, SshAddress("edge"), 10)
     reason = RemoteDisconnected("")
-    link.sock.close()
+    connected.sock.close()
 
-    assert reason is link.failure(reason)
+    assert reason is connected.explain(reason)
 
 
 def test_silence_is_explained_by_what_was_said(call: Call, ssh: Callable[[str], None]) -> None:
     """It still runs, and is not waited for."""
     ssh("echo trying 192.0.2.1 >&2; echo; exec sleep 60")
-    link = open_ssh(call, SshAddress("edge"), 10)
-    with closing(link.sock) as sock:
+    connected = open_ssh(call, SshAddress("edge"), 10)
+    with closing(connected.sock) as sock:
         sock.recv(1)
 
-        assert "ssh to edge: trying 192.0.2.1" == str(link.failure(TimeoutError()))
+        assert "ssh to edge: trying 192.0.2.1" == str(connected.explain(TimeoutError()))
 
 
 def test_after_an_abort_nothing_is_left(ssh: Callable[[str], None]) -> None:
@@ -148,10 +148,10 @@ def test_an_engine_behind_it_that_is_not_there_is_told_with_advice(call: Call, s
     """As an engine of any other kind."""
     ssh("echo Permission denied >&2; exit 255")
     endpoint = Endpoint("ssh://edge", tls_verify=False, cert_path=None, connect_timeout_seconds=60)
-    with pytest.raises(DeploymentSenderError) as caught, connected(endpoint, call):
+    with pytest.raises(OperationError) as caught, connected_client(endpoint, call):
         pass
 
     error = caught.value
-    assert ErrorCode.DOCKER_UNAVAILABLE == error.code
-    assert "The Docker Engine at ssh://edge does not answer: ssh to edge: Permission denied" == error.message
-    assert "See that `ssh edge docker version` succeeds without a question." == error.recovery
+    assert isinstance(error, EngineUnavailableError)
+    assert "The Docker Engine at ssh://edge is not available: ssh to edge: Permission denied" == error.message
+    assert "Make sure that `ssh edge docker version` works without a prompt." == error.recovery

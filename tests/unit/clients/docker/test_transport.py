@@ -10,7 +10,7 @@ import pytest
 from requests import Response, Session
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.call import Call
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.sockets import Link, open_unix
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.sockets import EngineSocket, open_unix
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.transport import EngineAdapter
 from support.engine.fake_daemon import Exchange, FakeDaemon
 
@@ -24,15 +24,15 @@ class Client:
     """
 
     def __init__(self, path: Path) -> None:
-        self.opened: list[Link] = []
+        self.opened: list[EngineSocket] = []
         self.failure: Callable[[Exception], Exception] = lambda exc: exc
         self.call = Call()
         self._path = path
         self.session = Session()
         self.session.mount("http://", EngineAdapter("engine", self._open))
 
-    def _open(self) -> Link:
-        self.opened.append(Link(open_unix(self.call, str(self._path), 5), self.failure))
+    def _open(self) -> EngineSocket:
+        self.opened.append(EngineSocket(open_unix(self.call, str(self._path), 5), self.failure))
         return self.opened[-1]
 
     def ask(self, method: str = "GET", **how: Any) -> Response:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import EngineRefusedError, EngineUnavailableError
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import ContainerEnd, ImageEngine
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import ContainerEnd, ContainerEngine
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.container_watcher import (
     ContainerWatcher,
 )
@@ -150,7 +150,7 @@ async def test_a_service_that_is_being_started_is_skipped(harness: ServiceHarnes
 async def test_without_containers_the_engine_is_not_used(harness: ServiceHarness) -> None:
     """It may not even run."""
 
-    async def absent() -> ImageEngine:
+    async def absent() -> ContainerEngine:
         raise AssertionError("used")
 
     await ContainerWatcher(harness.state, harness.services, absent).inspect_all()
@@ -164,7 +164,7 @@ async def test_it_inspects_at_intervals(tmp_path: Path, engine: FakeEngine, capl
         RuntimeError("unexpected"),
     ]
 
-    async def opened() -> ImageEngine:
+    async def opened() -> ContainerEngine:
         if errors:
             raise errors.pop(0)
         return engine
@@ -210,7 +210,7 @@ async def with_lost_record(harness: ServiceHarness, store: Path) -> tuple[Contai
     deployment = await harness.deploy("hello", "one")
     await asyncio.to_thread(shutil.rmtree, store / "services")
 
-    async def opened() -> ImageEngine:
+    async def opened() -> ContainerEngine:
         return harness.engine
 
     return ContainerWatcher(harness.state, Services(harness.state), opened), deployment

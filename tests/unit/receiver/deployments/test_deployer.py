@@ -16,7 +16,7 @@ from blake3 import blake3
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.concurrency import ThreadPool
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import ErrorCode
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import ImageEngine, ImageFacts
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import ContainerEngine, ImageFacts
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.deployer import Deployer
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.packages import Packages
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.record import Deployment
@@ -73,7 +73,7 @@ def make(tmp_path: Path, workers: ThreadPool) -> Make:
     async def made(engine: FakeEngine | None = None, **settings: Any) -> AsyncIterator[Deploying]:
         used = engine or FakeEngine()
 
-        async def open_engine() -> ImageEngine:
+        async def open_engine() -> ContainerEngine:
             return used
 
         deployments = Deployments(tmp_path, workers)

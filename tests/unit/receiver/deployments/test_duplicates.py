@@ -13,7 +13,7 @@ import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.concurrency import ThreadPool
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import ErrorCode
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import ContainerLimits, ContainerSpec, ImageEngine
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import ContainerEngine, ContainerLimits, ContainerSpec
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.form import UploadFields
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.deployer import Deployer
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.duplicates import (
@@ -168,7 +168,7 @@ class House:
         self.deployer = Deployer(state, Packages(state), self.shared_engine)
         self.duplicates = DuplicateUploads(state, self.deployer, self.shared_engine, engine_seconds=0.05)
 
-    async def _open(self) -> ImageEngine:
+    async def _open(self) -> ContainerEngine:
         return self.engine
 
     async def deployed(self, *, run: bool = False) -> Deployment:

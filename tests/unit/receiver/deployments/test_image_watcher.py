@@ -8,7 +8,7 @@ import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.concurrency import ThreadPool
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import ErrorCode
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import ImageEngine
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import ContainerEngine
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.image_watcher import ImageWatcher
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.record import Deployment
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.records import Deployments
@@ -30,7 +30,7 @@ class House:
         self.shared_engine = SharedEngine(self._open, pauses_seconds=(0.01,))
         self.watcher = ImageWatcher(state, self.shared_engine, interval_seconds=0.01)
 
-    async def _open(self) -> ImageEngine:
+    async def _open(self) -> ContainerEngine:
         return self.engine
 
     async def loaded(self, tag: str = "1.0") -> Deployment:

@@ -12,7 +12,7 @@ import httpx
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.concurrency import ThreadPool
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import ErrorCode
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import ImageEngine
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import ContainerEngine
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.signature import SignedRequest, new_nonce, sign
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.records import Deployments
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.engine import SharedEngine
@@ -85,7 +85,7 @@ async def test_an_unavailable_engine_is_reported(start: Start, engine: FakeEngin
 async def test_an_engine_that_hangs_delays_no_response(tmp_path: Path, workers: ThreadPool, engine: FakeEngine) -> None:
     """It is reported not to respond."""
 
-    async def open_engine() -> ImageEngine:
+    async def open_engine() -> ContainerEngine:
         return engine
 
     engine.hold.clear()

@@ -7,17 +7,17 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
+from .clients.docker import open_engine
 from .concurrency import run_in_thread
 from .errors import InvalidInputError
 from .lazy_import import lazy_module, load
-from .ports import EventPublisher, ImageEngine, PackageUploader
+from .ports import ContainerEngine, EventPublisher, PackageUploader
 from .settings import DeploymentSenderSettings
 from .telemetry.catalogue import SENDER
 from .telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
     from . import contract
-    from .clients.docker import engine as docker_engine
     from .clients.http import target as http_target
     from .clients.kafka import publisher as kafka_publisher
     from .outbox import publisher as outbox_publisher
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from .store import packages
 else:
     contract = lazy_module(".contract", __package__)
-    docker_engine = lazy_module(".clients.docker.engine", __package__)
     http_target = lazy_module(".clients.http.target", __package__)
     kafka_publisher = lazy_module(".clients.kafka.publisher", __package__)
     outbox_publisher = lazy_module(".outbox.publisher", __package__)
@@ -44,9 +43,8 @@ class _Closable(Protocol):
 C = TypeVar("C", bound=_Closable)
 
 
-async def _open_engine(settings: DeploymentSenderSettings) -> ImageEngine:
-    await load(docker_engine)
-    return await docker_engine.open_engine(
+async def _open_engine(settings: DeploymentSenderSettings) -> ContainerEngine:
+    return await open_engine(
         docker_host=settings.docker_host,
         tls_verify=settings.docker_tls_verify,
         cert_path=settings.docker_cert_path,
@@ -75,7 +73,7 @@ async def _open_publisher(settings: DeploymentSenderSettings) -> EventPublisher:
 class Openers:
     """How each client is opened; a program may give its own implementations of the ports."""
 
-    engine: Callable[[DeploymentSenderSettings], Awaitable[ImageEngine]] = _open_engine
+    engine: Callable[[DeploymentSenderSettings], Awaitable[ContainerEngine]] = _open_engine
     uploader: Callable[[DeploymentSenderSettings], Awaitable[PackageUploader]] = _open_uploader
     publisher: Callable[[DeploymentSenderSettings], Awaitable[EventPublisher]] = _open_publisher
 
@@ -157,7 +155,7 @@ class Resources:
             self._store = packages.PackageStore(self.settings.package_folder)
         return self._store
 
-    async def engine(self) -> ImageEngine:
+    async def engine(self) -> ContainerEngine:
         """Return the Docker Engine.
 
         Raises:

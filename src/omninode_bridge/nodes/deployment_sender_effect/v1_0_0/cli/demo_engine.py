@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from ..clients.docker.call import Call
-from ..clients.docker.connection import EngineClient, connected
+from ..clients.docker.connection import EngineClient, connected_client
 from ..clients.docker.endpoint import Endpoint
-from ..clients.docker.errors import translated
+from ..clients.docker.errors import engine_errors
 from ..receiver.deployments.replacement import LABEL_PREFIX
 from ..settings import DeploymentSenderSettings
 
@@ -65,6 +65,7 @@ class DemoEngine:
         )
 
     async def _call(self, task: str, work: Callable[[EngineClient], T]) -> T:
+
         settings = self._settings
         endpoint = Endpoint(
             settings.docker_host,
@@ -76,8 +77,8 @@ class DemoEngine:
 
         def run() -> T:
             with (
-                connected(endpoint, Call(), _RESPONSE_TIMEOUT_SECONDS) as client,
-                translated(endpoint.engine, task),
+                connected_client(endpoint, Call(), _RESPONSE_TIMEOUT_SECONDS) as client,
+                engine_errors(endpoint.engine, task),
             ):
                 return work(client)
 

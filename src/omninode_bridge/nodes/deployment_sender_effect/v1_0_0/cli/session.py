@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..errors import InvalidInputError
 from ..node import NodeDeploymentSenderEffect
-from ..ports import ImageEngine
+from ..ports import ContainerEngine
 from ..resources import Openers
 from ..settings import DeploymentSenderSettings
 from .console import Console
@@ -78,7 +78,7 @@ class Session:
         """
         return NodeDeploymentSenderEffect({"package_dir": self.package_dir} | settings, openers=self.openers)
 
-    async def open_engine(self) -> ImageEngine:
+    async def open_engine(self) -> ContainerEngine:
         """Open the engine that the node would use; the caller closes it.
 
         Raises:

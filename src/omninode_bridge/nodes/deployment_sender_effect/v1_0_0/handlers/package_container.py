@@ -11,7 +11,7 @@ from ..errors import BuildError, ErrorCode, OperationError
 from ..lazy_import import lazy_module, load
 from ..models import ModelContainerPackageInput, ModelContainerPackageOutput
 from ..models.platform import Platform
-from ..ports import BuildRequest, ImageEngine, Progress, ProgressCallback
+from ..ports import BuildRequest, Progress, ProgressCallback
 from ..resources import Resources
 from ..telemetry.metrics import Span
 from .build_context import check_context
@@ -136,7 +136,7 @@ class PackageContainerHandler:
         return kept[0]
 
 
-async def _platform(engine: ImageEngine, engine_image_id: str, reference: str, requested: str | None) -> str | None:
+async def _platform(engine: ImageSource, engine_image_id: str, reference: str, requested: str | None) -> str | None:
     """Return the platform of an image; fail if another one was requested.
 
     The build cache of the classic builder (Docker 20.10) returns for `--platform linux/amd64` an image for linux/arm64

@@ -1,12 +1,13 @@
-"""What handlers and the receiver ask of the outside world, without knowing a vendor.
+"""The outside world as handlers and the receiver use it, without knowing a vendor.
 
-Every method raises `DeploymentSenderError` with the code named here, and nothing of its vendor's. Every awaitable
-is safe to cancel: the work at the other end is stopped, threads have ended and sockets are closed when
-`CancelledError` comes out.
+Every method raises the types that it names (`errors.py`) and no type of its vendor's; tests/conformance holds every
+implementation to that. Every awaitable is safe to cancel: when `CancelledError` is raised, the work at the other end is
+stopped, threads have ended and sockets are closed.
 """
 
+from .engine import ContainerEngine, EngineInfo
 from .events import Delivery, EventPublisher
-from .image import BuildRequest, EngineInfo, ImageEngine, ImageFacts
+from .image import BuildRequest, ImageBuilder, ImageFacts, ImageSource, ImageStore
 from .progress import Progress, ProgressCallback
 from .runtime import ContainerEnd, ContainerFacts, ContainerLimits, ContainerRuntime, ContainerSpec, Health
 from .target import DeploymentState, PackageUpload, PackageUploader, Receipt, ReceiverEngine, ReceiverInfo
@@ -14,6 +15,7 @@ from .target import DeploymentState, PackageUpload, PackageUploader, Receipt, Re
 __all__ = [
     "BuildRequest",
     "ContainerEnd",
+    "ContainerEngine",
     "ContainerFacts",
     "ContainerLimits",
     "ContainerRuntime",
@@ -23,8 +25,10 @@ __all__ = [
     "EngineInfo",
     "EventPublisher",
     "Health",
-    "ImageEngine",
+    "ImageBuilder",
     "ImageFacts",
+    "ImageSource",
+    "ImageStore",
     "PackageUpload",
     "PackageUploader",
     "Progress",

@@ -1,4 +1,4 @@
-"""How far a step is."""
+"""The progress of an operation."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,17 +10,17 @@ __all__ = ["Progress", "ProgressCallback"]
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """One step forward, told to a progress callback on the event loop's thread.
+    """One step of progress, passed to a progress callback on the event loop's thread.
 
     Attributes:
         stage: `build` (a line of the engine's log), `export` (bytes of the image read from the engine), `upload` (bytes
-            of the package sent in this attempt), `retry` (what went wrong and when it is tried again) or `deploy` (what
-            the receiver does with the package that it has).
-        line: The log line, scrubbed of build-argument values, or what a person is told of `retry` and `deploy`; None
-            for the other stages.
-        done_bytes: Bytes so far.
-        total_bytes: Bytes in all, where that is known.
-        receipt: What the receiver answered to the package, from `deploy` on, and in a `retry` after that.
+            of the package sent in this attempt), `retry` (the error and the time of the next attempt) or `deploy`
+            (the receiver's progress with the package).
+        line: The log line without build-argument values, or the message of `retry` and `deploy`; None for the other
+            stages.
+        done_bytes: Bytes so far in this stage.
+        total_bytes: Bytes of the whole stage; None where that is not known.
+        receipt: The receiver's response to the upload, from `deploy` on, and in a `retry` after that.
     """
 
     stage: str

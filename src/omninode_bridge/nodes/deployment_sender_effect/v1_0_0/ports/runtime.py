@@ -1,4 +1,4 @@
-"""What is asked of a container engine about containers."""
+"""The role of a container engine that concerns containers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ class ContainerLimits:
         memory_bytes: Of memory and swap together.
         cpus: Cores, such as 0.5; all of them if None.
         pids: Processes and threads at once.
-        log_file_bytes: Of one log file, before the next one is begun.
+        log_file_bytes: Of one log file, before the next one is started.
         log_files: How many log files are kept.
     """
 
@@ -34,10 +34,10 @@ class ContainerSpec:
 
     Attributes:
         image_id: The engine's own id of the image.
-        name: Must be free.
-        labels: Win over the image's own.
+        name: One that no other container has.
+        labels: They replace the image's labels of the same names.
         limits: How much it may use.
-        volumes: The names of volumes that are there already, by the path at which each is mounted.
+        volumes: The names of existing volumes, by the path at which each is mounted.
     """
 
     image_id: str
@@ -52,16 +52,16 @@ class ContainerFacts:
     """A container as its engine knows it now.
 
     Attributes:
-        status: The engine's word: `created`, `running`, `paused`, `restarting`, `exited` or `dead`.
+        status: As the engine names it: `created`, `running`, `paused`, `restarting`, `exited` or `dead`.
         exit_code: Of the process that ended last; None while it runs.
         oom_killed: Whether the kernel has killed a process in it for memory.
-        restart_count: How often the engine has started it again since somebody else last started it.
+        restart_count: How often the engine has restarted it since its last start by a request.
         error: Why the engine could not start it; empty if it could.
         finished_at: When its process ended last, by the engine's clock, in Unix seconds; None if it never has.
         volumes: The names of its volumes, by the path at which each is mounted.
-        health: By its own health check; None if it has none.
-        health_output: What the last health check has written.
-        health_within_seconds: How long the health check may take to come to a verdict, by its own settings.
+        health: The state of its health check; None if it has no health check.
+        health_output: The output of the last health check.
+        health_within_seconds: How long the health check may take until it is healthy or unhealthy, by its settings.
     """
 
     container_id: str
@@ -85,7 +85,7 @@ class ContainerFacts:
 
     @property
     def active(self) -> bool:
-        """Whether its process runs, or would go on by itself or once it is no longer paused."""
+        """Whether its process runs, is paused, or is about to be restarted."""
         return self.status in {"running", "paused", "restarting"}
 
 
@@ -98,22 +98,26 @@ class ContainerEnd:
 
 
 class ContainerRuntime(Protocol):
-    """Containers of a Docker Engine. DOCKER_UNAVAILABLE when it does not answer, BUILD_FAILED when it refuses."""
+    """The containers of an engine.
+
+    Every method raises `EngineRefusedError` when the engine responds with an error, and `EngineUnavailableError` when
+    it does not respond.
+    """
 
     async def create(self, spec: ContainerSpec) -> str:
-        """Create a container that the engine does not restart, and do not start it; return its id."""
+        """Create a container that the engine does not restart, without starting it; return its id."""
         ...
 
     async def start(self, container_id: str) -> None:
-        """Start a container; one that runs already stays as it is."""
+        """Start a container; do nothing if it runs already."""
         ...
 
     async def keep_up(self, container_id: str) -> None:
-        """Have the engine start it again whenever it ends or the engine itself was restarted, until it is stopped."""
+        """Have the engine restart it whenever it ends or the engine itself was restarted, until it is stopped."""
         ...
 
     async def stop(self, container_id: str, seconds: float) -> None:
-        """Ask its process to end, and kill it if it has not within so many seconds; one that is gone is fine."""
+        """Ask its process to end, and kill it after so many seconds; do nothing if the container is gone."""
         ...
 
     async def rename(self, container_id: str, name: str) -> None:
@@ -121,9 +125,9 @@ class ContainerRuntime(Protocol):
         ...
 
     async def remove(self, container_id: str, *, volumes: bool) -> None:
-        """Kill and remove a container; one that is gone is fine.
+        """Kill and remove a container; do nothing if it is gone.
 
-        With `volumes` the anonymous volumes go that the engine has made for it; those that `create` was given stay.
+        With `volumes` the anonymous volumes that the engine made for it go, too; those passed to `create` stay.
         """
         ...
 
@@ -136,11 +140,11 @@ class ContainerRuntime(Protocol):
         ...
 
     async def log_tail(self, container_id: str) -> str:
-        """Return its last 30 lines, each with a line break before it; nothing where the engine keeps no log."""
+        """Return its last 30 lines, each with a line break before it; empty where the engine keeps no log."""
         ...
 
     async def volume_paths(self, image_id: str) -> tuple[str, ...]:
-        """Return the paths at which an image asks for volumes."""
+        """Return the paths for which an image declares volumes."""
         ...
 
     async def has_volume(self, name: str) -> bool:

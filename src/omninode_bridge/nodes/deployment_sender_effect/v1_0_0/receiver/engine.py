@@ -5,7 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 
 from ..errors import OperationError
-from ..ports import ImageEngine
+from ..ports import ContainerEngine
 
 __all__ = ["PAUSES_SECONDS", "SharedEngine"]
 
@@ -25,16 +25,16 @@ class SharedEngine:
     """
 
     def __init__(
-        self, open_engine: Callable[[], Awaitable[ImageEngine]], pauses_seconds: Sequence[float] = PAUSES_SECONDS
+        self, open_engine: Callable[[], Awaitable[ContainerEngine]], pauses_seconds: Sequence[float] = PAUSES_SECONDS
     ) -> None:
         self._open_engine = open_engine
         self.pauses_seconds = pauses_seconds
-        self._engine: ImageEngine | None = None
+        self._engine: ContainerEngine | None = None
         self._lock = asyncio.Lock()
-        self._ping: asyncio.Task[ImageEngine] | None = None
+        self._ping: asyncio.Task[ContainerEngine] | None = None
         self._reported: str | None = None
 
-    async def open(self) -> ImageEngine:
+    async def open(self) -> ContainerEngine:
         """Return the engine, which has responded at least once.
 
         Raises:
@@ -45,7 +45,7 @@ class SharedEngine:
                 self._engine = await self._open_engine()
             return self._engine
 
-    async def available(self) -> ImageEngine:
+    async def available(self) -> ContainerEngine:
         """Return the engine if it responds now; callers at the same time share one request.
 
         Raises:
@@ -57,7 +57,9 @@ class SharedEngine:
             self._ping.add_done_callback(_retrieve_exception)
         return await asyncio.shield(self._ping)
 
-    async def wait_until_available(self, on_unavailable: Callable[[OperationError], Awaitable[None]]) -> ImageEngine:
+    async def wait_until_available(
+        self, on_unavailable: Callable[[OperationError], Awaitable[None]]
+    ) -> ContainerEngine:
         """Return the engine as soon as it responds, however long that takes.
 
         An engine that cannot be opened because of a setting is waited for, too: the deployments that wait are continued
@@ -83,7 +85,7 @@ class SharedEngine:
         if self._engine is not None:
             await self._engine.close()
 
-    async def _check(self) -> ImageEngine:
+    async def _check(self) -> ContainerEngine:
         try:
             engine = await self.open()
             await engine.ping()
@@ -96,7 +98,7 @@ class SharedEngine:
         return engine
 
 
-def _retrieve_exception(ping: asyncio.Task[ImageEngine]) -> None:
+def _retrieve_exception(ping: asyncio.Task[ContainerEngine]) -> None:
     """Retrieve the error of a request that no caller waits for any longer, so that asyncio does not log it."""
     if not ping.cancelled():
         ping.exception()

@@ -14,10 +14,10 @@ from pathlib import Path
 import uvicorn
 from starlette.types import ASGIApp
 
-from ..clients.docker.engine import open_engine as open_docker_engine
+from ..clients.docker import open_engine as open_docker_engine
 from ..concurrency import ThreadPool, run_in_thread
 from ..errors import InvalidInputError, ReceiverUnreachableError, StorageError
-from ..ports import ImageEngine
+from ..ports import ContainerEngine
 from ..protocol.tls import server_context
 from ..protocol.version import PROTOCOL_HEADER, PROTOCOL_VERSION
 from ..settings import ReceiverSettings
@@ -68,7 +68,7 @@ class _Server(uvicorn.Server):
 @contextlib.asynccontextmanager
 async def serving(
     settings: ReceiverSettings,
-    open_engine: Callable[[], Awaitable[ImageEngine]] | None = None,
+    open_engine: Callable[[], Awaitable[ContainerEngine]] | None = None,
     *,
     shutdown_seconds: float = SHUTDOWN_SECONDS,
 ) -> AsyncIterator[str]:
@@ -85,7 +85,7 @@ async def serving(
         ListenError: The address cannot be used.
     """
 
-    async def open_own_engine() -> ImageEngine:
+    async def open_own_engine() -> ContainerEngine:
         return await _open_engine(settings)
 
     context = await run_in_thread(_tls_context, settings)
@@ -146,7 +146,7 @@ async def _http_server(
 
 @contextlib.asynccontextmanager
 async def _application(
-    settings: ReceiverSettings, open_engine: Callable[[], Awaitable[ImageEngine]]
+    settings: ReceiverSettings, open_engine: Callable[[], Awaitable[ContainerEngine]]
 ) -> AsyncIterator[ASGIApp]:
     async with contextlib.AsyncExitStack() as stack:
         workers = ThreadPool(settings.max_concurrent_uploads + CHECKS_AT_ONCE + LOADS_AT_ONCE)
@@ -228,7 +228,7 @@ def _check_guarded(settings: ReceiverSettings, address: str) -> None:
     )
 
 
-async def _open_engine(settings: ReceiverSettings) -> ImageEngine:
+async def _open_engine(settings: ReceiverSettings) -> ContainerEngine:
     return await open_docker_engine(
         docker_host=settings.docker_host,
         tls_verify=settings.docker_tls_verify,

@@ -1,4 +1,4 @@
-"""A program that is started beside us, and ends with the call that it was started for."""
+"""A program that runs for a call, and ends with it."""
 
 import os
 import signal
@@ -9,14 +9,14 @@ from typing import Any
 
 __all__ = ["Child"]
 
-# A program that is asked to end has nothing to save here; one that is still there then is killed.
+# Between SIGTERM and SIGKILL: ssh and credential helpers have nothing to save.
 _GRACE_SECONDS = 1
 
 
 class Child:
-    """A program in a session of its own: Ctrl-C is for us, and what it starts itself is ended with it.
+    """A program in a session of its own: Ctrl-C does not reach it, and programs that it starts end with it.
 
-    `Call.adopt` takes one, so that it ends when the call is cancelled.
+    `Call.register` accepts one, so that it ends when the call is aborted.
 
     Args:
         command: The program, looked up on PATH, and its arguments.
@@ -29,8 +29,8 @@ class Child:
     def __init__(self, command: Sequence[str], **streams: Any) -> None:
         self._process = subprocess.Popen(command, start_new_session=True, **streams)  # noqa: S603 - no shell reads it
 
-    def ended(self, seconds: float) -> int | None:
-        """Wait for its end.
+    def wait(self, seconds: float) -> int | None:
+        """Wait for the program's end.
 
         Returns:
             Its exit code, negative for a signal; None if it has not ended in time.
@@ -41,17 +41,17 @@ class Child:
             return None
 
     def shutdown(self, _how: int = 0) -> None:
-        """Ask it to end; waits for nothing."""
+        """Send SIGTERM, without waiting."""
         self._signal(signal.SIGTERM)
 
     def close(self) -> None:
-        """Have it end, and wait until it has; twice is safe."""
+        """End the program and wait until it has ended; twice is safe."""
         self.shutdown()
-        if self.ended(_GRACE_SECONDS) is None:
+        if self.wait(_GRACE_SECONDS) is None:
             self._signal(signal.SIGKILL)
             self._process.wait()
 
     def _signal(self, number: int) -> None:
-        if self._process.poll() is None:  # otherwise the number may be another's by now
+        if self._process.poll() is None:  # otherwise the process id may be another's by now
             with suppress(OSError):
                 os.killpg(self._process.pid, number)

@@ -1,7 +1,7 @@
-"""What the `docker` command is configured to: the parts of its `config.json` that a build needs.
+"""The configuration of the `docker` command: the parts of its `config.json` that a build needs.
 
-The file is read as docker's own client reads it (github.com/docker/cli, cli/config): what is missing, null, empty or
-unknown is passed over, and a file that cannot be read is worth a warning and no more.
+The file is read as docker's own client reads it (github.com/docker/cli, cli/config): missing, null, empty and unknown
+fields are ignored, and a file that cannot be read causes a warning only.
 """
 
 import json
@@ -12,6 +12,7 @@ from typing import Any
 
 __all__ = ["DockerConfig", "read_config"]
 
+# 4 MiB: real files have some KB; a larger one is cut and then reported as no JSON.
 _MAX_BYTES = 4 << 20
 # cli/config/configfile/file.go, ParseProxyConfig.
 _PROXIES = {
@@ -33,7 +34,7 @@ class DockerConfig:
         store: Name of the credential helper for every other registry.
         proxies: By engine, and `default`; may hold passwords.
         http_headers: Sent to the engine with each request; may hold secrets.
-        trouble: Why the file could not be read, if it could not.
+        problem: Why the file could not be read; None if it could.
     """
 
     auths: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
@@ -41,21 +42,21 @@ class DockerConfig:
     store: str | None = None
     proxies: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
     http_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    trouble: str | None = None
+    problem: str | None = None
 
     def proxies_for(self, docker_host: str | None) -> Mapping[str, str]:
         """Return the proxies for an engine, by the names that the file gives them."""
         return self.proxies.get(docker_host or "", self.proxies.get("default", {}))
 
     def proxy_args(self, docker_host: str | None) -> dict[str, str]:
-        """Return the build arguments that the proxies for an engine make, in upper and in lower case."""
+        """Return the proxies for an engine as build arguments, with names in upper and in lower case."""
         proxies = self.proxies_for(docker_host)
         found = {variable: proxies[name] for name, variable in _PROXIES.items() if proxies.get(name)}
         return {variable.lower(): value for variable, value in found.items()} | found
 
 
 def read_config(folder: Path | None) -> DockerConfig:
-    """Read `config.json` in a folder; an empty configuration if there is none.
+    """Read `config.json` in a folder; return an empty configuration if there is none.
 
     Args:
         folder: None where there is no such folder.
@@ -67,11 +68,11 @@ def read_config(folder: Path | None) -> DockerConfig:
         with path.open("rb") as file:
             content = json.loads(file.read(_MAX_BYTES))
     except OSError as exc:
-        return DockerConfig(trouble=f"{path} cannot be read: {exc.strerror}")
+        return DockerConfig(problem=f"{path} cannot be read: {exc.strerror}")
     except (ValueError, RecursionError):
-        return DockerConfig(trouble=f"{path} is no JSON")
+        return DockerConfig(problem=f"{path} is not JSON")
     if not isinstance(content, dict):
-        return DockerConfig(trouble=f"{path} holds no JSON object")
+        return DockerConfig(problem=f"{path} is not a JSON object")
     store = content.get("credsStore")
     return DockerConfig(
         auths=_objects(content.get("auths")),

@@ -1,4 +1,4 @@
-"""docker-py's low-level client over connections of our own."""
+"""docker-py's low-level client over connections that can be aborted."""
 
 import codecs
 import json
@@ -19,47 +19,52 @@ from docker.utils.json_stream import json_stream
 from docker.utils.proxy import ProxyConfig
 from requests import HTTPError, Response, Session
 
-from ...errors import ErrorCode
+from ...errors import EngineUnavailableError
 from .call import Call
 from .config import read_config
-from .endpoint import Endpoint, SshAddress, TcpAddress, UnixAddress
-from .errors import translated
-from .sockets import Link, open_tcp, open_tls, open_unix
+from .endpoint import PODMAN, Endpoint, SshAddress, TcpAddress, UnixAddress
+from .errors import engine_errors
+from .sockets import EngineSocket, open_tcp, open_tls, open_unix
 from .ssh import open_ssh
 from .transport import EngineAdapter
 
-__all__ = ["EngineClient", "connected", "member"]
+__all__ = ["EngineClient", "check_connection", "connected_client", "required_field"]
 
 _API_VERSION = re.compile(r"\d+\.\d+")
 
 
 @contextmanager
-def connected(
+def connected_client(
     endpoint: Endpoint, call: Call, silence_seconds: float | None = None, *, without_chunks: bool = False
 ) -> Iterator["EngineClient"]:
-    """Give a client whose engine has answered; close all that it opened.
+    """Connect to an engine for the length of a `with` block.
 
     Args:
-        endpoint: Where the engine is; is told what responds there.
-        call: Is handed every connection.
-        silence_seconds: How long the engine may say nothing while it answers; None for ever.
-        without_chunks: Speak HTTP/1.0, but not over ssh. An engine makes chunks of 32 KB, and putting their borders in
-            and taking them out is a fifth of the time that an archive takes. Where it ends is then for its reader to
-            see.
+        endpoint: Where the engine is; its `name` is set to what responds there.
+        call: Aborts every connection that the client makes.
+        silence_seconds: How long the engine may send nothing within a response; None for ever.
+        without_chunks: Use HTTP/1.0, except over ssh. An engine sends chunks of 32 KB, and writing and reading their
+            lengths takes a fifth of the time of an export. The reader then has to check that the archive is complete.
 
     Raises:
-        DeploymentSenderError: DOCKER_UNAVAILABLE.
+        EngineUnavailableError: The engine cannot be reached, or does not respond as an engine does.
     """
-    task = f"The {endpoint.engine} does not answer"
-    with translated(endpoint.engine, task, ErrorCode.DOCKER_UNAVAILABLE):
+    task = f"The {endpoint.engine} is not available"
+    with engine_errors(endpoint.engine, task, EngineUnavailableError):
         client = _new_client(endpoint, call, without_chunks)
     try:
-        with translated(endpoint.engine, task, ErrorCode.DOCKER_UNAVAILABLE):
+        with engine_errors(endpoint.engine, task, EngineUnavailableError):
             client.negotiate()
-        client.timeout = silence_seconds  # type: ignore[assignment]  # None is for ever
+        client.set_timeout(silence_seconds)
         yield client
     finally:
         client.close()
+
+
+def check_connection(endpoint: Endpoint, call: Call) -> None:
+    """Check, in a thread, that an engine responds. EngineUnavailableError."""
+    with connected_client(endpoint, call):
+        pass
 
 
 def _new_client(endpoint: Endpoint, call: Call, without_chunks: bool) -> "EngineClient":
@@ -70,15 +75,15 @@ def _new_client(endpoint: Endpoint, call: Call, without_chunks: bool) -> "Engine
 
 
 class EngineClient(APIClient):
-    """One call's client. Nothing of the environment gets in: no proxies, no netrc.
+    """The client of one call. It ignores the environment: no proxies, no netrc.
 
     Args:
-        endpoint: Where the engine is; not asked yet.
-        call: Is handed every connection.
-        without_chunks: Speak HTTP/1.0, but not over ssh.
+        endpoint: Where the engine is; the constructor does not connect.
+        call: Aborts every connection.
+        without_chunks: Use HTTP/1.0, except over ssh.
 
     Attributes:
-        config: What the docker command is configured to.
+        config: The docker command's configuration.
 
     Raises:
         ValueError: The address cannot be read.
@@ -86,85 +91,97 @@ class EngineClient(APIClient):
     """
 
     def __init__(self, endpoint: Endpoint, call: Call, *, without_chunks: bool = False) -> None:
-        # Not docker-py's: that one reads the configuration with everything that it names, falls over some that the
-        # docker command takes, and makes connections that nobody can break off. Below is all that its methods need.
+        # Not docker-py's constructor: that one reads the configuration with every file that it names, fails on some
+        # that the docker command accepts, and makes connections that cannot be aborted. Below is all that its methods
+        # need.
         Session.__init__(self)  # pylint: disable=super-init-not-called
         address = endpoint.address
         host, prefix = (address.netloc, address.prefix) if isinstance(address, TcpAddress) else ("localhost", "")
         adapter = EngineAdapter(
             host,
-            _opener(endpoint, address, call),
+            _socket_opener(endpoint, address, call),
             without_chunks=without_chunks and not isinstance(address, SshAddress),
         )
         for scheme in ("http://", "https://"):
             self.mount(scheme, adapter)
         self.trust_env = False
         self.headers.update({"User-Agent": DEFAULT_USER_AGENT, "Accept-Encoding": "identity"})
-        self.hooks["response"].append(_refuse_errors)
+        self.hooks["response"].append(_raise_for_status)
         self._endpoint = endpoint
         self.config = read_config(endpoint.config_folder)
         self.base_url = f"http://{host}{prefix}"
-        self.timeout = endpoint.connect_timeout_seconds  # type: ignore[assignment]  # a float will do
+        self.set_timeout(endpoint.connect_timeout_seconds)
         self._credentials: Mapping[str, Mapping[str, str]] = {}
         self._version = DEFAULT_DOCKER_API_VERSION
         self._general_configs = {"HttpHeaders": dict(self.config.http_headers)}
-        self._proxy_configs = ProxyConfig.from_dict({**self.config.proxies_for(endpoint.docker_host)})  # type: ignore[typeddict-item]
+        proxies: Any = {**self.config.proxies_for(endpoint.docker_host)}  # docker-py wants a dict of its own names
+        self._proxy_configs = ProxyConfig.from_dict(proxies)
 
     @property
     def engine(self) -> str:
-        """What responds there and where, for a message."""
+        """The kind of engine and its address, for a message."""
         return self._endpoint.engine
 
+    def set_timeout(self, seconds: float | None) -> None:
+        """Wait so long for the next bytes of a response; None is for ever."""
+        self.timeout = seconds  # type: ignore[assignment]  # docker-py passes it on, and says that it is an integer
+
+    def describe_image(self, reference: str) -> Any:
+        """Return `GET /images/{reference}/json`."""
+        return self.inspect_image(reference)  # type: ignore[no-untyped-call]
+
     def negotiate(self) -> None:
-        """Speak the engine's own API version from now on, and note what it is, as `GET /_ping` says."""
+        """Use the API version of the response to `GET /_ping` from now on, and note the kind of engine."""
         response = self.get(f"{self.base_url}/_ping", timeout=self._endpoint.connect_timeout_seconds)
         version = response.headers.get("Api-Version", "")
         if not _API_VERSION.fullmatch(version):
-            raise DockerException("what answers there is no Docker Engine")
+            raise DockerException("the response is not that of a Docker Engine")
         self._version = version
-        # Podman's compatible API says in each response what it is (github.com/containers/podman, pkg/api/server).
-        self._endpoint.name = "Podman Engine" if "Libpod-Api-Version" in response.headers else "Docker Engine"
+        # Podman's compatible API sends this header with each response (github.com/containers/podman, pkg/api/server).
+        self._endpoint.name = PODMAN if "Libpod-Api-Version" in response.headers else "Docker Engine"
 
     def proxy_args(self) -> dict[str, str]:
-        """The build arguments that ~/.docker/config.json adds to every build, as for `docker build`."""
+        """Return the build arguments that ~/.docker/config.json adds to every build, as for `docker build`."""
         return self.config.proxy_args(self._endpoint.docker_host)
 
-    def sign_in(self, credentials: Mapping[str, Mapping[str, str]]) -> None:
-        """Give the engine these credentials with each build, by the registry that they are for."""
+    def set_credentials(self, credentials: Mapping[str, Mapping[str, str]]) -> None:
+        """Send these credentials with each build, by the registry that they are for."""
         self._credentials = credentials
 
-    def open_export(self, reference: str) -> Response:
-        """Ask for an image's archive; its bytes are read from the response's `raw`."""
+    def request_export(self, reference: str) -> Response:
+        """Request an image's archive; read its bytes from the response's `raw`."""
         url = f"{self.base_url}/v{self.api_version}/images/{quote(reference, safe='/:')}/get"
         return self.get(url, stream=True, timeout=self.timeout)
 
-    # Two methods that docker-py's own call; tests/unit/clients/test_engine_seams.py sees that they still do.
+    # Two methods that docker-py's own call; tests/unit/clients/docker/test_seams.py checks that they still do.
 
     def _set_auth_headers(self, headers: MutableMapping[str, str]) -> None:
-        """Add what `sign_in` was given (github.com/moby/moby, api/server/router/build/build_routes.go)."""
+        """Add the credentials (github.com/moby/moby, api/server/router/build/build_routes.go)."""
         if self._credentials:
             text = json.dumps({name: dict(entry) for name, entry in self._credentials.items()})
             headers["X-Registry-Config"] = urlsafe_b64encode(text.encode()).decode()
 
     def _stream_helper(self, response: Response, decode: bool = False) -> Iterator[Any]:
-        """Read what an engine tells while it works: pieces as they come, or the records in them."""
+        """Read the engine's progress: the pieces as they arrive, or the records in them."""
         return json_stream(codecs.iterdecode(response.raw, "utf-8", "replace")) if decode else iter(response.raw)
 
 
-def _opener(endpoint: Endpoint, address: UnixAddress | TcpAddress | SshAddress, call: Call) -> Callable[[], Link]:
+def _socket_opener(
+    endpoint: Endpoint, address: UnixAddress | TcpAddress | SshAddress, call: Call
+) -> Callable[[], EngineSocket]:
     seconds = endpoint.connect_timeout_seconds
     if isinstance(address, SshAddress):
         return partial(open_ssh, call, address, seconds)
     if isinstance(address, UnixAddress):
-        return lambda: Link(open_unix(call, address.path, seconds))
+        return lambda: EngineSocket(open_unix(call, address.path, seconds))
     if address.tls:
-        context = _tls(endpoint.certificates)
-        return lambda: Link(open_tls(call, address.host, address.port, seconds, context))
-    return lambda: Link(open_tcp(call, address.host, address.port, seconds))
+        context = _tls_context(endpoint.certificates)
+        return lambda: EngineSocket(open_tls(call, address.host, address.port, seconds, context))
+    return lambda: EngineSocket(open_tcp(call, address.host, address.port, seconds))
 
 
-def _tls(folder: Path | None) -> ssl.SSLContext:
-    if folder is None:  # https:// without a wish for certificates of one's own
+def _tls_context(folder: Path | None) -> ssl.SSLContext:
+    if folder is None:  # https:// without certificates of the user's own
         return ssl.create_default_context()
     try:
         context = ssl.create_default_context(cafile=folder / "ca.pem")
@@ -177,21 +194,19 @@ def _tls(folder: Path | None) -> ssl.SSLContext:
     return context
 
 
-def member(answer: Any, *path: str) -> Any:
-    """Read a member of an engine's answer.
+def required_field(record: Any, name: str) -> Any:
+    """Return a field of an engine's response.
 
     Raises:
-        DockerException: It has none.
+        DockerException: It has none of that name.
     """
-    for name in path:
-        if not isinstance(answer, dict) or name not in answer:
-            raise DockerException(f"its answer has no {'.'.join(path)}")
-        answer = answer[name]
-    return answer
+    if not isinstance(record, dict) or name not in record:
+        raise DockerException(f"its response has no {name}")
+    return record[name]
 
 
-def _refuse_errors(response: Response, **_: Any) -> None:
-    """Raise an error before docker-py reads it as a stream: a long error comes chunked."""
+def _raise_for_status(response: Response, **_: Any) -> None:
+    """Raise for an error status before docker-py reads the response as a stream: a long error comes in chunks."""
     try:
         response.raise_for_status()
     except HTTPError as exc:
@@ -201,5 +216,5 @@ def _refuse_errors(response: Response, **_: Any) -> None:
 def _raise_api_error(exc: HTTPError) -> None:
     try:
         create_api_error_from_http_exception(exc)
-    except (AttributeError, KeyError, TypeError):  # it expects {"message": "..."} of every JSON
-        raise DockerException(f"it answered {exc.response.status_code} {exc.response.reason}") from None
+    except (AttributeError, KeyError, TypeError):  # it expects {"message": "..."} in every JSON
+        raise DockerException(f"it responded with {exc.response.status_code} {exc.response.reason}") from None

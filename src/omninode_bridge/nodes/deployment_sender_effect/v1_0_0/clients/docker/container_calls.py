@@ -1,4 +1,4 @@
-"""What is done to containers, in a worker's thread, with options that are the same for every one."""
+"""The calls about containers, in a thread; every container gets the same options."""
 
 import posixpath
 from contextlib import suppress
@@ -8,28 +8,29 @@ from docker.errors import DockerException, NotFound
 from docker.types import LogConfig, Mount
 
 from ...ports import ContainerEnd, ContainerFacts, ContainerSpec
-from .connection import EngineClient, member
-from .container_facts import container_facts, lines
+from .connection import EngineClient, required_field
+from .container_facts import container_facts, strip_lines
 
 __all__ = ["ContainerCalls"]
 
+# The end of a container's log in a message: about a screen.
 _LOG_LINES = 30
 _LOG_CHARACTERS = 4096
-_NANO = 1_000_000_000
-_FIXED: dict[str, Any] = {
-    # An image gets no more than it needs to serve: no capability, no way to gain one, no mount of the machine's own
+_NANOCPUS_PER_CPU = 1_000_000_000  # Docker Engine API, HostConfig.NanoCpus
+_FIXED_OPTIONS: dict[str, Any] = {
+    # A container gets no more than a service needs: no capability, no way to gain one, no mount of the machine's own
     # files, the default bridge.
     "privileged": False,
     "cap_drop": ["ALL"],
     "security_opt": ["no-new-privileges"],
-    # Whether it stays up is for its starter to see; `keep_up` comes after that.
+    # A start that fails must be seen as one; `keep_up` changes this once the container has proved itself.
     "restart_policy": {"Name": "no"},
 }
-_KEPT_UP = {"Name": "unless-stopped"}  # the types of docker-py do not know this one
+_RESTART_ALWAYS: Any = {"Name": "unless-stopped"}  # missing in the types of docker-py
 
 
 class ContainerCalls:
-    """The methods of `ContainerRuntime` (`ports/`), which tells them.
+    """The methods of `ContainerRuntime` (`ports/`), which describes them.
 
     Args:
         client: Connected.
@@ -42,11 +43,11 @@ class ContainerCalls:
         """Create a container; return its id."""
         limits = spec.limits
         host_config = self._client.create_host_config(
-            **_FIXED,
+            **_FIXED_OPTIONS,
             mounts=[Mount(target=path, source=name, type="volume") for path, name in spec.volumes.items()],
             mem_limit=limits.memory_bytes,
             memswap_limit=limits.memory_bytes,  # memory and swap together, so none of it is swap
-            nano_cpus=None if limits.cpus is None else round(limits.cpus * _NANO),
+            nano_cpus=None if limits.cpus is None else round(limits.cpus * _NANOCPUS_PER_CPU),
             pids_limit=limits.pids,
             log_config=LogConfig(
                 type=LogConfig.types.JSON,
@@ -56,15 +57,15 @@ class ContainerCalls:
         created = self._client.create_container(
             spec.image_id, name=spec.name, labels=dict(spec.labels), host_config=host_config
         )
-        return str(member(created, "Id"))
+        return str(required_field(created, "Id"))
 
     def start(self, container_id: str) -> None:
         """Start a container."""
         self._client.start(container_id)
 
     def keep_up(self, container_id: str) -> None:
-        """Have the engine start it again, also after the engine's own restart."""
-        self._client.update_container(container_id, restart_policy=_KEPT_UP)  # type: ignore[arg-type]
+        """Have the engine start the container again whenever it ends, also after the engine's own restart."""
+        self._client.update_container(container_id, restart_policy=_RESTART_ALWAYS)
 
     def stop(self, container_id: str, seconds: float) -> None:
         """Stop a container; the engine counts in whole seconds."""
@@ -86,7 +87,7 @@ class ContainerCalls:
             facts = container_facts(self._client.inspect_container(key))
         except NotFound:
             return None
-        # The engine takes the beginning of an id, too.
+        # The engine also finds a container by the first characters of its id.
         return facts if key in {facts.name, facts.container_id} else None
 
     def last_end(self, facts: ContainerFacts) -> ContainerEnd:
@@ -98,7 +99,7 @@ class ContainerCalls:
         if facts.exit_code is not None or facts.finished_at is None:
             return ContainerEnd(facts.exit_code, facts.oom_killed)
         exit_code, oom_killed = None, False
-        # Up to a second ahead of the engine's clock, so that nothing is waited for long.
+        # The range ends at most a second after now: the engine sends events until it is over.
         since, until = int(facts.finished_at - 1), int(facts.finished_at + 0.5) + 1
         wanted = {"type": "container", "container": facts.container_id, "event": ["die", "oom"]}
         for event in self._client.events(since=since, until=until, filters=wanted, decode=True):
@@ -112,13 +113,13 @@ class ContainerCalls:
         text = ""
         with suppress(DockerException):  # a log driver may keep none that can be read
             text = self._client.logs(container_id, tail=_LOG_LINES).decode("utf-8", "replace")[-_LOG_CHARACTERS:]
-        return lines(text)
+        return strip_lines(text)
 
     def volume_paths(self, image_id: str) -> tuple[str, ...]:
         """Return the paths of an image's VOLUME lines, as the engine mounts them."""
-        answer = self._client.inspect_image(image_id)  # type: ignore[no-untyped-call]
-        asked = (answer.get("Config") or {}).get("Volumes") or {}
-        return tuple(sorted(posixpath.normpath(path) for path in asked))
+        image = self._client.describe_image(image_id)
+        declared = (image.get("Config") or {}).get("Volumes") or {}
+        return tuple(sorted(posixpath.normpath(path) for path in declared))
 
     def has_volume(self, name: str) -> bool:
         """Return whether there is a volume of that name."""

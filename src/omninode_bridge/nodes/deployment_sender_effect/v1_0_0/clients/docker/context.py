@@ -1,4 +1,4 @@
-"""Packs a build context as docker's own client does, into a file of our own and so that it can be broken off."""
+"""Packs a build context as docker's own client does, but into a file and in a way that can be aborted."""
 
 import io
 import os
@@ -11,42 +11,41 @@ from pathlib import Path
 from typing import IO, BinaryIO
 
 from ...dockerfile.ignore import IgnoreFileError, IgnoreRules, Verdict
-from ...errors import DeploymentSenderError, ErrorCode
+from ...errors import BuildError, StorageError
 from ...store.files import disk_errors
 from ...store.folder import open_file, open_folder, open_subfolder
 from .call import Call
 
-__all__ = ["opened_spool", "pack_context"]
+__all__ = ["open_spool_file", "pack_context"]
 
 _PACK = "pack the build context into"
 _RECOVERY = (
-    "Fix what the message names. If something changed the context while it was packed, package again, or name in"
-    " .dockerignore what always changes."
+    "Fix the file that the message names. If the context changed while it was packed, package again; list files that"
+    " change all the time in .dockerignore."
 )
 _IGNORE_FILE = ".dockerignore"
-_ABOUT_PATTERNS = (
+_PATTERN_ADVICE = (
     "Fix that line. Patterns are described at https://docs.docker.com/build/concepts/context/#dockerignore-files;"
-    " folders are divided by / on every system."
+    " they separate folders by / on every system."
 )
-# Of a Dockerfile or .dockerignore, which are read into memory; thousands of times what one has.
-_TEXT_BYTES = 16_777_216
+# 16 MiB: of a Dockerfile or .dockerignore, which are read into memory; real ones have some KB.
+_TEXT_MAX_BYTES = 16 << 20
 
 
-def opened_spool() -> BinaryIO:
-    """Open a file to pack into, without a name: whatever ends this process, nothing is left of it.
+def open_spool_file() -> BinaryIO:
+    """Open a temporary file to pack into. It has no name, so nothing is left of it however this process ends.
 
-    It has no buffer, so that a disk refuses where it is written, and not again where it is closed.
+    It has no buffer, so that a full disk is reported by the write, and not once more by the close.
 
     Raises:
-        DeploymentSenderError: BUILD_FAILED when there is no folder for it, or the disk refuses.
+        StorageError: There is no folder for it, or the disk refuses it.
     """
     try:
         folder = Path(tempfile.gettempdir())
     except OSError as exc:
-        raise DeploymentSenderError(
-            ErrorCode.BUILD_FAILED,
+        raise StorageError(
             f"the build context cannot be packed: {exc.strerror}",
-            recovery="Make room in one of these folders, or set TMPDIR to one with room; then call again.",
+            recovery="Free space in one of these folders, or set TMPDIR to a folder with space; then call again.",
         ) from exc
     with disk_errors(_PACK, folder):
         return tempfile.TemporaryFile(buffering=0)
@@ -56,12 +55,12 @@ def pack_context(call: Call, context: Path, dockerfile: str, file: IO[bytes]) ->
     """Write a folder as a tar archive, without what `.dockerignore` names; leave the file at its beginning.
 
     The rules are those of docker's client: sockets are left out, FIFOs and devices go in as such and are not read,
-    links are not followed, owner and group are root, and the Dockerfile and `.dockerignore` are always in. Where
-    `<Dockerfile>.dockerignore` is there, it is read in place of `.dockerignore`, as BuildKit does. Nothing outside
-    the folder is ever read, whatever happens to the names in it meanwhile.
+    links are not followed, owner and group are root, and the Dockerfile and `.dockerignore` are always in. A
+    `<Dockerfile>.dockerignore` is read instead of `.dockerignore`, as BuildKit does. Nothing outside the folder is ever
+    read, also if files in it are replaced by links meanwhile.
 
     Args:
-        call: Breaks it off.
+        call: Aborts the packing.
         context: The folder.
         dockerfile: Relative to it.
         file: To write to.
@@ -70,8 +69,8 @@ def pack_context(call: Call, context: Path, dockerfile: str, file: IO[bytes]) ->
         The Dockerfile, as it was packed.
 
     Raises:
-        DeploymentSenderError: BUILD_FAILED when something cannot be read, has changed meanwhile, a line of
-            `.dockerignore` is no pattern, or the disk is full.
+        BuildError: A file cannot be read or has changed meanwhile, or a line of `.dockerignore` is not a pattern.
+        StorageError: The disk is full.
     """
     try:
         with open_folder(context) as root, tarfile.open(mode="w", fileobj=_Spool(file, call)) as archive:
@@ -79,29 +78,25 @@ def pack_context(call: Call, context: Path, dockerfile: str, file: IO[bytes]) ->
             content = packer.add_dockerfile(root)
             packer.add_all(root)
     except (OSError, tarfile.TarError, ValueError, RecursionError) as exc:
-        raise DeploymentSenderError(
-            ErrorCode.BUILD_FAILED, f"The build context {context} could not be packed: {exc}", recovery=_RECOVERY
-        ) from exc
+        raise BuildError(f"The build context {context} could not be packed: {exc}", recovery=_RECOVERY) from exc
     file.seek(0)
     return content
 
 
 def _rules(root: int, context: Path, dockerfile: str) -> IgnoreRules:
-    """Read the patterns from inside the context; a link to another file of it is fine."""
+    """Read the patterns from inside the context; the file may be a link to another file of the context."""
     for name in (f"{dockerfile}{_IGNORE_FILE}", _IGNORE_FILE):
         try:
             real = Path(os.path.realpath(context / name, strict=True))
         except FileNotFoundError:
             continue
         if not real.is_relative_to(context):
-            raise OSError(f"{name} leads out of it, to {real}; put a copy into the context")
+            raise OSError(f"{name} is a link to {real}, outside the context; put a copy into the context")
         try:
             with _named(context, name), open_file(root, real.relative_to(context).as_posix()) as file:
                 return IgnoreRules(_text(file))
         except IgnoreFileError as exc:
-            raise DeploymentSenderError(
-                ErrorCode.BUILD_FAILED, f"{name} of the build context {context}, {exc}", recovery=_ABOUT_PATTERNS
-            ) from exc
+            raise BuildError(f"{name} of the build context {context}, {exc}", recovery=_PATTERN_ADVICE) from exc
     return IgnoreRules()
 
 
@@ -111,7 +106,7 @@ class _NamedError(OSError):
 
 @contextmanager
 def _named(context: Path, path: str) -> Iterator[None]:
-    """Name what cannot be read, once."""
+    """Add the file's path to the message of an error, once."""
     try:
         yield
     except _NamedError:
@@ -121,21 +116,21 @@ def _named(context: Path, path: str) -> Iterator[None]:
 
 
 def _text(file: BinaryIO) -> bytes:
-    content = file.read(_TEXT_BYTES + 1)
-    if len(content) > _TEXT_BYTES:
-        raise OSError(f"it is larger than {_TEXT_BYTES} bytes")
+    content = file.read(_TEXT_MAX_BYTES + 1)
+    if len(content) > _TEXT_MAX_BYTES:
+        raise OSError(f"it is larger than {_TEXT_MAX_BYTES} bytes")
     return content
 
 
 class _Packer:
-    """Adds what the rules let in.
+    """Adds the files that the rules do not exclude.
 
     Args:
-        call: Breaks it off.
-        archive: To add to.
+        call: Aborts the packing.
+        archive: Where they are added.
         rules: Of `.dockerignore`.
         context: The folder, for messages.
-        dockerfile: Relative to the context; in whatever the rules say.
+        dockerfile: Relative to the context; added even if the rules exclude it.
     """
 
     def __init__(
@@ -149,7 +144,7 @@ class _Packer:
         self._linked: dict[tuple[int, int], str] = {}
 
     def add_dockerfile(self, root: int) -> bytes:
-        """Add the Dockerfile and return its bytes: those that are looked at are those that are built."""
+        """Add the Dockerfile and return its bytes, so that the text that is checked is the text that is built."""
         with _named(self._context, self._dockerfile), open_file(root, self._dockerfile) as file:
             content = _text(file)
             member = self._member(self._dockerfile, os.fstat(file.fileno()))
@@ -169,24 +164,28 @@ class _Packer:
             pending.extend(reversed(subfolders))
 
     def _add_files(self, folder: int, above: str, verdict: Verdict | None) -> list[tuple[str, Verdict]]:
-        """Add what is in a folder; return the folders in it that are to be opened."""
+        """Add the files of a folder; return its subfolders that have to be opened."""
         with os.scandir(folder) as found:
             entries = sorted((one.name, one.is_dir(follow_symlinks=False)) for one in found)
         subfolders = []
         for name, is_folder in entries:
-            self._call.check()
+            self._call.raise_if_aborted()
             path = f"{above}/{name}" if above else name
-            own = self._rules.verdict(path, verdict)
+            its_verdict = self._rules.verdict(path, verdict)
             if is_folder:
-                if not own.ignored or self._rules.has_exception_inside(path) or self._dockerfile.startswith(f"{path}/"):
-                    subfolders.append((path, own))
-            elif path != self._dockerfile and (path == _IGNORE_FILE or not own.ignored):
+                if (
+                    not its_verdict.ignored
+                    or self._rules.has_exception_inside(path)
+                    or self._dockerfile.startswith(f"{path}/")
+                ):
+                    subfolders.append((path, its_verdict))
+            elif path != self._dockerfile and (path == _IGNORE_FILE or not its_verdict.ignored):
                 with _named(self._context, path):
                     self._add(folder, name, path)
         return subfolders
 
     def _add(self, folder: int, name: str, path: str) -> None:
-        """Add what is no folder; it may be something else by the time it is opened."""
+        """Add anything but a folder; it may have been replaced by the time it is opened."""
         status = os.stat(name, dir_fd=folder, follow_symlinks=False)
         if stat.S_ISREG(status.st_mode):
             with open_file(folder, name) as content:
@@ -197,7 +196,7 @@ class _Packer:
             member.linkname = os.readlink(name, dir_fd=folder)
             self._archive.addfile(member)
         elif stat.S_ISDIR(status.st_mode):
-            raise OSError("it has become a folder")
+            raise OSError("it was replaced by a folder meanwhile")
         elif not stat.S_ISSOCK(status.st_mode):
             self._archive.addfile(self._member(path, status))
 
@@ -228,7 +227,7 @@ _TYPES = {
 
 
 class _Spool:
-    """The file that the archive goes to; refuses to grow after an abort."""
+    """The file that the archive is written to; raises `AbortedError` once the call is aborted."""
 
     def __init__(self, file: IO[bytes], call: Call) -> None:
         self._call = call
@@ -239,7 +238,7 @@ class _Spool:
         self.close = file.close
 
     def write(self, data: bytes) -> int:
-        self._call.check()
+        self._call.raise_if_aborted()
         left = data
         with disk_errors(_PACK, Path(tempfile.gettempdir())):
             while left:

@@ -1,6 +1,6 @@
 """Credentials for registries, from docker's configuration and the helper programs that it names.
 
-Nothing that goes wrong here ends a build: most need no credentials, and one that does is refused by its registry.
+No error here ends a build: most builds need no credentials, and the registry refuses one that does.
 """
 
 import json
@@ -20,36 +20,38 @@ from .registries import DOCKER_HUB
 
 __all__ = ["credentials_for"]
 
-# github.com/docker/docker-credential-helpers: the programs' names, what they are asked and answer, and how they say
-# that they have nothing.
+# github.com/docker/docker-credential-helpers: the programs' names, their input and output, and their message when they
+# have no credentials.
 _PROGRAM = "docker-credential-"
-_NOTHING = b"credentials not found in native keychain"
-_TOKEN_USER = "<token>"  # noqa: S105 - a mark, no password: the secret beside it is an identity token
-_MAX_BYTES = 65_536
+_NONE_FOUND = b"credentials not found in native keychain"
+_IDENTITY_TOKEN_USER = "<token>"  # noqa: S105 - a fixed user name; the secret beside it is an identity token
+# 64 KiB: of a helper's output; tokens have a few KB.
+_MAX_BYTES = 64 << 10
+# How soon an abort is noticed while a helper runs.
 _POLL_SECONDS = 0.1
 
 
 class _CredentialsError(Exception):
-    """Credentials could not be had; the text names no secret."""
+    """Credentials could not be read; the message holds no secret."""
 
 
 def credentials_for(
     call: Call, config: DockerConfig, registries: Iterable[str], seconds: float, warn: Callable[[str], None]
 ) -> dict[str, dict[str, str]]:
-    """Find the credentials for registries; those that have none are left out.
+    """Find the credentials for registries; those without credentials are left out.
 
     Args:
-        call: Ends a helper.
+        call: Aborts a helper.
         config: Docker's configuration.
-        registries: As `registries_in` names them; a helper is asked for no other.
-        seconds: For one helper to answer. A helper that has not answered is not asked again.
-        warn: Called with what went wrong.
+        registries: As `registries_in` names them; helpers are called for these only.
+        seconds: For one run of a helper. A helper that was too slow or failed is not called again.
+        warn: Called with a message for each error.
 
     Returns:
-        By registry, what an engine takes as one (github.com/moby/moby, api/types/registry/authconfig.go).
+        By registry, its entry in the form of github.com/moby/moby, api/types/registry/authconfig.go.
     """
-    if config.trouble:
-        warn(f"{config.trouble}: going on without it")
+    if config.problem:
+        warn(f"{config.problem}: going on without it")
     failed: set[str] = set()
     found = {}
     for registry in registries:
@@ -57,12 +59,12 @@ def credentials_for(
         helper = _helper(config, registry)
         try:
             if helper is not None and helper not in failed:
-                entry = _ask(call, helper, registry, seconds)
+                entry = _from_helper(call, helper, registry, seconds)
         except _CredentialsError as exc:
             failed.add(helper or "")
             warn(f"{exc}: going on without it")
         try:
-            entry = entry or _written(config.auths, registry)
+            entry = entry or _from_file(config.auths, registry)
         except _CredentialsError as exc:
             warn(f"{exc}: going on without it")
         if entry:
@@ -71,12 +73,12 @@ def credentials_for(
 
 
 def _helper(config: DockerConfig, registry: str) -> str | None:
-    name = _known_as(config.helpers, registry)
+    name = _name_of(config.helpers, registry)
     return (config.store if name is None else config.helpers[name]) or None
 
 
-def _known_as(names: Iterable[str], registry: str) -> str | None:
-    """Find a registry among names that may be URLs (docker/cli, ConvertToHostname)."""
+def _name_of(names: Iterable[str], registry: str) -> str | None:
+    """Find the name of a registry among names that may be URLs (docker/cli, ConvertToHostname)."""
     hosts = {"docker.io", "index.docker.io"} if registry == DOCKER_HUB else {registry}
     known = [name for name in names if name == registry or _host(name) in hosts]
     return registry if registry in known else next(iter(known), None)
@@ -86,8 +88,8 @@ def _host(name: str) -> str:
     return name.removeprefix("https://").removeprefix("http://").partition("/")[0]
 
 
-def _written(auths: Mapping[str, Mapping[str, str]], registry: str) -> dict[str, str]:
-    entry = auths.get(_known_as(auths, registry) or "", {})
+def _from_file(auths: Mapping[str, Mapping[str, str]], registry: str) -> dict[str, str]:
+    entry = auths.get(_name_of(auths, registry) or "", {})
     for token in ("identitytoken", "registrytoken"):
         if entry.get(token):
             return {token: entry[token]}
@@ -98,7 +100,7 @@ def _written(auths: Mapping[str, Mapping[str, str]], registry: str) -> dict[str,
             user, colon, password = "", "", ""
         if not user or not colon:
             raise _CredentialsError(
-                f"the entry for {registry} in docker's config.json is no user and password in base64"
+                f"the entry for {registry} in docker's config.json is not a user and a password in base64"
             )
         return {"username": user, "password": password.strip("\0")}
     if entry.get("username"):
@@ -106,58 +108,56 @@ def _written(auths: Mapping[str, Mapping[str, str]], registry: str) -> dict[str,
     return {}
 
 
-def _ask(call: Call, helper: str, registry: str, seconds: float) -> dict[str, str]:
+def _from_helper(call: Call, helper: str, registry: str, seconds: float) -> dict[str, str]:
     program = f"{_PROGRAM}{helper}"
-    code, output = _run(call, program, registry, seconds)
+    code, output = _run_helper(call, program, registry, seconds)
     if code != 0:
-        if output.strip() == _NOTHING:
+        if output.strip() == _NONE_FOUND:
             return {}
-        raise _CredentialsError(
-            f"{program} has failed with exit code {code} (`echo {registry} | {program} get` shows why)"
-        )
+        raise _CredentialsError(f"{program} failed with exit code {code} (`echo {registry} | {program} get` shows why)")
     try:
-        answer: Any = json.loads(output)
-        user, secret = answer["Username"], answer["Secret"]
+        entry: Any = json.loads(output)
+        user, secret = entry["Username"], entry["Secret"]
     except (ValueError, KeyError, TypeError):
         user = secret = None
     if not isinstance(user, str) or not isinstance(secret, str):
-        raise _CredentialsError(f"{program} has answered something else than credentials")
-    if user == _TOKEN_USER:
+        raise _CredentialsError(f"the output of {program} is not a user and a secret")
+    if user == _IDENTITY_TOKEN_USER:
         return {"identitytoken": secret}
     return {"username": user, "password": secret} if user or secret else {}
 
 
-def _run(call: Call, program: str, registry: str, seconds: float) -> tuple[int, bytes]:
-    """Ask a program, and read what it prints; at the deadline, or when the call ends, it is ended."""
-    question, answer = os.pipe(), os.pipe()
+def _run_helper(call: Call, program: str, registry: str, seconds: float) -> tuple[int, bytes]:
+    """Run a program; return its exit code and its output. It is ended at the deadline, or when the call ends."""
+    (stdin, stdin_writer), (stdout_reader, stdout) = os.pipe(), os.pipe()
     try:
-        os.write(question[1], registry.encode())  # a pipe holds more than any registry's name
-        child = Child([program, "get"], stdin=question[0], stdout=answer[1], stderr=subprocess.DEVNULL)
+        os.write(stdin_writer, registry.encode())  # a pipe holds more than any registry's name
+        child = Child([program, "get"], stdin=stdin, stdout=stdout, stderr=subprocess.DEVNULL)
     except OSError as exc:
-        os.close(answer[0])
+        os.close(stdout_reader)
         raise _CredentialsError(f"{program} cannot be started ({exc.strerror})") from exc
     finally:
-        for end in (*question, answer[1]):
+        for end in (stdin, stdin_writer, stdout):
             os.close(end)
-    with closing(child), open(answer[0], "rb", buffering=0) as output:  # noqa: PTH123 - a pipe has no path
-        call.adopt(child)
-        until = time.monotonic() + seconds
-        text = _output(call, output.fileno(), until)
-        code = None if text is None else child.ended(max(0.0, until - time.monotonic()))
-        call.check()  # it may have been ended with the call
+    with closing(child), os.fdopen(stdout_reader, "rb", buffering=0) as output:
+        call.register(child)
+        deadline = time.monotonic() + seconds
+        text = _read_to_end(call, output.fileno(), deadline)
+        code = None if text is None else child.wait(max(0.0, deadline - time.monotonic()))
+        call.raise_if_aborted()  # the program may have ended because of that
         if text is None or code is None:
             child.shutdown()
-            raise _CredentialsError(f"{program} has not answered within {seconds:g} s")
+            raise _CredentialsError(f"{program} has not ended within {seconds:g} s")
         return code, text
 
 
-def _output(call: Call, output: int, until: float) -> bytes | None:
-    """Read to the end; None at the deadline, or when there is no end to it."""
+def _read_to_end(call: Call, output: int, deadline: float) -> bytes | None:
+    """Read to the end; return None at the deadline, or after too many bytes."""
     text = b""
     poller = select.poll()
     poller.register(output, select.POLLIN)
-    while time.monotonic() < until and len(text) <= _MAX_BYTES:
-        call.check()
+    while time.monotonic() < deadline and len(text) <= _MAX_BYTES:
+        call.raise_if_aborted()
         if poller.poll(_POLL_SECONDS * 1000):
             piece = os.read(output, _MAX_BYTES)
             if not piece:

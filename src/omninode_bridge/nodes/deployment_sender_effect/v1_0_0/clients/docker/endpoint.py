@@ -1,37 +1,39 @@
-"""Where the engine is and how to speak to it, as the `docker` command reads it."""
+"""The address of an engine and how to connect to it, as the `docker` command reads them."""
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-__all__ = ["Endpoint", "SshAddress", "TcpAddress", "UnixAddress"]
+__all__ = ["PODMAN", "Endpoint", "SshAddress", "TcpAddress", "UnixAddress"]
+
+PODMAN = "Podman Engine"
 
 _LOCAL_SOCKET = "/var/run/docker.sock"
 # github.com/docker/cli, opts/hosts.go: 2375, and with TLS 2376.
 _PORT, _TLS_PORT = 2375, 2376
 _PASSWORD = re.compile(r"(://[^/@:]*):.*@")
-# Nothing that ssh could take for an option, and nothing that a shell would read: ssh puts both into a ProxyCommand.
+# Nothing that ssh could read as an option, or a shell as syntax: ssh puts both into a ProxyCommand.
 _SSH_HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*|[0-9A-Fa-f:]+(%[A-Za-z0-9_.-]+)?", re.ASCII)
 _SSH_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class UnixAddress:
-    """A socket of this machine."""
+    """A Unix socket of this machine."""
 
     path: str
 
 
 @dataclass(frozen=True, slots=True)
 class TcpAddress:
-    """A port.
+    """A TCP port.
 
     Attributes:
         host: A name or an address.
         port: TCP.
-        tls: Whether TLS is spoken there.
-        prefix: What stands before each path of the API: empty, or `/PATH`.
+        tls: Whether the connection uses TLS.
+        prefix: Put before each path of the API: empty, or `/PATH`.
     """
 
     host: str
@@ -51,9 +53,9 @@ class SshAddress:
 
     Attributes:
         host: A name, an address, or a `Host` of the ssh configuration.
-        user: As whom; the ssh configuration says it if None.
-        port: TCP; the ssh configuration says it if None.
-        socket_path: The engine's socket there; the `docker` command there knows it if None.
+        user: The user to log in as; from the ssh configuration if None.
+        port: TCP; from the ssh configuration if None.
+        socket_path: The engine's socket there; the default of the `docker` command there if None.
     """
 
     host: str
@@ -68,12 +70,12 @@ class Endpoint:
 
     Attributes:
         docker_host: `unix://PATH`, `tcp://HOST[:PORT]` or `ssh://[USER@]HOST[:PORT][/PATH]`; the local socket if None.
-        tls_verify: Speak TLS to a `tcp://` engine and verify it.
+        tls_verify: Use TLS to a `tcp://` engine and verify it.
         cert_path: Folder of `ca.pem`, `cert.pem` and `key.pem`; `config_path` if None.
         connect_timeout_seconds: For the connection, and for its first response.
         config_path: Folder of the docker command's `config.json`; `~/.docker` if None.
         helper_timeout_seconds: For one credential helper.
-        name: What responds there: `Docker Engine` or, once it has said so, `Podman Engine`.
+        name: `Docker Engine`, or `Podman Engine` once its first response has shown that.
     """
 
     docker_host: str | None
@@ -86,7 +88,7 @@ class Endpoint:
 
     @property
     def engine(self) -> str:
-        """What responds there and where, for a message; without a password."""
+        """The kind of engine and its address, for a message; without a password."""
         return self.name + " at " + _PASSWORD.sub(r"\1:***@", self._host)
 
     @property
@@ -94,7 +96,7 @@ class Endpoint:
         """The address in parts.
 
         Raises:
-            ValueError: It cannot be read; the text says why.
+            ValueError: It cannot be read; the message gives the reason.
         """
         scheme, separator, rest = self._host.partition("://")
         if not separator:  # as the docker command reads it
@@ -105,16 +107,16 @@ class Endpoint:
             return _tcp(rest, tls=scheme == "https" or self.tls_verify)
         if scheme == "ssh":
             return _ssh(rest)
-        raise ValueError(f"it begins with {scheme}://, and not with unix://, tcp:// or ssh://")
+        raise ValueError(f"it begins with {scheme}:// instead of unix://, tcp:// or ssh://")
 
     @property
     def certificates(self) -> Path | None:
-        """The folder of the certificates, if they are to be shown and checked."""
+        """The folder of the certificates; None where they are not used."""
         return (self.cert_path or self.config_folder) if self.tls_verify else None
 
     @property
     def config_folder(self) -> Path | None:
-        """The folder of the docker command's own files; None if nobody has told it and there is no home."""
+        """The folder of the docker command's own files; None if none is set and the user has no home."""
         if self.config_path is not None:
             return self.config_path
         try:
@@ -130,7 +132,7 @@ class Endpoint:
 def _tcp(rest: str, *, tls: bool) -> TcpAddress:
     parts = urlsplit(f"//{rest}")
     if parts.username is not None or parts.password is not None:
-        raise ValueError("a user or a password in it would not be used")
+        raise ValueError("it holds a user or a password, which are not used")
     port = parts.port if parts.port is not None else (_TLS_PORT if tls else _PORT)
     return TcpAddress(parts.hostname or "localhost", port, tls, parts.path.rstrip("/"))
 
@@ -138,15 +140,15 @@ def _tcp(rest: str, *, tls: bool) -> TcpAddress:
 def _ssh(rest: str) -> SshAddress:
     parts = urlsplit(f"//{rest}")
     if parts.password is not None:
-        raise ValueError("a password in it would not be used: log in with a key")
+        raise ValueError("it holds a password, which is not used: log in with a key")
     if parts.query or parts.fragment:
         raise ValueError("it ends with a query or a fragment")
-    host = rest.partition("/")[0].rpartition("@")[2]  # urlsplit's own is in lower case; a `Host` may not be
+    host = rest.partition("/")[0].rpartition("@")[2]  # urlsplit's `hostname` is in lower case; a `Host` may not be
     host = host[1 : host.rindex("]")] if host.startswith("[") and "]" in host else host.partition(":")[0]
     if not _SSH_HOST.fullmatch(host):
-        raise ValueError(f"{host!r} is no host name")
+        raise ValueError(f"{host!r} is not a host name")
     user = None if parts.username is None else unquote(parts.username)
     if user is not None and not _SSH_USER.fullmatch(user):
-        raise ValueError(f"{user!r} is no user name")
+        raise ValueError(f"{user!r} is not a user name")
     path = unquote(parts.path)
     return SshAddress(host, user, parts.port, path if path.strip("/") else None)

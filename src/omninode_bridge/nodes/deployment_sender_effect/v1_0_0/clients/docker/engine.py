@@ -1,25 +1,39 @@
 """The Docker Engine, through docker-py's low-level client in threads of its own.
 
-Nothing of docker-py is imported before the first call, and then in a worker's thread: it takes a quarter of a second.
+Importing this module takes a quarter of a second, most of it for docker-py: import it in a thread, and only where an
+engine is opened.
 """
 
 import asyncio
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TypedDict, TypeVar, Unpack
+from typing import TypedDict, TypeVar, TypeVarTuple, Unpack
 
-from ...errors import DeploymentSenderError, EngineUnavailableError, ErrorCode
+from ...errors import BuildError, EngineUnavailableError, OperationError
 from ...ports import BuildRequest, EngineInfo, ImageFacts
-from .call import Call, EngineThreads
+from .build import build_image
+from .call import Call
+from .connection import check_connection
 from .endpoint import Endpoint
+from .errors import full_disk_advice, reworded
+from .images import (
+    engine_info,
+    export_image,
+    image_references,
+    inspect_image,
+    load_image,
+    tag_image,
+    untag_image,
+)
 from .log_relay import LogRelay
-from .refusals import about_space
 from .runtime import DockerRuntime
+from .threads import EngineThreads
 
 __all__ = ["DockerEngine", "EngineOptions", "open_engine"]
 
 T = TypeVar("T")
+Args = TypeVarTuple("Args")
 
 
 class EngineOptions(TypedDict, total=False):
@@ -30,7 +44,7 @@ class EngineOptions(TypedDict, total=False):
     cert_path: Path | None
     config_path: Path | None
     connect_timeout_seconds: float
-    answer_timeout_seconds: float
+    response_timeout_seconds: float
     build_timeout_seconds: float
     export_silence_timeout_seconds: float
     load_timeout_seconds: float
@@ -38,13 +52,13 @@ class EngineOptions(TypedDict, total=False):
 
 
 async def open_engine(**options: Unpack[EngineOptions]) -> "DockerEngine":
-    """Connect to an engine and have it answer.
+    """Connect to an engine and wait for its first response.
 
     Args:
         **options: Those of `DockerEngine`.
 
     Raises:
-        DeploymentSenderError: DOCKER_UNAVAILABLE, within `connect_timeout_seconds`; nothing is left open then.
+        EngineUnavailableError: Within `connect_timeout_seconds`; nothing is left open then.
     """
     engine = DockerEngine(**options)
     try:
@@ -56,26 +70,26 @@ async def open_engine(**options: Unpack[EngineOptions]) -> "DockerEngine":
 
 
 class DockerEngine:
-    """Implements `ImageEngine` (`ports/`). Making one touches nothing.
+    """Implements `ContainerEngine` (`ports/`). The constructor opens nothing.
 
-    Each call has connections of its own, so that breaking it off disturbs no other; each begins with a question that
-    the engine must answer within `connect_timeout_seconds`, and speaks the API version that the engine names.
+    Each call has connections of its own, so that aborting it disturbs no other. Each begins with a ping, to which the
+    engine must respond within `connect_timeout_seconds`, and uses the API version that the response names.
 
     Args:
         docker_host: `unix://PATH`, `tcp://HOST[:PORT]`, `ssh://[USER@]HOST[:PORT][/PATH]` (through this machine's own
             `ssh` program); the local socket if None.
-        tls_verify: Speak TLS to a `tcp://` engine and verify it.
+        tls_verify: Use TLS to a `tcp://` engine and verify its certificate.
         cert_path: Folder of `ca.pem`, `cert.pem` and `key.pem`; `config_path` if None.
         config_path: Folder of the docker command's `config.json`, with credentials for registries and with proxies;
             `~/.docker` if None.
-        connect_timeout_seconds: For a connection and its first answer.
-        answer_timeout_seconds: For `info`, `inspect` and each call about containers.
+        connect_timeout_seconds: For a connection and its first response.
+        response_timeout_seconds: For `info`, `inspect` and each call about containers.
         build_timeout_seconds: For a whole build.
-        export_silence_timeout_seconds: How long an export may say nothing: `docker save` of 1.5 GB was silent for 10 s
+        export_silence_timeout_seconds: How long an export may send nothing: `docker save` of 1.5 GB was silent for 10 s
             before its first byte (Docker 20.10).
         load_timeout_seconds: For a whole load.
-        helper_timeout_seconds: For a credential helper of the docker command to answer. One may have to ask somebody
-            for a token, which takes some seconds; one that asks a person must not hold a build for ever.
+        helper_timeout_seconds: For a credential helper of the docker command. One that requests a token from a server
+            takes some seconds; one that waits for a person's input must not hold a build for ever.
 
     Attributes:
         runtime: Its containers.
@@ -89,7 +103,7 @@ class DockerEngine:
         cert_path: Path | None = None,
         config_path: Path | None = None,
         connect_timeout_seconds: float = 10,
-        answer_timeout_seconds: float = 60,
+        response_timeout_seconds: float = 60,
         build_timeout_seconds: float = 1800,
         export_silence_timeout_seconds: float = 600,
         load_timeout_seconds: float = 1800,
@@ -98,175 +112,126 @@ class DockerEngine:
         self._endpoint = Endpoint(
             docker_host, tls_verify, cert_path, connect_timeout_seconds, config_path, helper_timeout_seconds
         )
-        self._answer_seconds = answer_timeout_seconds
+        self._response_seconds = response_timeout_seconds
         self._build_seconds = build_timeout_seconds
         self._silence_seconds = export_silence_timeout_seconds
         self._load_seconds = load_timeout_seconds
-        self._workers = EngineThreads()
-        self.runtime = DockerRuntime(self._endpoint, self._run, answer_timeout_seconds)
+        self._threads = EngineThreads()
+        self.runtime = DockerRuntime(self._call, response_timeout_seconds)
 
     async def ping(self) -> None:
-        """See that the engine answers. DOCKER_UNAVAILABLE."""
-
-        def work(call: Call) -> None:
-            from .connection import connected  # noqa: PLC0415 - in the worker's thread, as all of docker-py
-
-            with connected(self._endpoint, call):
-                pass
-
-        await self._run(work, self._endpoint.connect_timeout_seconds)
+        """Check that the engine responds. EngineUnavailableError."""
+        await self._call(check_connection, seconds=self._endpoint.connect_timeout_seconds)
 
     async def info(self) -> EngineInfo:
-        """Tell which engine answers. DOCKER_UNAVAILABLE."""
-
-        def work(call: Call) -> EngineInfo:
-            from .images import engine_info  # noqa: PLC0415
-
-            return engine_info(self._endpoint, call)
-
-        return await self._run(work, self._answer_seconds)
+        """Return the engine's version, image store and platform. EngineUnavailableError."""
+        return await self._call(engine_info, seconds=self._response_seconds)
 
     async def build(self, request: BuildRequest, on_line: Callable[[str], None]) -> str:
         """Build and tag an image.
 
         Args:
             request: What to build.
-            on_line: Told each line of the log on the loop's thread, scrubbed of the build arguments' values.
+            on_line: Called on the loop's thread with each line of the log, without the build arguments' values.
 
         Returns:
             The engine's id of the image.
 
         Raises:
-            DeploymentSenderError: BUILD_FAILED with the end of the log, DOCKER_UNAVAILABLE.
+            BuildError: With the end of the log.
+            StorageError: This machine's disk has no space for the packed context.
+            EngineUnavailableError: The engine does not respond, or not in time.
         """
-
-        def work(call: Call) -> str:
-            from .build import build_image  # noqa: PLC0415
-
-            return build_image(self._endpoint, call, request, pump.put)
-
         call = Call()
-        pump = LogRelay(on_line, call)
+        relay = LogRelay(on_line, call)
+        work = partial(build_image, self._endpoint, call, request, relay.put)
         try:
-            image_id = await self._run(work, self._build_seconds, call, lambda: self._build_too_late(request, pump))
+            image_id = await self._threads.run(
+                call, work, self._build_seconds, lambda: self._build_timed_out(request, relay)
+            )
         except asyncio.CancelledError:
-            pump.stop()
+            relay.stop()
             raise
-        except DeploymentSenderError as exc:
-            pump.finish()
-            raise _with_tail(exc, pump.tail()) from None
-        pump.finish()
+        except BuildError as exc:
+            relay.finish()
+            raise _with_tail(exc, relay.tail()) from None
+        except OperationError:
+            relay.finish()
+            raise
+        relay.finish()
         return image_id
 
     async def export(self, reference: str, consume: Callable[[Iterator[bytes]], T]) -> T:
-        """Run `consume` in a worker's thread over the archive of an image.
+        """Call `consume` in a thread with the archive of an image, and return its result.
 
         Args:
             reference: Name or id.
-            consume: Given chunks of up to 1 MiB; what it raises passes through.
+            consume: Called with chunks of up to 1 MiB; what it raises is raised here.
 
         Raises:
-            DeploymentSenderError: BUILD_FAILED, DOCKER_UNAVAILABLE, and so for `consume` when its chunks end early.
+            EngineRefusedError: There is no such image, for example. Raised from the chunks, too.
+            EngineUnavailableError: The engine does not respond. Raised from the chunks, too, when they end early.
         """
 
-        def work(call: Call) -> T:
-            from .images import export_image  # noqa: PLC0415
+        def work(endpoint: Endpoint, call: Call) -> T:
+            return export_image(endpoint, call, reference, consume, self._silence_seconds)
 
-            return export_image(self._endpoint, call, reference, consume, self._silence_seconds)
-
-        return await self._run(work, None)
+        return await self._call(work, seconds=None)
 
     async def load(self, chunks: Iterator[bytes]) -> None:
-        """Feed an uncompressed image archive to the engine.
+        """Send an uncompressed image archive to the engine.
 
-        An engine that has read the whole archive before this is broken off goes on and loads it (seen with Docker
-        20.10 and 28.5, both image stores): there is no way to stop it then.
+        An engine that has read the whole archive before the call is aborted goes on and loads it (seen with Docker
+        20.10 and 28.5, both image stores): it cannot be stopped then.
 
         Args:
-            chunks: Read in a worker's thread; what it raises passes through.
+            chunks: Read in a thread; what it raises is raised here.
 
         Raises:
-            DeploymentSenderError: BUILD_FAILED with the engine's own words, DOCKER_UNAVAILABLE.
+            EngineRefusedError: With the engine's own message.
+            EngineUnavailableError: The engine does not respond.
         """
-
-        def work(call: Call) -> None:
-            from .images import load_image  # noqa: PLC0415
-
-            load_image(self._endpoint, call, chunks)
-
-        await self._run(work, self._load_seconds)
+        await self._call(load_image, chunks, seconds=self._load_seconds)
 
     async def inspect(self, reference: str) -> ImageFacts | None:
-        """Tell what the engine knows of an image; None if it has none of that name or id. DOCKER_UNAVAILABLE."""
-
-        def work(call: Call) -> ImageFacts | None:
-            from .images import inspect_image  # noqa: PLC0415
-
-            return inspect_image(self._endpoint, call, reference)
-
-        return await self._run(work, self._answer_seconds)
+        """Return what the engine knows of an image; None if it has none of that name or id. EngineUnavailableError."""
+        return await self._call(inspect_image, reference, seconds=self._response_seconds)
 
     async def tag(self, image_id: str, reference: str) -> None:
-        """Give an image a further `name:tag`, also if another image had it. BUILD_FAILED, DOCKER_UNAVAILABLE."""
-
-        def work(call: Call) -> None:
-            from .images import tag_image  # noqa: PLC0415
-
-            tag_image(self._endpoint, call, image_id, reference)
-
-        await self._run(work, self._answer_seconds)
+        """Give an image a further `name:tag`, which any other image loses. EngineRefusedError, ..."""
+        await self._call(tag_image, image_id, reference, seconds=self._response_seconds)
 
     async def untag(self, reference: str) -> None:
-        """Take a `name:tag` from its image, which goes with its last name. BUILD_FAILED, DOCKER_UNAVAILABLE."""
-
-        def work(call: Call) -> None:
-            from .images import untag_image  # noqa: PLC0415
-
-            untag_image(self._endpoint, call, reference)
-
-        await self._run(work, self._answer_seconds)
+        """Remove a `name:tag`, and the image with its last one. EngineRefusedError, EngineUnavailableError."""
+        await self._call(untag_image, reference, seconds=self._response_seconds)
 
     async def references(self, repository: str) -> tuple[str, ...]:
-        """List every `name:tag` whose name is `repository`. DOCKER_UNAVAILABLE."""
-
-        def work(call: Call) -> tuple[str, ...]:
-            from .images import image_references  # noqa: PLC0415
-
-            return image_references(self._endpoint, call, repository)
-
-        return await self._run(work, self._answer_seconds)
+        """Return every `name:tag` whose name is `repository`. EngineUnavailableError."""
+        return await self._call(image_references, repository, seconds=self._response_seconds)
 
     async def close(self) -> None:
-        """Break off what runs, close every connection and end every thread; twice is safe."""
-        await self._workers.close()
+        """Abort what runs, close every connection and end every thread; twice is safe."""
+        await self._threads.close()
 
-    async def _run(
-        self,
-        work: Callable[[Call], T],
-        seconds: float | None,
-        call: Call | None = None,
-        too_late: Callable[[], DeploymentSenderError] | None = None,
-    ) -> T:
-        call = call or Call()
-        return await self._workers.run(call, partial(work, call), seconds, too_late or (lambda: self._silent(seconds)))
+    async def _call(self, function: Callable[[Endpoint, Call, *Args], T], *args: *Args, seconds: float | None) -> T:
+        """Run a function on the engine in a thread."""
+        call = Call()
+        work = partial(function, self._endpoint, call, *args)
+        return await self._threads.run(call, work, seconds, lambda: self._timed_out(seconds))
 
-    def _silent(self, seconds: float | None) -> DeploymentSenderError:
-        return EngineUnavailableError(
-            f"The {self._endpoint.engine} has not done what it was asked for within {seconds:g} s.",
-        )
+    def _timed_out(self, seconds: float | None) -> EngineUnavailableError:
+        return EngineUnavailableError(f"The {self._endpoint.engine} has not completed the call within {seconds:g} s.")
 
-    def _build_too_late(self, request: BuildRequest, pump: LogRelay) -> DeploymentSenderError:
-        if not pump.tail():
-            return self._silent(self._build_seconds)
-        return DeploymentSenderError(
-            ErrorCode.BUILD_FAILED,
+    def _build_timed_out(self, request: BuildRequest, relay: LogRelay) -> OperationError:
+        if not relay.tail():
+            return self._timed_out(self._build_seconds)
+        return BuildError(
             f"The image {request.reference} could not be built within {self._build_seconds:g} s",
-            recovery="See in the log's tail which step takes so long, or raise build_timeout_seconds.",
+            recovery="Find the step that takes so long at the end of the log, or raise build_timeout_seconds.",
         )
 
 
-def _with_tail(error: DeploymentSenderError, tail: str) -> DeploymentSenderError:
-    if error.code is not ErrorCode.BUILD_FAILED or not tail:
+def _with_tail(error: BuildError, tail: str) -> BuildError:
+    if not tail:
         return error
-    message = f"{error.message}\nThe end of its log:{tail}"
-    return DeploymentSenderError(error.code, message, recovery=about_space(tail) or error.recovery)
+    return reworded(error, f"{error.message}\nThe end of its log:{tail}", full_disk_advice(tail))

@@ -1,35 +1,43 @@
-"""What docker-py and the libraries below it raise becomes a `DeploymentSenderError` here, and nowhere else."""
+"""Maps the exceptions of docker-py and the libraries below it to the types of `errors.py`; no other module does."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from http.client import HTTPException
+from typing import TypeVar
 
 from docker.errors import APIError, DockerException, StreamParseError
 from requests import RequestException
 
-from ...errors import EngineUnavailableError, ErrorCode
-from .refusals import engine_error, refused
+from ...errors import EngineRefusedError, EngineUnavailableError, OperationError
 
-__all__ = ["TunnelError", "translated"]
+__all__ = ["TunnelError", "engine_closed", "engine_errors", "full_disk_advice", "refusal", "reworded"]
 
-# Not the engine's word, but that of a proxy before it.
-_FROM_A_PROXY = {HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}
+E = TypeVar("E", bound=OperationError)
 
-# OSError is the base of every exception of requests; http.client's come out of half-read responses.
-_OF_THE_CONNECTION = (StreamParseError, HTTPException, OSError)
+# Statuses of a proxy before the engine; an engine itself uses none of them.
+_PROXY_STATUSES = {HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}
 
-_ABOUT_PERMISSION = (
+# OSError is the base of every exception of requests; http.client raises its own for responses that are cut short.
+_CONNECTION_ERRORS = (StreamParseError, HTTPException, OSError)
+
+_PERMISSION_ADVICE = (
     "Run this as a user who may use the engine's socket (usually a member of the group docker), or as root."
+)
+
+_NO_SPACE = "no space left on device"  # strerror(3) of ENOSPC, and in lower case that of Go's syscall package
+_FULL_DISK_ADVICE = (
+    "Free space on the disk of the Docker Engine (`docker system df` shows what uses it, `docker system prune` removes"
+    " what is unused), then call again."
 )
 
 
 class TunnelError(Exception):
-    """The program that carries a connection has failed.
+    """The program that carries a connection failed; `engine_errors` maps it.
 
     Args:
-        message: What it said.
-        recovery: What to do about it.
+        message: Its error output.
+        recovery: What to do next.
     """
 
     def __init__(self, message: str, recovery: str) -> None:
@@ -38,51 +46,76 @@ class TunnelError(Exception):
 
 
 @contextmanager
-def translated(engine: str, task: str, refusal: ErrorCode = ErrorCode.BUILD_FAILED) -> Iterator[None]:
-    """Translate what goes wrong between us and the engine.
+def engine_errors(engine: str, task: str, refused: type[OperationError] = EngineRefusedError) -> Iterator[None]:
+    """Map what goes wrong between this process and the engine.
 
     Args:
         engine: `Endpoint.engine`.
-        task: The message's beginning, such as `The image hello:1.0 could not be built`.
-        refusal: The code for an engine that answers, with an error.
+        task: The beginning of the message, such as `The image hello:1.0 could not be built`.
+        refused: The type for an engine that responds with an error.
 
     Raises:
-        DeploymentSenderError: `refusal` with the engine's own words, or DOCKER_UNAVAILABLE.
+        OperationError: Of the type `refused`, with the engine's own message.
+        EngineUnavailableError: The engine does not respond, or the connection broke.
     """
+    went_away = "" if refused is EngineUnavailableError else f"the {engine} went away: "
     try:
         yield
     except APIError as exc:
-        code = ErrorCode.DOCKER_UNAVAILABLE if exc.status_code in _FROM_A_PROXY else refusal
-        # Not str(exc): that has the URL, with every build argument.
-        words = exc.explanation or f"the engine answered {exc.status_code}"
-        raise refused(engine, task, words, code) from exc
+        kind = EngineUnavailableError if exc.status_code in _PROXY_STATUSES else refused
+        # Not str(exc): that holds the URL, with every build argument.
+        message = exc.explanation or f"the engine responded with status {exc.status_code}"
+        raise refusal(engine, task, message, kind) from exc
     except DockerException as exc:
-        raise engine_error(refusal)(f"{task}: {exc}") from exc
+        raise refused(f"{task}: {exc}") from exc
     except TunnelError as exc:
-        message = f"{task}: {_went(engine, refusal)}{exc}"
-        raise EngineUnavailableError(message, recovery=exc.recovery) from exc
-    except _OF_THE_CONNECTION as exc:
-        cause = _root(exc)
-        recovery = _ABOUT_PERMISSION if isinstance(cause, PermissionError) else None
-        message = f"{task}: {_went(engine, refusal)}{_words(cause)}"
-        raise EngineUnavailableError(message, recovery=recovery) from exc
+        raise EngineUnavailableError(f"{task}: {went_away}{exc}", recovery=exc.recovery) from exc
+    except _CONNECTION_ERRORS as exc:
+        cause = _first_cause(exc)
+        recovery = _PERMISSION_ADVICE if isinstance(cause, PermissionError) else None
+        raise EngineUnavailableError(f"{task}: {went_away}{_reason(cause)}", recovery=recovery) from exc
 
 
-def _went(engine: str, refusal: ErrorCode) -> str:
-    return "" if refusal is ErrorCode.DOCKER_UNAVAILABLE else f"the {engine} went away: "
+def refusal(engine: str, task: str, message: str, kind: type[E]) -> E:
+    """Return the error for a message of the engine's; a full disk is reported as the engine's disk.
+
+    Args:
+        engine: `Endpoint.engine`.
+        task: The beginning of the message.
+        message: The engine's own.
+        kind: The type of the error.
+    """
+    recovery = full_disk_advice(message)
+    whose = f"the disk of the {engine} is full: " if recovery else ""
+    return kind(f"{task}: {whose}{message}", recovery=recovery)
 
 
-def _root(exc: BaseException) -> BaseException:
-    """Find what the system or the protocol said first; the texts of the libraries above it hold URLs."""
-    root, link = exc, exc.__cause__ or exc.__context__
+def full_disk_advice(text: str) -> str | None:
+    """Return what to do next if a text of the engine's reports a full disk; else None."""
+    return _FULL_DISK_ADVICE if _NO_SPACE in text.lower() else None
+
+
+def reworded(error: E, message: str, recovery: str | None = None) -> E:
+    """Return an error of the same type with another message; it has neither cause nor context."""
+    return type(error)(message, recovery=recovery or error.recovery, retry=error.retry, retry_after=error.retry_after)
+
+
+def engine_closed() -> EngineUnavailableError:
+    """Return the error of a call to an engine that was closed."""
+    return EngineUnavailableError("The connection to the Docker Engine was closed.")
+
+
+def _first_cause(exc: BaseException) -> BaseException:
+    """Find the exception of the system or the protocol; the texts of the libraries above them hold URLs."""
+    first, link = exc, exc.__cause__ or exc.__context__
     while link is not None:
         if isinstance(link, OSError | HTTPException) and not isinstance(link, RequestException):
-            root = link
+            first = link
         link = link.__cause__ or link.__context__
-    return root
+    return first
 
 
-def _words(cause: BaseException) -> str:
+def _reason(cause: BaseException) -> str:
     if isinstance(cause, TimeoutError):
         return "it was silent for too long"
     return getattr(cause, "strerror", None) or str(cause) or type(cause).__name__

@@ -1,13 +1,13 @@
-"""What an engine says of the machine it is on, in the terms of OCI images."""
+"""An engine's platform in the terms of OCI images, and its image store."""
 
 from collections.abc import Mapping
 from typing import Any, Final, TypedDict
 
 __all__ = ["EnginePlatform", "engine_platform", "image_store"]
 
-# `docker info` has the kernel's word, as `uname -m` prints it; podman has Go's, as images have (image-spec, config.md,
-# "architecture"). The kernel's are from linux, arch/*/Makefile and init/version.c; the variants of
-# github.com/containerd/platforms, cpuinfo_linux.go.
+# `docker info` has the kernel's name of an architecture, as `uname -m` prints it; podman has Go's, as images have
+# (image-spec, config.md, "architecture"). The kernel's names are from linux, arch/*/Makefile and init/version.c; the
+# variants from github.com/containerd/platforms, cpuinfo_linux.go.
 _ARCHITECTURES: Final[Mapping[str, tuple[str, str | None]]] = {
     "x86_64": ("amd64", None),
     "x86-64": ("amd64", None),
@@ -30,7 +30,7 @@ _STORE: Final = "driver-type"
 
 
 class EnginePlatform(TypedDict):
-    """What an engine's images are for; see `EngineInfo` (`ports/`)."""
+    """The platform that an engine runs images of; see `EngineInfo` (`ports/`)."""
 
     os: str
     architecture: str
@@ -38,13 +38,13 @@ class EnginePlatform(TypedDict):
 
 
 def engine_platform(info: Mapping[str, Any]) -> EnginePlatform:
-    """Return what an engine's images are for; empty where it does not say.
+    """Return the platform that an engine runs images of; fields are empty where it does not report them.
 
     Args:
-        info: Its answer to `GET /info`.
+        info: Its response to `GET /info`.
     """
-    told = str(info.get("Architecture") or "").lower()
-    architecture, variant = _ARCHITECTURES.get(told, (told, None))
+    reported = str(info.get("Architecture") or "").lower()
+    architecture, variant = _ARCHITECTURES.get(reported, (reported, None))
     return {"os": str(info.get("OSType") or "").lower(), "architecture": architecture, "variant": variant}
 
 
@@ -52,7 +52,7 @@ def image_store(info: Mapping[str, Any]) -> str:
     """Return the plug-in of containerd that keeps an engine's images; empty where the storage driver does.
 
     Args:
-        info: Its answer to `GET /info`.
+        info: Its response to `GET /info`.
     """
     for entry in info.get("DriverStatus") or ():
         match entry:

@@ -1,4 +1,4 @@
-"""Takes the values of build arguments out of texts, and what would play with a terminal."""
+"""Redacts build-argument values and strips terminal control sequences."""
 
 import json
 import re
@@ -7,31 +7,31 @@ from urllib.parse import quote, quote_plus
 
 __all__ = ["LINE_BREAK", "Redactor", "strip_control_characters"]
 
-# A carriage return ends a line, too: progress bars go back to its beginning.
+# A carriage return ends a line, too: progress bars use it to write over the line.
 LINE_BREAK = re.compile(r"[\r\n]+")
 
 _HIDDEN = "***"
-# Below this a value is no secret (a million guesses at most), but replaced everywhere it would wreck the log: with
-# DEBUG=1, `Step 1/12 : RUN x1` would read `Step ***/***2 : RUN x***`. So it goes only where it stands by itself.
+# A shorter value is not secret (it takes a million guesses at most), and replacing it everywhere would make the log
+# unreadable: with DEBUG=1, `Step 1/12 : RUN x1` would become `Step ***/***2 : RUN x***`. It is replaced as a word only.
 _SHORT_CHARACTERS = 4
 # ECMA-48: control sequences (the engine's own red for stderr is one), then every other control character but tab.
 _CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 
 
 def strip_control_characters(text: str) -> str:
-    """Leave out control sequences and control characters of a line, but for tabs."""
+    """Return a line without control sequences and control characters, except tabs."""
     return _CONTROL.sub("", text)
 
 
 class Redactor:
     r"""Replaces each value by `***`, wherever it appears.
 
-    Found are the value itself, each of its lines (a log shows it line by line), and both as JSON (`\"`, `\u00e9`) and
-    as a URL (`%20`, `+`) would write them. Not found is what a RUN step makes of a value: base64, parts, its
-    reverse. Values shorter than four characters go where no letter or digit is next to them.
+    It finds the value itself, each of its lines (a log shows it line by line), and both as JSON (`\"`, `\u00e9`) and
+    as a URL (`%20`, `+`) write them. It does not find what a RUN step makes of a value: base64, parts, its reverse.
+    Values shorter than four characters are replaced where no letter or digit is next to them.
 
     Args:
-        values: Of the build arguments; empty and blank ones are passed over.
+        values: Of the build arguments; empty and blank ones are ignored.
     """
 
     def __init__(self, values: Iterable[str]) -> None:
@@ -40,7 +40,7 @@ class Redactor:
         self._pattern = re.compile("|".join(patterns)) if patterns else None
 
     def __call__(self, text: str) -> str:
-        """Answer the text without the values."""
+        """Return the text without the values."""
         return self._pattern.sub(_HIDDEN, text) if self._pattern else text
 
 

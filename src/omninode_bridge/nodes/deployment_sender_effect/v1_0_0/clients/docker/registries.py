@@ -1,4 +1,4 @@
-"""Which registries a Dockerfile names. What cannot be understood names none: the engine says what is wrong with it."""
+"""Finds the registries that a Dockerfile uses. It skips instructions that it cannot parse; the engine reports those."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -8,7 +8,7 @@ from ...models.reference import DEFAULT_DOMAIN, ImageReference
 
 __all__ = ["DOCKER_HUB", "registries_in"]
 
-# The name by which docker keeps the credentials of docker.io (github.com/moby/moby, registry/config.go, IndexServer).
+# Where docker keeps the credentials of docker.io (github.com/moby/moby, registry/config.go, IndexServer).
 DOCKER_HUB = "https://index.docker.io/v1/"
 
 _ARGUMENT = re.compile(r"""([A-Za-z_]\w*)(?:=("[^"]*"|'[^']*'|\S*))?""", re.ASCII)
@@ -21,7 +21,7 @@ def registries_in(dockerfile: Dockerfile, build_args: Mapping[str, str]) -> list
     """Return the registries of the images that a Dockerfile builds on or copies from, each once, in their order.
 
     Args:
-        dockerfile: As it is sent to the engine.
+        dockerfile: The one that is sent to the engine.
         build_args: Values for its `ARG`s.
 
     Returns:
@@ -34,15 +34,15 @@ def registries_in(dockerfile: Dockerfile, build_args: Mapping[str, str]) -> list
 def _images(dockerfile: Dockerfile, build_args: Mapping[str, str]) -> Iterator[str]:
     values: dict[str, str] = {}
     stages: set[str] = {"scratch", ""}
-    begun = False
+    in_stage = False
     for instruction in dockerfile.instructions:
-        if instruction.keyword == "ARG" and not begun:  # a later one counts for its stage only, and in no FROM
+        if instruction.keyword == "ARG" and not in_stage:  # a later one is valid in its stage only, and in no FROM
             for argument, default in _ARGUMENT.findall(instruction.arguments):
-                values[argument] = build_args.get(argument, _expanded(default.strip("\"'"), values))
+                values[argument] = build_args.get(argument, _expand(default.strip("\"'"), values))
         elif instruction.keyword == "FROM":
-            begun = True
+            in_stage = True
             image, *more = instruction.arguments.split() or [""]
-            image = _expanded(image, values)
+            image = _expand(image, values)
             if image.lower() not in stages:
                 yield image
             stages.update(word.lower() for word in more[1:2])
@@ -53,7 +53,7 @@ def _images(dockerfile: Dockerfile, build_args: Mapping[str, str]) -> Iterator[s
                     yield source
 
 
-def _expanded(text: str, values: Mapping[str, str]) -> str:
+def _expand(text: str, values: Mapping[str, str]) -> str:
     def value(found: re.Match[str]) -> str:
         plain, braced, operator, other = found.groups()
         known = values.get(plain or braced)

@@ -1,42 +1,45 @@
 """The containers of a Docker Engine: each call runs in a thread of the engine's own, with connections of its own."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import Protocol, TypeVar, TypeVarTuple
 
 from ...ports import ContainerEnd, ContainerFacts, ContainerSpec
 from .call import Call
+from .connection import connected_client
+from .container_calls import ContainerCalls
 from .endpoint import Endpoint
-
-if TYPE_CHECKING:
-    from .container_calls import ContainerCalls
+from .errors import engine_errors
 
 __all__ = ["DockerRuntime"]
 
 T = TypeVar("T")
+Args = TypeVarTuple("Args")
 
+# An id is 32 random bytes in hexadecimal, and 12 of its characters are what the docker command shows of it
+# (github.com/moby/moby, pkg/stringid).
 _ID_CHARACTERS, _SHORT_CHARACTERS = 64, 12
 
 
-class _Run(Protocol):
-    async def __call__(self, work: Callable[[Call], T], seconds: float | None) -> T: ...
+class _RunInThread(Protocol):
+    async def __call__(
+        self, function: Callable[[Endpoint, Call, *Args], T], *args: *Args, seconds: float | None
+    ) -> T: ...
 
 
 class DockerRuntime:
     """Implements `ContainerRuntime` (`ports/`).
 
     Args:
-        endpoint: Where the engine is.
-        run: Runs work in a thread, with a deadline.
-        answer_timeout_seconds: For each call; `stop` has its own seconds on top.
+        run_in_thread: Runs a function on the engine in a thread, with a deadline.
+        response_timeout_seconds: For each call; `stop` adds its own seconds.
     """
 
-    def __init__(self, endpoint: Endpoint, run: _Run, answer_timeout_seconds: float) -> None:
-        self._endpoint = endpoint
-        self._run = run
-        self._answer_seconds = answer_timeout_seconds
+    def __init__(self, run_in_thread: _RunInThread, response_timeout_seconds: float) -> None:
+        self._run_in_thread = run_in_thread
+        self._response_seconds = response_timeout_seconds
 
     async def create(self, spec: ContainerSpec) -> str:
-        """Create a container; the options that are no limits are fixed (container_calls.py)."""
+        """Create a container; its options apart from the limits are fixed (container_calls.py)."""
         task = f"The container {spec.name} could not be created"
         return await self._call(task, lambda calls: calls.create(spec))
 
@@ -47,7 +50,7 @@ class DockerRuntime:
 
     async def keep_up(self, container_id: str) -> None:
         """Have the engine start it again until it is stopped."""
-        task = f"The container {_short(container_id)} could not be told to stay up"
+        task = f"The restart policy of the container {_short(container_id)} could not be set"
         await self._call(task, lambda calls: calls.keep_up(container_id))
 
     async def stop(self, container_id: str, seconds: float) -> None:
@@ -61,7 +64,7 @@ class DockerRuntime:
         await self._call(task, lambda calls: calls.rename(container_id, name))
 
     async def remove(self, container_id: str, *, volumes: bool) -> None:
-        """Kill and remove a container, with the anonymous volumes that were made for it if wanted."""
+        """Kill and remove a container, on request with the anonymous volumes that were made for it."""
         task = f"The container {_short(container_id)} could not be removed"
         await self._call(task, lambda calls: calls.remove(container_id, volumes=volumes))
 
@@ -81,29 +84,23 @@ class DockerRuntime:
         return await self._call(task, lambda calls: calls.log_tail(container_id))
 
     async def volume_paths(self, image_id: str) -> tuple[str, ...]:
-        """Return the paths at which an image asks for volumes."""
-        return await self._call(
-            f"The image {image_id} could not be inspected", lambda calls: calls.volume_paths(image_id)
-        )
+        """Return the paths for which an image declares volumes."""
+        task = f"The image {image_id} could not be inspected"
+        return await self._call(task, lambda calls: calls.volume_paths(image_id))
 
     async def has_volume(self, name: str) -> bool:
         """Return whether there is a volume of that name."""
         task = f"The volume {_short(name)} could not be inspected"
         return await self._call(task, lambda calls: calls.has_volume(name))
 
-    async def _call(self, task: str, do: "Callable[[ContainerCalls], T]", *, extra_seconds: float = 0) -> T:
-        def work(call: Call) -> T:
-            # In the worker's thread, as all of docker-py: importing it takes a quarter of a second.
-            from .connection import connected  # noqa: PLC0415
-            from .container_calls import ContainerCalls  # noqa: PLC0415
-            from .errors import translated  # noqa: PLC0415
+    async def _call(self, task: str, method: Callable[[ContainerCalls], T], *, extra_seconds: float = 0) -> T:
+        def work(endpoint: Endpoint, call: Call) -> T:
+            with connected_client(endpoint, call) as client, engine_errors(endpoint.engine, task):
+                return method(ContainerCalls(client))
 
-            with connected(self._endpoint, call) as client, translated(self._endpoint.engine, task):
-                return do(ContainerCalls(client))
-
-        return await self._run(work, self._answer_seconds + extra_seconds)
+        return await self._run_in_thread(work, seconds=self._response_seconds + extra_seconds)
 
 
 def _short(key: str) -> str:
-    """Cut an id as the docker command does; names stay."""
+    """Shorten an id as the docker command does; a name stays as it is."""
     return key[:_SHORT_CHARACTERS] if len(key) == _ID_CHARACTERS else key

@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from ...errors import EngineUnavailableError, OperationError
-from ...ports import ContainerEnd, ContainerFacts, ContainerRuntime, ImageEngine
+from ...ports import ContainerEnd, ContainerEngine, ContainerFacts, ContainerRuntime
 from ..state import ReceiverState
 from .container_messages import GONE, describe_end, describe_inactive, quote_log
 from .failures import NO_ERROR, is_container_failure, loss
@@ -36,7 +36,7 @@ class ContainerWatcher:
     """
 
     def __init__(
-        self, state: ReceiverState, services: Services, open_engine: Callable[[], Awaitable[ImageEngine]]
+        self, state: ReceiverState, services: Services, open_engine: Callable[[], Awaitable[ContainerEngine]]
     ) -> None:
         self._settings = state.settings
         self._deployments = state.deployments

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from ...errors import EngineUnavailableError, OperationError
 from ...image.docker_archive import ImageArchive
-from ...ports import ImageEngine
+from ...ports import ContainerEngine
 from ...telemetry.metrics import Span
 from ..engine import SharedEngine
 from ..limits import LOADS_AT_ONCE
@@ -90,7 +90,7 @@ class Deployer:
         except Exception as exc:  # noqa: BLE001 - after any error the record must not stay at `loading`
             await self._fail(deployment, exc)
 
-    async def _with_engine(self, deployment: Deployment, step: Callable[[ImageEngine], Awaitable[T]]) -> T:
+    async def _with_engine(self, deployment: Deployment, step: Callable[[ContainerEngine], Awaitable[T]]) -> T:
         """Do a step once the engine responds, and repeat it a few times if the engine goes away meanwhile.
 
         Waiting for the engine is not limited, the number of attempts is: a step that fails each time although the
@@ -106,7 +106,7 @@ class Deployer:
             await asyncio.sleep(seconds)
         return await step(await self._engine.wait_until_available(postpone))
 
-    async def _load(self, deployment: Deployment, checked: ImageArchive | None, engine: ImageEngine) -> str | None:
+    async def _load(self, deployment: Deployment, checked: ImageArchive | None, engine: ContainerEngine) -> str | None:
         """Load an image; return the engine's id of it if its container is to be started."""
         async with self._references.of(deployment.reference), self._slots:
             now = self._current(deployment)
@@ -121,7 +121,7 @@ class Deployer:
             await self._advance(now, status="loaded", loaded_image_id=image_id, start_pending=run)
             return image_id if run else None
 
-    async def _load_in_time(self, deployment: Deployment, checked: ImageArchive | None, engine: ImageEngine) -> str:
+    async def _load_in_time(self, deployment: Deployment, checked: ImageArchive | None, engine: ContainerEngine) -> str:
         seconds, span = self._settings.load_timeout_seconds, Span()
         try:
             async with asyncio.timeout(seconds):
@@ -137,7 +137,7 @@ class Deployer:
     async def _check(self, deployment: Deployment) -> ImageArchive:
         return await self._packages.check(self._deployments.package_file(deployment), deployment)
 
-    async def _start(self, deployment: Deployment, image_id: str, engine: ImageEngine) -> None:
+    async def _start(self, deployment: Deployment, image_id: str, engine: ContainerEngine) -> None:
         async with self._containers.of(deployment.image_name):
             now = self._current(deployment)
             if self._deployments.has_later_container(now):

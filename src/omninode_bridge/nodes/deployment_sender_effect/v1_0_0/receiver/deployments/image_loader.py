@@ -10,7 +10,7 @@ from ...errors import EngineUnavailableError, InvalidInputError, OperationError
 from ...image.docker_archive import ImageArchive
 from ...image.engine_archive import EngineArchive
 from ...models.reference import split_tag
-from ...ports import ImageEngine, ImageFacts
+from ...ports import ImageFacts, ImageStore
 from .packages import INCOMING, Packages
 from .record import Deployment
 from .records import Deployments
@@ -37,7 +37,7 @@ class ImageLoader:
         self._packages = packages
         self._loading: set[str] = set()
 
-    async def load(self, engine: ImageEngine, deployment: Deployment, archive: ImageArchive) -> str:
+    async def load(self, engine: ImageStore, deployment: Deployment, archive: ImageArchive) -> str:
         """Load an image and give it its name; return the engine's id of it.
 
         After an error every name leads to the same image as before. A load that was cancelled, or whose engine went
@@ -73,7 +73,7 @@ class ImageLoader:
         finally:
             self._loading.discard(incoming)
 
-    async def _load(self, engine: ImageEngine, deployment: Deployment, archive: ImageArchive, incoming: str) -> str:
+    async def _load(self, engine: ImageStore, deployment: Deployment, archive: ImageArchive, incoming: str) -> str:
         written = EngineArchive(archive, incoming)
         path = self._deployments.package_file(deployment)
         with closing(self._packages.written_for_engine(path, deployment, written)) as pieces:
@@ -89,7 +89,7 @@ class ImageLoader:
             raise WrongImageError(f"the engine has given the name {deployment.reference} to another image")
         return facts.image_id
 
-    async def _remove_leftovers(self, engine: ImageEngine) -> None:
+    async def _remove_leftovers(self, engine: ImageStore) -> None:
         """Remove the temporary names that earlier loads of this receiver left."""
         try:
             references = await engine.references(INCOMING)
@@ -102,7 +102,7 @@ class ImageLoader:
                 await _untag(engine, reference)
 
 
-async def has_image(engine: ImageEngine, deployment: Deployment) -> bool:
+async def has_image(engine: ImageStore, deployment: Deployment) -> bool:
     """Return whether a deployment's name and tag lead to the image that was loaded for it.
 
     Raises:
@@ -113,7 +113,7 @@ async def has_image(engine: ImageEngine, deployment: Deployment) -> bool:
     return facts is not None and facts.image_id == deployment.loaded_image_id
 
 
-async def _restore(engine: ImageEngine, reference: str, before: ImageFacts | None) -> None:
+async def _restore(engine: ImageStore, reference: str, before: ImageFacts | None) -> None:
     """Give a name back to the image that had it before the load."""
     with suppress(OperationError):  # the error of the load says more
         now = await engine.inspect(reference)
@@ -126,7 +126,7 @@ async def _restore(engine: ImageEngine, reference: str, before: ImageFacts | Non
             await engine.tag(before.image_id, reference)
 
 
-async def _untag(engine: ImageEngine, incoming: str) -> None:
+async def _untag(engine: ImageStore, incoming: str) -> None:
     """Remove a temporary name; where that fails, the next load does it."""
     try:
         await engine.untag(incoming)

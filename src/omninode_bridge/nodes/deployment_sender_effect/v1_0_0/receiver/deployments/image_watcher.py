@@ -3,7 +3,7 @@
 import logging
 
 from ...errors import OperationError
-from ...ports import ImageEngine
+from ...ports import ContainerEngine
 from ..engine import SharedEngine
 from ..limits import RECONCILE_EVERY_SECONDS
 from ..state import ReceiverState
@@ -44,7 +44,7 @@ class ImageWatcher:
         """Stop comparing; calling it twice is safe."""
         await self._periodic.close()
 
-    async def compare(self, engine: ImageEngine) -> None:
+    async def compare(self, engine: ContainerEngine) -> None:
         """Compare every loaded image once.
 
         Raises:

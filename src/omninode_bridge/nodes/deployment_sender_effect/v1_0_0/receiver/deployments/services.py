@@ -4,7 +4,7 @@ import asyncio
 import logging
 
 from ...errors import EngineUnavailableError, OperationError
-from ...ports import ContainerFacts, ContainerRuntime, ImageEngine
+from ...ports import ContainerEngine, ContainerFacts, ContainerRuntime
 from ..state import ReceiverState
 from .cleanup import ServiceCleanup
 from .container_names import container_name
@@ -51,7 +51,7 @@ class Services:
         """Complete or undo an earlier start, as `ServiceCleanup.clean_up` does; callers hold the lock."""
         return (await self._cleanup.clean_up(runtime, name))[0]
 
-    async def start(self, engine: ImageEngine, deployment: Deployment, image_id: str) -> str:
+    async def start(self, engine: ContainerEngine, deployment: Deployment, image_id: str) -> str:
         """Start the container of a loaded image, and return the container's id.
 
         A container that runs for this deployment already stays as it is. The container of another deployment keeps
@@ -84,7 +84,7 @@ class Services:
                 await self._record_success(deployment, current, await self._complete(runtime, name, warnings))
             return current.container_id
 
-    async def is_running(self, engine: ImageEngine, deployment: Deployment) -> bool | None:
+    async def is_running(self, engine: ContainerEngine, deployment: Deployment) -> bool | None:
         """Return whether the container that was started for a deployment runs; None if it no longer exists.
 
         Raises:
