@@ -44,7 +44,7 @@ async def test_a_body_that_is_too_large_for_the_proxy(tmp_path: Path, sender: Se
 
     assert (ErrorCode.PACKAGE_TOO_LARGE, 1) == (output.error_code, output.attempts)
     assert message.startswith("the proxy nginx")
-    assert "answered 413 " in message
+    assert "responded 413 " in message
     assert "client_max_body_size 0" in recovery
     assert "max_package_size_gb" not in recovery
 
@@ -59,7 +59,7 @@ async def test_a_host_that_the_proxy_rewrites(tmp_path: Path, sender: Sender, pa
         output, message, recovery = await refused(sender, package, nginx.url)
 
     assert (ErrorCode.TRANSFER_FAILED, 1) == (output.error_code, output.attempts)
-    assert message.startswith("the receiver answered 401 Unauthorized: the signature does not match")
+    assert message.startswith("the receiver responded 401 Unauthorized: the signature does not match")
     assert "proxy_set_header Host $http_host" in recovery
     assert "--public-url" in recovery
 
@@ -85,7 +85,7 @@ async def test_a_proxy_without_a_receiver_behind_it(tmp_path: Path, sender: Send
         output, message, recovery = await refused(sender, package, nginx.url)
 
     assert (ErrorCode.TRANSFER_FAILED, 2) == (output.error_code, output.attempts)
-    assert "answered 502 Bad Gateway instead of the receiver" in message
+    assert "responded 502 Bad Gateway instead of the receiver" in message
     assert "Start the receiver behind nginx" in recovery
 
 
@@ -96,5 +96,5 @@ async def test_a_path_that_the_proxy_does_not_pass_on(tmp_path: Path, sender: Se
         output, message, recovery = await refused(sender, package, nginx.url)
 
     assert (ErrorCode.TRANSFER_FAILED, 1) == (output.error_code, output.attempts)
-    assert "answered 404 Not Found instead of the receiver" in message
+    assert "responded 404 Not Found instead of the receiver" in message
     assert "proxy_pass" in recovery

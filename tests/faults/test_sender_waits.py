@@ -120,7 +120,8 @@ async def test_trouble_that_does_not_pass_says_what_is_known(sender: Sender, pac
 
     assert (False, "d-1", True) == (output.success, output.remote_deployment_id, output.deployment_continues)
     assert (
-        "the receiver has the package, verified, as deployment d-1 and goes on with it, but after 900 s it is received,"
-        " not loaded; it does not answer now: the receiver answered 503 Service Unavailable: the disk is full"
+        "the receiver has the package, verified, as deployment d-1 and continues with it, but after 900 s it is"
+        " received, not loaded; the receiver does not respond now: the receiver responded 503 Service Unavailable:"
+        " the disk is full"
     ) == output.error_message
     assert f"deployment-sender status d-1 --to {url}" in str(output.recovery)

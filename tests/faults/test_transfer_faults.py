@@ -150,7 +150,7 @@ async def test_a_sender_that_is_not_let_in(
     ("reply", "why"),
     [
         (Reply(403, {"error_message": "not you"}), "403 Forbidden: not you"),
-        (Reply(body="<html>Welcome!</html>", headers={"Content-Type": "text/html"}), "that is no JSON: a web page"),
+        (Reply(body="<html>Welcome!</html>", headers={"Content-Type": "text/html"}), "that is not JSON: a web page"),
         (Reply(body={"checksum_verified": True}), "whose deployment_id cannot be used"),
     ],
 )
@@ -210,7 +210,7 @@ async def test_an_answer_of_a_gigabyte_is_left_where_it_is(sender: Sender, packa
     await server.wait_closed()
 
     assert (ErrorCode.TRANSFER_FAILED, 1) == told(output)
-    assert "with an answer that does not end" in str(output.error_message)
+    assert "with a body that is over 64 KiB" in str(output.error_message)
     assert passed < 16_000_000
 
 
@@ -273,7 +273,7 @@ async def test_a_way_that_stalls_is_given_up(sender: Sender, large: str) -> None
         async with sender.node() as patient:
             assert (await sender.send(patient, large, proxy.url)).success
     assert (ErrorCode.TRANSFER_FAILED, 2) == told(output)
-    assert "it took no more bytes for too long" in str(output.error_message)
+    assert "it accepted no more bytes for too long" in str(output.error_message)
 
 
 async def test_a_receiver_that_does_not_read_is_given_up(sender: Sender, large: str) -> None:
@@ -286,7 +286,7 @@ async def test_a_receiver_that_does_not_read_is_given_up(sender: Sender, large: 
             output = await sender.send(node, large, f"http://127.0.0.1:{listener.getsockname()[1]}")
 
     assert (ErrorCode.TRANSFER_FAILED, 2) == told(output)
-    assert "it took no more bytes for too long" in str(output.error_message)
+    assert "it accepted no more bytes for too long" in str(output.error_message)
     assert sender.told < LARGE_BYTES
 
 

@@ -192,5 +192,5 @@ async def test_http_to_a_receiver_that_speaks_tls(sender: Sender, tmp_path: Path
         code = await asyncio.wait_for(asked.wait(), 60)
 
     assert ErrorCode.TRANSFER_FAILED is output.error_code
-    assert "that its URL says https if it speaks TLS" in str(output.recovery)
+    assert "that its URL says https if it uses TLS" in str(output.recovery)
     assert CURL_EMPTY_REPLY == code

@@ -10,18 +10,23 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import (
+    ErrorCode,
+    InvalidInputError,
+    ReceiverUnreachableError,
+    TransferError,
+)
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import (
     BuildRequest,
     DeploymentState,
-    PackageUpload,
+    PackageContent,
     Receipt,
     ReceiverEngine,
     ReceiverInfo,
 )
 from support.engine.engines import FakeEngine
 from support.kafka.publisher import FakeBroker
-from support.sending.uploader import LATE_SECONDS, FakeUploader, LateUploader
+from support.sending.target import LATE_SECONDS, FakeTargets, LateTargets
 
 if TYPE_CHECKING:
     from ..conftest import CommandLine
@@ -95,14 +100,14 @@ def test_a_build_that_fails_is_the_end(cli: "CommandLine") -> None:
     cli.engine.fail("build", ErrorCode.BUILD_FAILED, "no such base image")
     printed = cli.run(*arguments(cli))
 
-    assert (1, []) == (printed.code, cli.uploader.uploads)
+    assert (1, []) == (printed.code, cli.targets.sent)
     assert "error: BUILD_FAILED: no such base image" in printed.err
     assert ["BUILD_STARTED", "DEPLOYMENT_FAILED"] == recorded(cli)
 
 
 def test_a_transfer_that_fails_leaves_the_package(cli: "CommandLine") -> None:
     """And says how to send it again."""
-    cli.uploader.receipts = [DeploymentSenderError(ErrorCode.TRANSFER_FAILED, "it refuses", retry=False)]
+    cli.targets.receipts = [TransferError("it refuses", retry=False)]
     printed = cli.run(*arguments(cli))
     (manifest,) = cli.document("packages")["packages"]
 
@@ -136,7 +141,7 @@ def test_a_mistake_shows_before_anything_happens(cli: "CommandLine", change: lis
 
 def test_a_receiver_that_must_not_be_sent_to_is_refused_before_anything_is_built(cli: "CommandLine") -> None:
     """No build, no event."""
-    cli.uploader.refusal = DeploymentSenderError(ErrorCode.VALIDATION_ERROR, "not there")
+    cli.targets.refusal = InvalidInputError("not there")
     printed = cli.run(*arguments(cli))
 
     assert (2, [], []) == (printed.code, cli.engine.calls, recorded(cli))
@@ -151,9 +156,9 @@ def info(engine: ReceiverEngine | None = AMD64, **told: Any) -> ReceiverInfo:
 @pytest.mark.parametrize(
     ("said", "more", "words"),
     [
-        (DeploymentSenderError(ErrorCode.REMOTE_UNREACHABLE, "nobody there"), [], "REMOTE_UNREACHABLE: nobody there"),
-        (DeploymentSenderError(ErrorCode.TRANSFER_FAILED, "401", retry=False), [], "TRANSFER_FAILED: 401"),
-        (info(None, engine_error="no socket"), [], "the receiver's engine does not answer: no socket"),
+        (ReceiverUnreachableError("nobody there"), [], "REMOTE_UNREACHABLE: nobody there"),
+        (TransferError("401", retry=False), [], "TRANSFER_FAILED: 401"),
+        (info(None, engine_error="no socket"), [], "the receiver's engine does not respond: no socket"),
         (info(), ["--wait-for", "running"], "this receiver starts no containers"),
         (info(), ["--platform", "linux/arm64"], "built for linux/arm64, and the receiver's engine runs linux/amd64"),
     ],
@@ -163,7 +168,7 @@ def test_what_would_fail_there_shows_before_anything_is_built(
     cli: "CommandLine", said: ReceiverInfo | Exception, more: list[str], words: str
 ) -> None:
     """With what to do; no build, no event."""
-    cli.uploader.infos = [said]
+    cli.targets.infos = [said]
     printed = cli.run(*arguments(cli, *more))
 
     assert (1, [], []) == (printed.code, cli.engine.calls, recorded(cli))
@@ -182,7 +187,7 @@ def test_what_would_fail_there_shows_before_anything_is_built(
 )
 def test_a_receiver_that_can_do_it_is_sent_to(cli: "CommandLine", said: ReceiverInfo, more: list[str]) -> None:
     """Whether it starts containers or not."""
-    cli.uploader.infos = [said]
+    cli.targets.infos = [said]
 
     assert 0 == cli.run(*arguments(cli, *more)).code
 
@@ -192,13 +197,13 @@ def test_a_receiver_that_says_nothing_of_itself_is_noted(cli: "CommandLine") -> 
     printed = cli.run(*arguments(cli))
 
     assert 0 == printed.code
-    assert printed.err.startswith(f"{URL} says nothing of itself: an older receiver, one of another make, or a wrong")
+    assert printed.err.startswith(f"{URL} does not describe itself: an older receiver, one of another make, or a wrong")
 
 
 def follow(cli: "CommandLine", *states: DeploymentState) -> None:
     """Have the receiver take the package, and tell these states."""
-    cli.uploader.receipts = [Receipt("d-1", checksum_verified=True, status="received", status_url=STATUS_URL)]
-    cli.uploader.states = list(states)
+    cli.targets.receipts = [Receipt("d-1", checksum_verified=True, status="received", status_url=STATUS_URL)]
+    cli.targets.states = list(states)
 
 
 def test_it_waits_until_the_container_runs(cli: "CommandLine") -> None:
@@ -229,12 +234,12 @@ def test_a_deployment_that_fails_has_its_log_on_the_screen(cli: "CommandLine") -
 def test_a_wait_that_ends_is_no_deployment_that_failed(cli: "CommandLine", monkeypatch: pytest.MonkeyPatch) -> None:
     """The receiver goes on: it is said how to look, and no event says what nobody knows."""
     monkeypatch.setenv("DEPLOYMENT_SENDER_DEPLOYMENT_TIMEOUT_SECONDS", str(LATE_SECONDS))
-    cli.uploader = LateUploader()
+    cli.targets = LateTargets()
     follow(cli, DeploymentState("d-1", "received", error_message="the engine does not answer"))
     printed = cli.run(*arguments(cli))
 
     assert 1 == printed.code
-    assert "as deployment d-1 and goes on with it, but after 3600 s it is received, not loaded" in printed.err
+    assert "as deployment d-1 and continues with it, but after 3600 s it is received, not loaded" in printed.err
     assert "the engine does not answer" in printed.err
     assert f"deployment-sender status d-1 --to {URL}" in printed.err
     assert ["BUILD_STARTED", "BUILD_COMPLETED", "TRANSFER_STARTED"] == recorded(cli)
@@ -288,10 +293,10 @@ class InterruptedEngine(FakeEngine):
         await ctrl_c()
 
 
-class InterruptedUploader(FakeUploader):
+class InterruptedTargets(FakeTargets):
     """Ctrl-C is pressed while it sends."""
 
-    async def send(self, upload: PackageUpload, on_sent: Callable[[int], None]) -> Receipt:
+    async def deploy(self, url: str, content: PackageContent, on_sent: Callable[[int], None]) -> Receipt:
         await ctrl_c()
 
 
@@ -307,7 +312,7 @@ def test_an_interrupted_build_is_recorded(cli: "CommandLine") -> None:
 
 def test_an_interrupted_transfer_is_recorded(cli: "CommandLine") -> None:
     """Its package stays."""
-    cli.uploader = InterruptedUploader()
+    cli.targets = InterruptedTargets()
     printed = cli.run(*arguments(cli))
 
     assert 130 == printed.code
@@ -316,30 +321,30 @@ def test_an_interrupted_transfer_is_recorded(cli: "CommandLine") -> None:
     assert " was not sent and is kept: deployment-sender transfer " in printed.err
 
 
-class InterruptedWait(FakeUploader):
+class InterruptedWait(FakeTargets):
     """Ctrl-C is pressed while the receiver is asked for the deployment."""
 
-    async def state(self, receiver_url: str, status_url: str) -> DeploymentState:
+    async def status(self, url: str, receipt: Receipt) -> DeploymentState:
         await ctrl_c()
 
 
 @pytest.mark.parametrize("more", [[], ["--quiet"]])
 def test_an_interrupted_wait_tells_what_is_known(cli: "CommandLine", more: list[str]) -> None:
     """Sent, verified, the deployment's id and how to look; no event says that it failed."""
-    cli.uploader = InterruptedWait()
+    cli.targets = InterruptedWait()
     follow(cli)
     printed = cli.run(*arguments(cli, *more))
 
     assert 130 == printed.code
-    assert " is sent and verified; the receiver goes on with deployment d-1\n" in printed.err
-    assert f"to look: deployment-sender status d-1 --to {URL}\n" in printed.err
+    assert " is sent and verified; the receiver continues with deployment d-1\n" in printed.err
+    assert f"to check: deployment-sender status d-1 --to {URL}\n" in printed.err
     assert printed.err.endswith("error: interrupted\n")
     assert ["BUILD_STARTED", "BUILD_COMPLETED", "TRANSFER_STARTED"] == recorded(cli)
 
 
 def test_programs_are_told_of_an_interrupted_wait(cli: "CommandLine") -> None:
     """In the one document."""
-    cli.uploader = InterruptedWait()
+    cli.targets = InterruptedWait()
     follow(cli)
     document = cli.document(*arguments(cli))
 
@@ -351,19 +356,19 @@ def test_programs_are_told_of_an_interrupted_wait(cli: "CommandLine") -> None:
     )
 
 
-class InterruptedAnswer(FakeUploader):
-    """Ctrl-C is pressed when all was sent and nothing was answered yet."""
+class InterruptedResponse(FakeTargets):
+    """Ctrl-C is pressed when all is sent and the receiver has not responded."""
 
-    async def send(self, upload: PackageUpload, on_sent: Callable[[int], None]) -> Receipt:
-        on_sent(upload.size_bytes)
+    async def deploy(self, url: str, content: PackageContent, on_sent: Callable[[int], None]) -> Receipt:
+        on_sent(content.size_bytes)
         await ctrl_c()
 
 
 def test_what_may_have_arrived_has_not_failed(cli: "CommandLine") -> None:
     """Nobody knows, and no event says so."""
-    cli.uploader = InterruptedAnswer()
+    cli.targets = InterruptedResponse()
     printed = cli.run(*arguments(cli))
 
     assert 130 == printed.code
-    assert "it may have it and go on" in printed.err
+    assert "it may have it and continue" in printed.err
     assert ["BUILD_STARTED", "BUILD_COMPLETED", "TRANSFER_STARTED"] == recorded(cli)

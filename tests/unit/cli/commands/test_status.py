@@ -91,13 +91,13 @@ def test_a_deployment_that_is_not_there_is_an_error(cli: "CommandLine") -> None:
         printed = cli.run("status", "d-2", "--to", there.url)
 
     assert (1, "") == (printed.code, printed.out)
-    assert "the receiver answered 404 Not Found: there is no such deployment" in printed.err
+    assert "the receiver responded 404 Not Found: there is no such deployment" in printed.err
 
 
 def test_what_is_no_receiver_is_an_error(cli: "CommandLine") -> None:
-    """A web page answers, for one."""
+    """The URL may be that of a web page."""
     with receiver(Reply(200, "<html>")) as there:
         printed = cli.run("status", "--to", there.url)
 
     assert 1 == printed.code
-    assert "does not answer as a receiver does" in printed.err
+    assert "does not respond as a receiver does" in printed.err

@@ -18,6 +18,7 @@ __all__ = [
     "Turn",
     "deadline",
     "result_when_done",
+    "retrieve_exception",
     "run_in_thread",
     "start_in_thread",
     "wait_until_done",
@@ -51,6 +52,12 @@ async def result_when_done(work: asyncio.Future[T]) -> T:
     return work.result()
 
 
+def retrieve_exception(future: asyncio.Future[T]) -> None:
+    """Mark the exception of a future that nobody awaits as seen; otherwise asyncio logs it as never retrieved."""
+    if future.done() and not future.cancelled():
+        future.exception()
+
+
 def start_in_thread(work: Callable[[], T], name: str) -> asyncio.Future[T]:
     """Start long work in a thread of its own, so that no short work of the loop's executor waits behind it.
 
@@ -81,8 +88,7 @@ async def run_in_thread(work: Callable[..., T], *args: object, stop: Callable[[]
     try:
         await wait_until_done({running}, stop)
     except asyncio.CancelledError:
-        if not running.cancelled():
-            running.exception()  # retrieved, so that asyncio does not log it as never retrieved
+        retrieve_exception(running)
         raise
     return running.result()
 

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from .contract import NodeContract, load_contract
-from .ports import EventPublisher, ImageEngine, PackageUploader
+from .ports import DeployTargets, EventPublisher, ImageEngine
 from .settings import DeploymentSenderSettings
 from .telemetry.metrics import Metrics
 
@@ -49,11 +49,11 @@ async def _open_engine(settings: DeploymentSenderSettings) -> ImageEngine:
     )
 
 
-async def _open_uploader(settings: DeploymentSenderSettings) -> PackageUploader:
+async def _open_targets(settings: DeploymentSenderSettings) -> DeployTargets:
     await _loaded("http.target")
-    from .clients.http.target import HttpUploader  # noqa: PLC0415
+    from .clients.http.target import open_targets  # noqa: PLC0415
 
-    return HttpUploader(settings)
+    return await open_targets(settings)
 
 
 async def _open_publisher(settings: DeploymentSenderSettings) -> EventPublisher:
@@ -69,7 +69,7 @@ class Openers:
     """How each client is opened; tests put fakes of the ports here."""
 
     engine: Callable[[DeploymentSenderSettings], Awaitable[ImageEngine]] = _open_engine
-    uploader: Callable[[DeploymentSenderSettings], Awaitable[PackageUploader]] = _open_uploader
+    targets: Callable[[DeploymentSenderSettings], Awaitable[DeployTargets]] = _open_targets
     publisher: Callable[[DeploymentSenderSettings], Awaitable[EventPublisher]] = _open_publisher
 
 
@@ -119,7 +119,7 @@ class Resources:
         self._store: PackageStore | None = None
         self._closers = AsyncExitStack()
         self._engine = _Lazy("engine", lambda: openers.engine(settings), self._closers)
-        self._uploader = _Lazy("uploader", lambda: openers.uploader(settings), self._closers)
+        self._targets = _Lazy("connections to receivers", lambda: openers.targets(settings), self._closers)
         self._courier = _Lazy("courier", lambda: self._open_courier(openers), self._closers)
 
     async def contract(self) -> NodeContract:
@@ -142,9 +142,9 @@ class Resources:
         """The Docker Engine. DOCKER_UNAVAILABLE."""
         return await self._engine.get()
 
-    async def uploader(self) -> PackageUploader:
-        """The way to receivers."""
-        return await self._uploader.get()
+    async def targets(self) -> DeployTargets:
+        """The receivers that packages are sent to. `InvalidInputError` if the files for TLS cannot be used."""
+        return await self._targets.get()
 
     async def courier(self) -> "OutboxPublisher":
         """The outbox with the broker behind it. KAFKA_PUBLISH_FAILED when the outbox cannot be opened."""

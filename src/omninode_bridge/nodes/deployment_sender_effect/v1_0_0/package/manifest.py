@@ -7,6 +7,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from ..models.fields import Checksum, Compression, ContainerName, CorrelationId, ImageTag, PackageId
 from ..models.platform import PlatformName
+from .identity import PackageIdentity
 
 __all__ = ["LayerFacts", "PackageManifest"]
 
@@ -65,6 +66,20 @@ class PackageManifest(BaseModel):
     created_at: Annotated[AwareDatetime, AfterValidator(_in_utc)]
     build_duration_ms: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     export_duration_ms: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+    @property
+    def identity(self) -> PackageIdentity:
+        """The facts that identify the package wherever it is."""
+        return PackageIdentity(
+            package_id=self.package_id,
+            checksum=self.checksum,
+            container_name=self.container_name,
+            image_tag=self.image_tag,
+            size_bytes=self.size_bytes,
+            compression=self.compression,
+            config_digest=self.config_digest,
+            platform=self.platform,
+        )
 
     def to_json(self) -> bytes:
         """Write it: JSON in UTF-8, times by RFC 3339."""

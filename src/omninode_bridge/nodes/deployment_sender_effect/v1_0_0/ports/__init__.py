@@ -9,7 +9,15 @@ from .events import Delivery, EventPublisher
 from .image import BuildRequest, EngineInfo, ImageEngine, ImageFacts
 from .progress import Progress, ProgressCallback
 from .runtime import ContainerEnd, ContainerFacts, ContainerLimits, ContainerRuntime, ContainerSpec, Health
-from .target import DeploymentState, PackageUpload, PackageUploader, Receipt, ReceiverEngine, ReceiverInfo
+from .target import (
+    DeploymentState,
+    DeployTarget,
+    DeployTargets,
+    PackageContent,
+    Receipt,
+    ReceiverEngine,
+    ReceiverInfo,
+)
 
 __all__ = [
     "BuildRequest",
@@ -19,14 +27,15 @@ __all__ = [
     "ContainerRuntime",
     "ContainerSpec",
     "Delivery",
+    "DeployTarget",
+    "DeployTargets",
     "DeploymentState",
     "EngineInfo",
     "EventPublisher",
     "Health",
     "ImageEngine",
     "ImageFacts",
-    "PackageUpload",
-    "PackageUploader",
+    "PackageContent",
     "Progress",
     "ProgressCallback",
     "Receipt",

@@ -38,6 +38,7 @@ class InfoBody(BaseModel):
         free_bytes: Space left on the disk of the receiver's store.
         max_package_bytes: The largest package that it takes.
         will_run: Whether it starts containers.
+        protocol_versions: The versions of the protocol that it speaks; receivers of version 1 do not report it.
     """
 
     model_config = ConfigDict(defer_build=True, extra="ignore", frozen=True)
@@ -49,3 +50,4 @@ class InfoBody(BaseModel):
     free_bytes: int | None = None
     max_package_bytes: int | None = None
     will_run: bool = False
+    protocol_versions: tuple[int, ...] = (1,)

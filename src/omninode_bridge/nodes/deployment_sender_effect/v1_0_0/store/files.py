@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..errors import DeploymentSenderError, ErrorCode
+from ..errors import StorageError
 
 __all__ = ["disk_errors", "is_disk_full", "may_pass"]
 
@@ -53,8 +53,7 @@ def disk_errors(action: str, path: Path) -> Iterator[None]:
         what, recovery = _EXPLAINED.get(exc.errno or 0, ("", None))
         names = {"disk": _mount_point(path), "user": os.geteuid()}
         reason = f"{what.format(**names)} ({exc.strerror})" if what else str(exc)
-        raise DeploymentSenderError(
-            ErrorCode.BUILD_FAILED,
+        raise StorageError(
             f"cannot {action} {path}: {reason}",
             recovery=recovery.format(**names) if recovery else None,
         ) from exc

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from ..errors import DeploymentSenderError, ErrorCode
+from ..errors import DeploymentSenderError, ErrorCode, PackageDamagedError, PackageNotFoundError
 from ..models.fields import SUFFIXES, Compression
 from ..package.manifest import PackageManifest
 from .files import disk_errors
@@ -220,12 +220,11 @@ def _opened(package_id: str, path: Path) -> BinaryIO:
     return file
 
 
-def _unknown(package_id: str) -> DeploymentSenderError:
-    return DeploymentSenderError(
-        ErrorCode.VALIDATION_ERROR,
+def _unknown(package_id: str) -> PackageNotFoundError:
+    return PackageNotFoundError(
         f"there is no package {package_id[:64]!r}; `deployment-sender packages` lists those there are",
     )
 
 
-def _damaged(package_id: str, what: str) -> DeploymentSenderError:
-    return DeploymentSenderError(ErrorCode.CHECKSUM_MISMATCH, f"package {package_id} is damaged: {what}")
+def _damaged(package_id: str, what: str) -> PackageDamagedError:
+    return PackageDamagedError(f"package {package_id} is damaged: {what}")

@@ -9,7 +9,7 @@ import typer
 from ...errors import DeploymentSenderError, ErrorCode
 from ...store.packages import PackageStore
 from ..console import facts
-from ..receiver_queries import ask, check_url
+from ..receiver_queries import check_url, get_page
 from ..session import Session
 from ..units import size
 from .events import outbox
@@ -49,7 +49,7 @@ async def metrics(session: Session, receiver: ReceiverOption = None) -> bool:
 
 
 async def _of_receiver(session: Session, url: str) -> bool:
-    answer = await ask(session.settings(), url, "/metrics")
+    answer = await get_page(session.settings(), url, "/metrics")
     if answer.status != _OK:
         raise DeploymentSenderError(
             ErrorCode.TRANSFER_FAILED,
