@@ -44,6 +44,7 @@ class FakeTargets:
         deploying: Calls of `deploy` in progress.
         most_deploying: The most calls of `deploy` that were ever in progress together.
         closed: How often the targets together were closed.
+        limits: Expire when the targets are closed, one for each `deploy` in progress.
     """
 
     receipts: list[Receipt | Exception] = field(default_factory=lambda: [Receipt("d-1", checksum_verified=True)])
@@ -60,6 +61,7 @@ class FakeTargets:
     deploying: int = 0
     most_deploying: int = 0
     closed: int = 0
+    limits: set[asyncio.Timeout] = field(default_factory=set)
 
     def open(self, url: str) -> "FakeTarget":
         """Return a target."""
@@ -67,8 +69,10 @@ class FakeTargets:
         return FakeTarget(url, self, self.closed)
 
     async def close(self) -> None:
-        """Count it."""
+        """Count it, and end the calls in progress."""
         self.closed += 1
+        for limit in self.limits:
+            limit.reschedule(0)
 
     async def check(self, url: str) -> None:
         """Record the URL; raise the refusal if there is one."""
@@ -133,9 +137,17 @@ class FakeTarget:
         return await self.script.info(self.url)
 
     async def deploy(self, content: PackageContent, on_sent: Callable[[int], None]) -> Receipt:
-        """As the script says."""
+        """As the script says; closing all targets ends it."""
         self._require_open()
-        return await self.script.deploy(self.url, content, on_sent)
+        limit = asyncio.timeout(None)
+        self.script.limits.add(limit)
+        try:
+            async with limit:
+                return await self.script.deploy(self.url, content, on_sent)
+        except TimeoutError as exc:
+            raise TransferError("it was closed") from exc
+        finally:
+            self.script.limits.discard(limit)
 
     async def status(self, receipt: Receipt) -> DeploymentState:
         """As the script says."""
