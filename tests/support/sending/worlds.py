@@ -258,8 +258,8 @@ class ScriptedWorld(_HttpWorld):
         return (await self.targets()).open(receiver.url)
 
     def received(self) -> list[bytes]:
-        whole = (heard for one in self._receivers for heard in one.heard if heard.method == "POST")
-        return [heard.form()["package"] for heard in whole if len(heard.body) == int(heard.headers["content-length"])]
+        heard = [request for receiver in self._receivers for request in receiver.heard]
+        return [request.form()["package"] for request in heard if request.method == "POST" and request.is_whole]
 
     def is_idle(self) -> bool:
         return all(receiver.idle for receiver in self._receivers)

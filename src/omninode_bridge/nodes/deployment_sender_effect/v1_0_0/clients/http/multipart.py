@@ -4,10 +4,9 @@ import asyncio
 import os
 import secrets
 from collections.abc import AsyncGenerator, Callable, Mapping
-from functools import partial
 from typing import Any
 
-from ...concurrency import retrieve_exception, start_in_thread, wait_until_done
+from ...concurrency import ThreadPool, retrieve_exception, wait_until_done
 from ...errors import PackageDamagedError, StorageError
 from ...ports import PackageContent
 
@@ -59,12 +58,13 @@ class MultipartBody:
         on_sent(0)
         done, size_bytes = 0, self._content.size_bytes
         verification = asyncio.ensure_future(self._content.verified())
-        ahead = self._start_read(done)  # the next piece is read while the one before it is sent
+        reader = ThreadPool(1, "package-reader")
+        ahead = reader.begin(self._read, done)  # the next piece is read while the one before it is sent
         try:
             yield self._head
             while done < size_bytes:
                 chunk = await asyncio.shield(ahead)
-                ahead = self._start_read(done + len(chunk))
+                ahead = reader.begin(self._read, done + len(chunk))
                 done += len(chunk)
                 if done == size_bytes or verification.done():
                     await verification
@@ -77,10 +77,8 @@ class MultipartBody:
             await wait_until_done(pending)  # the file may be closed afterwards
             for future in pending:
                 retrieve_exception(future)
+            await reader.close()
         yield self._tail
-
-    def _start_read(self, position: int) -> "asyncio.Future[bytes]":
-        return start_in_thread(partial(self._read, position), "package-reader")
 
     def _read(self, position: int) -> bytes:
         left = self._content.size_bytes - position
