@@ -1,4 +1,4 @@
-"""The transfer's rules: what never leaves, what is tried again, and what the output tells."""
+"""The rules of a transfer: which packages are never sent, what is retried, and what the output reports."""
 
 import asyncio
 import os
@@ -54,7 +54,7 @@ async def no_verification() -> None:
 
 @dataclass
 class Sender:
-    """A handler with a package in its store and a fake way to receivers."""
+    """A handler with a package in its store and fake targets."""
 
     folder: Path
     manifest: PackageManifest
@@ -77,7 +77,7 @@ class Sender:
         return await self.handler.handle(ModelPackageTransferInput.read(values), on_progress)
 
     async def refused(self, **given: Any) -> str:
-        """Transfer what must not be; answer the message. Nothing was sent and nothing counted."""
+        """Make a transfer that must be refused; return the message. Nothing was sent and nothing counted."""
         with pytest.raises(InvalidInputError) as caught:
             await self.transfer(**given)
         assert 0 == self.resources.metrics.snapshot()["total_transfers"]
@@ -104,8 +104,8 @@ def make(tmp_path: Path) -> MakeSender:
     return made
 
 
-async def test_a_transfer_tells_what_happened(make: MakeSender) -> None:
-    """The output holds the receiver's words and our own figures."""
+async def test_the_output_reports_the_transfer(make: MakeSender) -> None:
+    """It has the receiver's receipt and our own figures."""
     sender = make(FakeTargets([Receipt("d-1", checksum_verified=True, status="loaded")]))
     output = await sender.transfer(correlation_id="deploy-001")
 
@@ -134,8 +134,8 @@ async def test_a_transfer_tells_what_happened(make: MakeSender) -> None:
     assert len(CONTENT) == sender.resources.metrics.snapshot()["total_bytes_transferred"]
 
 
-class Looking(FakeTargets):
-    """Looks whether its package is unused while it is sent."""
+class UseRecorder(FakeTargets):
+    """Records whether its package is unused while it is sent."""
 
     def __init__(self, store: PackageStore) -> None:
         super().__init__()
@@ -143,23 +143,23 @@ class Looking(FakeTargets):
         self.seen: list[bool] = []
 
     async def deploy(self, url: str, content: PackageContent, on_sent: Callable[[int], None]) -> Receipt:
-        await asyncio.to_thread(self.look, content.identity.package_id)
+        await asyncio.to_thread(self.record_use, content.identity.package_id)
         return await super().deploy(url, content, on_sent)
 
-    def look(self, package_id: str) -> None:
-        """Remember what was seen."""
+    def record_use(self, package_id: str) -> None:
+        """Record whether the package is unused."""
         with self.store.unused(package_id) as is_unused:
             self.seen.append(is_unused)
 
 
 @pytest.mark.parametrize("kept_verify", [True, False])
 async def test_a_package_is_in_use_while_it_is_sent(make: MakeSender, tmp_path: Path, kept_verify: bool) -> None:
-    """So that nobody prunes it; when it has arrived, it is nobody's."""
-    targets = Looking(PackageStore(tmp_path))
+    """No process can prune it; after the receipt it is unused."""
+    targets = UseRecorder(PackageStore(tmp_path))
     sender = make(targets, kept_verify=kept_verify)
 
     await sender.transfer()
-    await asyncio.to_thread(targets.look, sender.manifest.package_id)
+    await asyncio.to_thread(targets.record_use, sender.manifest.package_id)
 
     assert [False, True] == targets.seen
 
@@ -178,8 +178,8 @@ async def test_the_package_is_sent_as_its_manifest_describes_it(make: MakeSender
 
 
 @pytest.mark.parametrize(("given", "sent"), [("deploy-001", "deploy-001"), (None, "build-001")])
-async def test_the_correlation_id_goes_along(make: MakeSender, given: str | None, sent: str) -> None:
-    """The caller's own, or that of the build; the output tells the caller's only."""
+async def test_the_correlation_id_is_sent(make: MakeSender, given: str | None, sent: str) -> None:
+    """It is the caller's own, or that of the build; the output has only the caller's."""
     targets = FakeTargets()
     output = await make(targets).transfer(correlation_id=given)
 
@@ -187,7 +187,7 @@ async def test_the_correlation_id_goes_along(make: MakeSender, given: str | None
     assert given == output.correlation_id
 
 
-async def test_what_is_said_of_the_package_may_be_right(make: MakeSender) -> None:
+async def test_facts_that_fit_the_package_are_accepted(make: MakeSender) -> None:
     """Path, checksum, name and tag of the package change nothing."""
     sender = make()
     output = await sender.transfer(
@@ -201,7 +201,7 @@ async def test_what_is_said_of_the_package_may_be_right(make: MakeSender) -> Non
 
 
 async def test_another_path_is_refused(make: MakeSender, tmp_path: Path) -> None:
-    """Only the store's own file is sent: no other, and no link to it."""
+    """Another file or a link to the store's own is not sent."""
     sender = make()
     other, link = tmp_path / "other", tmp_path / "link"
     other.write_bytes(CONTENT)
@@ -228,15 +228,15 @@ async def test_a_receiver_must_be_named_somewhere(make: MakeSender) -> None:
 
 
 async def test_the_default_receiver_is_used(make: MakeSender) -> None:
-    """The setting stands in for the input."""
+    """The setting replaces a receiver in the input."""
     targets = FakeTargets()
     await make(targets, default_receiver_url="http://edge:8001").transfer(remote_receiver_url=None)
 
     assert "http://edge:8001" == targets.sent_to[0]
 
 
-async def test_a_receiver_that_must_not_be_sent_to_is_refused_first(make: MakeSender) -> None:
-    """Before anything is sent or counted, and even before the package is looked for."""
+async def test_a_forbidden_receiver_is_refused_first(make: MakeSender) -> None:
+    """Nothing is sent or counted, and the package is not opened."""
     refusal = InvalidInputError("not there")
     targets = FakeTargets(refusal=refusal)
 
@@ -245,7 +245,7 @@ async def test_a_receiver_that_must_not_be_sent_to_is_refused_first(make: MakeSe
 
 
 async def failed_before_sending(sender: Sender, **given: Any) -> ModelPackageTransferOutput:
-    """Transfer what never leaves; answer the output."""
+    """Transfer a package that is not sent; return the output."""
     output = await sender.transfer(**given)
     assert isinstance(sender.targets, FakeTargets)
     assert [] == sender.targets.sent
@@ -263,7 +263,7 @@ async def test_another_announced_checksum_is_a_mismatch(make: MakeSender) -> Non
 
 
 async def test_a_damaged_package_is_not_sent_whole(make: MakeSender) -> None:
-    """One flipped bit is found before its end is sent, and trying again would not help."""
+    """One flipped bit is found before its end is sent, and a retry would not help."""
     sender = make()
     sender.path.write_bytes(CONTENT[:-1] + bytes([CONTENT[-1] ^ 1]))
     output = await sender.transfer()
@@ -278,8 +278,8 @@ async def test_a_damaged_package_is_not_sent_whole(make: MakeSender) -> None:
     assert {"total": 1, "successful": 0, "failed": 1, "cancelled": 0} == sender.counts()
 
 
-async def test_a_damaged_package_is_told_though_the_receiver_has_a_sound_one(make: MakeSender) -> None:
-    """Who has the package already may answer before the check has ended."""
+async def test_a_damaged_package_is_reported_although_the_receiver_has_an_intact_one(make: MakeSender) -> None:
+    """A receiver that has the package already may respond before the verification has ended."""
 
     class Hasty(FakeTargets):
         async def deploy(self, url: str, content: PackageContent, on_sent: Callable[[int], None]) -> Receipt:
@@ -291,8 +291,8 @@ async def test_a_damaged_package_is_told_though_the_receiver_has_a_sound_one(mak
     assert ErrorCode.CHECKSUM_MISMATCH is (await sender.transfer()).error_code
 
 
-async def test_a_check_ends_with_a_send_that_fails(make: MakeSender) -> None:
-    """What the send has met is told, and nobody hashes on."""
+async def test_the_verification_ends_with_a_deploy_that_fails(make: MakeSender) -> None:
+    """The deploy's error is reported, and the hashing is stopped."""
     unreachable = ReceiverUnreachableError("connection refused", retry=False)
 
     class Absent(FakeTargets):
@@ -321,7 +321,7 @@ async def test_a_disk_that_refuses_fails_the_transfer(make: MakeSender) -> None:
     )
 
 
-async def test_a_truncated_package_never_leaves(make: MakeSender) -> None:
+async def test_a_truncated_package_is_not_sent(make: MakeSender) -> None:
     """Its size is wrong already; it counts as a failed transfer."""
     sender = make()
     os.truncate(sender.path, 10)
@@ -332,8 +332,10 @@ async def test_a_truncated_package_never_leaves(make: MakeSender) -> None:
 @pytest.mark.parametrize(
     ("kept", "given", "hashed"), [(True, None, True), (False, None, False), (True, False, False), (False, True, True)]
 )
-async def test_who_decides_whether_it_is_hashed(make: MakeSender, kept: bool, given: bool | None, hashed: bool) -> None:
-    """The input, or else what the package was made with."""
+async def test_the_input_decides_whether_it_is_hashed(
+    make: MakeSender, kept: bool, given: bool | None, hashed: bool
+) -> None:
+    """The setting of its build decides if the input does not."""
     targets = FakeTargets()
     sender = make(targets, kept_verify=kept)
     sender.path.write_bytes(bytes(len(CONTENT)))
@@ -343,8 +345,8 @@ async def test_who_decides_whether_it_is_hashed(make: MakeSender, kept: bool, gi
     assert [hashed] == [content.verify_checksum for content in targets.sent]
 
 
-async def test_what_may_pass_is_tried_again(make: MakeSender, caplog: pytest.LogCaptureFixture) -> None:
-    """Each attempt starts anew, is counted, and its failure logged."""
+async def test_a_temporary_failure_is_retried(make: MakeSender, caplog: pytest.LogCaptureFixture) -> None:
+    """Each attempt starts anew and is counted, and its failure is logged."""
     unreachable = ReceiverUnreachableError("connection refused")
     targets = FakeTargets([unreachable, BUSY, Receipt("d-1", checksum_verified=True)])
     output = await make(targets).transfer()
@@ -356,7 +358,7 @@ async def test_what_may_pass_is_tried_again(make: MakeSender, caplog: pytest.Log
 
 
 async def test_attempts_end(make: MakeSender) -> None:
-    """The last failure is told, with the number of attempts."""
+    """The last failure is reported, with the number of attempts."""
     sender = make(FakeTargets([BUSY]), transfer_attempts=3)
     output = await sender.transfer()
 
@@ -369,15 +371,15 @@ async def test_attempts_end(make: MakeSender) -> None:
     assert {"total": 1, "successful": 0, "failed": 1, "cancelled": 0} == sender.counts()
 
 
-async def test_what_would_fail_again_is_not_tried_again(make: MakeSender) -> None:
-    """One attempt, one failure."""
+async def test_a_permanent_failure_is_not_retried(make: MakeSender) -> None:
+    """There is one attempt only."""
     output = await make(FakeTargets([REFUSED])).transfer()
 
     assert ("refused", REFUSED.recovery, 1) == (output.error_message, output.recovery, output.attempts)
 
 
-async def test_a_foreign_exception_is_no_failure_of_the_world(make: MakeSender) -> None:
-    """A mistake in a program is neither retried nor dressed up."""
+async def test_an_exception_of_a_bug_is_raised(make: MakeSender) -> None:
+    """It is neither retried nor turned into an output."""
     targets = FakeTargets([RuntimeError("a bug")])
     with pytest.raises(RuntimeError, match="a bug"):
         await make(targets).transfer()
@@ -386,9 +388,9 @@ async def test_a_foreign_exception_is_no_failure_of_the_world(make: MakeSender) 
 
 
 async def test_retry_after_is_honoured(make: MakeSender) -> None:
-    """The receiver says how long to wait, and the spread comes on top."""
-    asked = TransferError("later", retry=True, retry_after=0.2)
-    sender = make(FakeTargets([asked, Receipt("d-1", checksum_verified=True)]))
+    """The receiver's pause is made, and a random part is added."""
+    later = TransferError("later", retry=True, retry_after=0.2)
+    sender = make(FakeTargets([later, Receipt("d-1", checksum_verified=True)]))
     started = time.monotonic()
     output = await sender.transfer()
 
@@ -396,8 +398,8 @@ async def test_retry_after_is_honoured(make: MakeSender) -> None:
     assert 0.2 <= time.monotonic() - started
 
 
-async def test_attempts_go_on_until_the_time_is_over(make: MakeSender) -> None:
-    """However many they are; the failure is that of the last one, and says how many there were."""
+async def test_attempts_continue_until_the_time_is_over(make: MakeSender) -> None:
+    """The failure is that of the last attempt, and has the number of attempts."""
     sender = make(LateTargets([ReceiverUnreachableError("connection refused")]))
     sender.handler = TransferPackageHandler(sender.resources, Pauses(first_seconds=0.001, longest_seconds=1))
     output = await sender.transfer(transfer_timeout_seconds=LATE_SECONDS, verify_checksum=False)
@@ -407,16 +409,16 @@ async def test_attempts_go_on_until_the_time_is_over(make: MakeSender) -> None:
     assert f"the receiver {words}" == output.error_message
 
 
-async def test_a_wait_for_the_next_attempt_is_told(make: MakeSender) -> None:
-    """With the reason and the time."""
+async def test_a_wait_for_the_next_attempt_is_reported(make: MakeSender) -> None:
+    """The line has the reason and the time."""
     reported: list[Progress] = []
     await make(FakeTargets([BUSY, Receipt("d-1", checksum_verified=True)])).transfer(reported.append)
 
     assert ["busy; trying again in 0 s"] == [one.line for one in reported if one.stage == "retry"]
 
 
-async def test_a_transfer_that_only_waits_keeps_no_other_from_its_turn(make: MakeSender) -> None:
-    """One receiver that is away does not stop what goes to another."""
+async def test_a_transfer_that_only_waits_releases_its_turn(make: MakeSender) -> None:
+    """A receiver that is unreachable does not stop transfers to another."""
     waits = asyncio.Event()
 
     class HalfAway(FakeTargets):
@@ -453,8 +455,8 @@ def make_for_amd64(make: MakeSender, tmp_path: Path) -> MakeSender:
     return made
 
 
-async def test_what_cannot_run_there_is_refused_before_it_is_sent(make_for_amd64: MakeSender) -> None:
-    """With both platforms and the way out."""
+async def test_an_image_that_cannot_run_there_is_refused_before_it_is_sent(make_for_amd64: MakeSender) -> None:
+    """The message has both platforms, and the recovery has the option."""
     targets = FakeTargets(infos=[ARM])
     output = await make_for_amd64(targets).transfer()
 
@@ -465,8 +467,8 @@ async def test_what_cannot_run_there_is_refused_before_it_is_sent(make_for_amd64
     assert "--any-platform" in str(output.recovery)
 
 
-async def test_what_cannot_run_there_is_sent_if_that_is_wanted(make_for_amd64: MakeSender) -> None:
-    """And nobody asks then."""
+async def test_an_image_that_cannot_run_there_is_sent_on_request(make_for_amd64: MakeSender) -> None:
+    """The receiver is not asked for its platform."""
     targets = FakeTargets(infos=[ARM])
 
     assert (await make_for_amd64(targets).transfer(any_platform=True)).success
@@ -481,15 +483,15 @@ async def test_what_cannot_run_there_is_sent_if_that_is_wanted(make_for_amd64: M
         replace(ARM, engine=ReceiverEngine("Docker Engine", "20.10", "overlay2", "linux/amd64")),
         replace(ARM, engine=ReceiverEngine("Docker Engine", "20.10", "overlay2", "")),
     ],
-    ids=["says nothing", "no engine", "the same", "says no platform"],
+    ids=["no description", "no engine", "the same", "no platform"],
 )
-async def test_what_may_run_there_is_sent(make_for_amd64: MakeSender, info: ReceiverInfo | None) -> None:
-    """Only what is known to be in vain is refused."""
+async def test_an_image_that_may_run_there_is_sent(make_for_amd64: MakeSender, info: ReceiverInfo | None) -> None:
+    """Only a known mismatch is refused."""
     assert (await make_for_amd64(FakeTargets(infos=[info])).transfer()).success
 
 
-async def test_a_receiver_that_is_away_when_it_is_asked_is_asked_again(make_for_amd64: MakeSender) -> None:
-    """So that its platform is known before it is sent to."""
+async def test_a_receiver_that_does_not_respond_with_its_platform_is_asked_again(make_for_amd64: MakeSender) -> None:
+    """Its platform is known before the package is sent."""
     away = ReceiverUnreachableError("connection refused")
     output = await make_for_amd64(FakeTargets(infos=[away, away, ARM])).transfer()
 
@@ -498,7 +500,7 @@ async def test_a_receiver_that_is_away_when_it_is_asked_is_asked_again(make_for_
 
 
 async def test_all_attempts_together_have_a_deadline(make: MakeSender) -> None:
-    """The message says so, and the send was really stopped."""
+    """The message has the time, and the deploy was stopped."""
     targets = FakeTargets(deploy_seconds=60)
     output = await make(targets, transfer_timeout_seconds=0.1).transfer()
 
@@ -509,8 +511,8 @@ async def test_all_attempts_together_have_a_deadline(make: MakeSender) -> None:
     assert 0 == targets.deploying
 
 
-async def test_only_so_many_are_sent_at_once(make: MakeSender) -> None:
-    """The rest wait for their turn, and all get through."""
+async def test_transfers_at_once_are_limited(make: MakeSender) -> None:
+    """The others wait for their turn, and all succeed."""
     targets = FakeTargets(deploy_seconds=0.02)
     sender = make(targets, max_concurrent_transfers=2)
     outputs = await asyncio.gather(*(sender.transfer() for _ in range(7)))
@@ -533,22 +535,22 @@ async def test_waiting_for_a_deployment_takes_no_turn(make: MakeSender) -> None:
     assert second.success
 
 
-async def test_progress_is_told(make: MakeSender) -> None:
+async def test_progress_is_reported(make: MakeSender) -> None:
     """The callback gets the bytes of the file."""
     reported: list[Progress] = []
     await make().transfer(reported.append)
 
     uploaded = [Progress("upload", done_bytes=done, total_bytes=len(CONTENT)) for done in (0, len(CONTENT))]
-    taken = Progress(
+    accepted = Progress(
         "deploy",
         "the receiver has the package and has verified it: deployment d-1",
         receipt=Receipt("d-1", checksum_verified=True),
     )
-    assert [*uploaded, taken] == reported
+    assert [*uploaded, accepted] == reported
 
 
 async def test_every_stage_is_timed(make: MakeSender) -> None:
-    """In the result and in the metrics."""
+    """The result and the metrics have the same figures."""
     sender = make()
     output = await sender.transfer()
 
@@ -558,7 +560,7 @@ async def test_every_stage_is_timed(make: MakeSender) -> None:
 
 
 async def test_a_deployment_is_followed(make: MakeSender) -> None:
-    """The output tells the status that was reached."""
+    """The output has the status that was reached."""
     receipt = Receipt("d-1", checksum_verified=True, status="received", status_url=f"{URL}/deployments/d-1")
     targets = FakeTargets([receipt], [DeploymentState("d-1", "loading"), DeploymentState("d-1", "loaded")])
     output = await make(targets).transfer()
@@ -567,8 +569,8 @@ async def test_a_deployment_is_followed(make: MakeSender) -> None:
     assert [f"{URL}/deployments/d-1"] * 2 == targets.requested
 
 
-async def test_what_the_receiver_does_is_told(make: MakeSender) -> None:
-    """Each state once, with the receiver's own reason."""
+async def test_the_receivers_progress_is_reported(make: MakeSender) -> None:
+    """Each state is reported once, with the receiver's own reason."""
     reported: list[Progress] = []
     receipt = Receipt("d-1", checksum_verified=False, status="received", status_url=f"{URL}/deployments/d-1")
     states: list[DeploymentState | Exception] = [
@@ -603,10 +605,10 @@ async def test_what_the_receiver_does_is_told(make: MakeSender) -> None:
         (DeploymentState("d-1", "loaded"), False),
     ],
 )
-async def test_who_waits_no_longer_knows_whether_it_goes_on(
+async def test_the_output_reports_whether_the_deployment_continues(
     make: MakeSender, state: DeploymentState, continues: bool
 ) -> None:
-    """A deployment that the receiver goes on with has not failed."""
+    """A deployment that the receiver continues with has not failed."""
     receipt = Receipt("d-1", checksum_verified=True, status="received", status_url=f"{URL}/deployments/d-1")
     targets = LateTargets([receipt], [state])
     output = await make(targets, deployment_timeout_seconds=LATE_SECONDS).transfer(wait_for="running")
@@ -614,8 +616,8 @@ async def test_who_waits_no_longer_knows_whether_it_goes_on(
     assert (False, state.status, continues) == (output.success, output.deployment_status, output.deployment_continues)
 
 
-async def test_a_failed_deployment_tells_what_did_happen(make: MakeSender) -> None:
-    """The package was taken: its id, its bytes and its time are told with the failure."""
+async def test_a_failed_deployment_reports_what_did_succeed(make: MakeSender) -> None:
+    """The output has the id, the bytes and the time of the package with the failure."""
     receipt = Receipt("d-1", checksum_verified=True, status="received", status_url=f"{URL}/deployments/d-1")
     state = DeploymentState("d-1", "failed", error_code="DOCKER_UNAVAILABLE", error_message="no engine")
     sender = make(FakeTargets([receipt], [state]))
@@ -636,8 +638,8 @@ async def test_a_failed_deployment_tells_what_did_happen(make: MakeSender) -> No
     assert {"total": 1, "successful": 0, "failed": 1, "cancelled": 0} == sender.counts()
 
 
-async def test_throughput_counts_what_was_sent(make: MakeSender) -> None:
-    """A receiver that has the package already answers early; what was not sent was not fast."""
+async def test_throughput_counts_the_bytes_that_were_sent(make: MakeSender) -> None:
+    """A receiver that has the package already responds early; the bytes that were not sent do not count."""
 
     class Early(FakeTargets):
         async def deploy(self, url: str, content: PackageContent, on_sent: Callable[[int], None]) -> Receipt:
@@ -651,8 +653,8 @@ async def test_throughput_counts_what_was_sent(make: MakeSender) -> None:
     assert 1 / 10_000 >= output.transfer_throughput_mbps
 
 
-async def test_cancelling_stops_the_send(make: MakeSender) -> None:
-    """The cancellation passes, the file is closed, the turn is free, and it counts as cancelled."""
+async def test_cancelling_stops_the_deploy(make: MakeSender) -> None:
+    """The cancellation is raised, the file is closed, the turn is free, and it counts as cancelled."""
     targets = FakeTargets(deploy_seconds=60)
     sender = make(targets, max_concurrent_transfers=1)
     sending = asyncio.ensure_future(sender.transfer())
@@ -669,7 +671,7 @@ async def test_cancelling_stops_the_send(make: MakeSender) -> None:
 
 
 async def test_cancelling_at_any_moment_leaves_no_open_file(make: MakeSender) -> None:
-    """Opening, hashing, waiting and sending can all be broken off."""
+    """Opening, hashing, waiting and sending can all be cancelled."""
     sender = make(FakeTargets(deploy_seconds=0.01))
     before = len(await asyncio.to_thread(os.listdir, "/proc/self/fd"))
     for delay in range(20):
