@@ -124,7 +124,5 @@ def check_package_path(package_path: str, expected: Path) -> None:
     Raises:
         InvalidInputError: It is another path.
     """
-    if os.path.abspath(package_path) != str(expected):  # noqa: PTH100 - Path.resolve follows links
-        raise InvalidInputError(
-            f"package_path is not the file of this package; leave it out, or pass {expected}",
-        )
+    if os.path.normpath(Path(package_path).absolute()) != str(expected):
+        raise InvalidInputError(f"package_path is not the file of this package; leave it out, or pass {expected}")

@@ -24,7 +24,7 @@ from .response import ReceiverResponse
 from .success_responses import read_info, read_receipt, read_state
 from .untrusted_text import printable
 
-__all__ = ["HttpTarget", "HttpTargets", "open_targets"]
+__all__ = ["HttpTarget", "HttpTargets", "RequestSigner", "open_targets"]
 
 
 async def open_targets(settings: DeploymentSenderSettings) -> "HttpTargets":
@@ -49,12 +49,17 @@ def _open_targets(settings: DeploymentSenderSettings) -> "HttpTargets":
         {PROTOCOL_HEADER: str(PROTOCOL_VERSION)},
     )
     key = settings.signing_key
-    return HttpTargets(client, _Signer(*split_signing_key(key.get_secret_value())) if key else None)
+    return HttpTargets(client, RequestSigner(*split_signing_key(key.get_secret_value())) if key else None)
 
 
 @dataclass(frozen=True, slots=True)
-class _Signer:
-    """Signs requests with a key."""
+class RequestSigner:
+    """Signs requests with a key.
+
+    Attributes:
+        key_id: Names the key to the receiver.
+        secret: At least 32 bytes.
+    """
 
     key_id: str
     secret: bytes
@@ -72,7 +77,7 @@ class HttpTargets:
         signer: None if requests are not signed.
     """
 
-    def __init__(self, client: HttpClient, signer: _Signer | None = None) -> None:
+    def __init__(self, client: HttpClient, signer: RequestSigner | None = None) -> None:
         self._client = client
         self._signer = signer
 
@@ -94,7 +99,7 @@ class HttpTarget:
         signer: None if requests are not signed.
     """
 
-    def __init__(self, url: str, client: HttpClient, signer: _Signer | None) -> None:
+    def __init__(self, url: str, client: HttpClient, signer: RequestSigner | None) -> None:
         self._url = url
         self._client = client
         self._signer = signer
