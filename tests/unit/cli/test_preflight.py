@@ -88,7 +88,7 @@ async def test_another_platform_is_accepted_on_request() -> None:
 
 @pytest.mark.parametrize("error", [ReceiverUnreachableError("connection refused"), TransferError("401", retry=False)])
 async def test_a_receiver_that_does_not_respond_is_an_error(error: OperationError) -> None:
-    """The connection is closed all the same."""
+    """The connection is closed nevertheless."""
     targets = FakeTargets(infos=[error])
     with pytest.raises(type(error)):
         await check(targets)

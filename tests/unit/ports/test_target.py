@@ -8,7 +8,7 @@ from support.sending.content import CONTENT
 
 
 async def test_without_a_verification_the_content_is_verified_at_once() -> None:
-    """A target awaits it all the same."""
+    """A target awaits it in any case."""
     await CONTENT.verified()
 
 
