@@ -21,8 +21,17 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0 import (
     ModelPackageTransferOutput,
     NodeDeploymentSenderEffect,
 )
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.http.target import HttpUploader
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import PackageUpload, Progress, Receipt
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.http.target import (
+    HttpTarget,
+    HttpTargets,
+    open_targets,
+)
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import (
+    DeployTargets,
+    PackageContent,
+    Progress,
+    Receipt,
+)
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.resources import Openers
 from support.archives.archives import config_of, image_archive, sha256
 from support.archives.stored import keep_package
@@ -194,20 +203,28 @@ async def test_build_args_that_are_none(builder: Builder, build_args: object, ca
 Tamper = Callable[[Path], object]
 
 
-class _Uploader(HttpUploader):
-    """The real one; what it was given is tampered with after the check, just before it sends."""
+class _Tampering(HttpTarget):
+    """The real target; the package file is tampered with after its verification, just before it is sent."""
 
-    tamper: Tamper | None
-    path: Path
-    sends = 0
+    sender: "Sender"
 
-    async def send(self, upload: PackageUpload, on_sent: Callable[[int], None]) -> Receipt:
-        self.sends += 1
-        if self.tamper is not None:
-            if upload.check is not None:
-                await asyncio.shield(upload.check)
-            await asyncio.to_thread(self.tamper, self.path)
-        return await super().send(upload, on_sent)
+    async def deploy(self, content: PackageContent, on_sent: Callable[[int], None]) -> Receipt:
+        self.sender.deploys += 1
+        if self.sender.tamper is not None:
+            await content.verified()
+            await asyncio.to_thread(self.sender.tamper, self.sender.path)
+        return await super().deploy(content, on_sent)
+
+
+class _TamperingTargets(HttpTargets):
+    """The real targets, each of which tampers."""
+
+    sender: "Sender"
+
+    def open(self, url: str) -> HttpTarget:
+        target = _Tampering(url, self._client, self._signer)
+        target.sender = self.sender
+        return target
 
 
 @cache
@@ -225,14 +242,15 @@ class Sender:
         self.manifest, self.path = keep_package(folder, self.content, config_digest=digest)
         self.receiver = receiver
         self._before = set(self._packages())
-        self.uploader: _Uploader | None = None
+        self.deploys = 0
         self.tamper: Tamper | None = None
-        self.node = NodeDeploymentSenderEffect({"package_dir": str(folder)}, openers=Openers(uploader=self._open))
+        self.node = NodeDeploymentSenderEffect({"package_dir": str(folder)}, openers=Openers(targets=self._open))
 
-    async def _open(self, settings: DeploymentSenderSettings) -> _Uploader:
-        self.uploader = _Uploader(settings)
-        self.uploader.tamper, self.uploader.path = self.tamper, self.path
-        return self.uploader
+    async def _open(self, settings: DeploymentSenderSettings) -> DeployTargets:
+        opened = await open_targets(settings)
+        targets = _TamperingTargets(opened._client, opened._signer)
+        targets.sender = self
+        return targets
 
     async def transfer(
         self, on_progress: Callable[[Progress], None] | None = None, **fields: Any
@@ -247,7 +265,7 @@ class Sender:
         given = {"package_id": self.manifest.package_id, "remote_receiver_url": self.receiver.url} | fields
         with pytest.raises(DeploymentSenderError) as caught:
             await self.node.execute_effect({"input_data": {"operation": "transfer_package", "input": given}})
-        assert (ErrorCode.VALIDATION_ERROR, 0) == (caught.value.code, self.uploader.sends if self.uploader else 0)
+        assert (ErrorCode.VALIDATION_ERROR, 0) == (caught.value.code, self.deploys)
         assert 0 == (await self.node.get_metrics())["total_transfers"]
         assert [] == await self.received()
         return str(caught.value)
@@ -364,7 +382,7 @@ async def test_a_damaged_package_never_arrives(sender: Sender, damage: Tamper, a
 
     failed = await sender.transfer()
     assert (False, MISMATCH, 0) == (failed.success, failed.error_code, failed.bytes_transferred)
-    assert (attempts, attempts) == (failed.attempts, sender.uploader.sends if sender.uploader else 0)
+    assert (attempts, attempts) == (failed.attempts, sender.deploys)
     assert [] == await sender.received()
 
     sender.path.write_bytes(sender.content)

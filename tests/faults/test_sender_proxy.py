@@ -1,4 +1,4 @@
-"""A proxy on the way that refuses: a real nginx, which the sender tells from the receiver behind it."""
+"""A proxy that refuses: a real nginx, which the sender distinguishes from the receiver behind it."""
 
 from pathlib import Path
 
@@ -16,18 +16,18 @@ PASSED = "proxy_set_header Host $http_host;"
 
 @pytest.fixture
 def sender(tmp_path: Path) -> Sender:
-    """Who sends."""
+    """The sender."""
     return Sender(tmp_path / "packages")
 
 
 @pytest.fixture
 def package(sender: Sender) -> str:
-    """What is sent."""
+    """The package."""
     return sender.keep_image(100 << 10)
 
 
 async def refused(sender: Sender, package: str, url: str) -> tuple[ModelPackageTransferOutput, str, str]:
-    """Send a package in vain; return the output with its message and recovery."""
+    """Send a package that is refused; return the output with its message and recovery."""
     async with sender.node(signing_key=KEY, transfer_attempts=2) as node:
         output = await sender.send(node, package, url)
     assert not output.success
@@ -35,7 +35,7 @@ async def refused(sender: Sender, package: str, url: str) -> tuple[ModelPackageT
 
 
 async def test_a_body_that_is_too_large_for_the_proxy(tmp_path: Path, sender: Sender, package: str) -> None:
-    """The proxy's limit is what to raise, never the receiver's."""
+    """The recovery names the proxy's limit, and not the receiver's."""
     nginx = Nginx(tmp_path / "nginx")
     with Target(tmp_path / "store", environ=KEYS) as receiver:
         location = f"location / {{ proxy_pass {receiver.url}; {PASSED} }}"
@@ -44,13 +44,13 @@ async def test_a_body_that_is_too_large_for_the_proxy(tmp_path: Path, sender: Se
 
     assert (ErrorCode.PACKAGE_TOO_LARGE, 1) == (output.error_code, output.attempts)
     assert message.startswith("the proxy nginx")
-    assert "answered 413 " in message
+    assert "responded 413 " in message
     assert "client_max_body_size 0" in recovery
     assert "max_package_size_gb" not in recovery
 
 
 async def test_a_host_that_the_proxy_rewrites(tmp_path: Path, sender: Sender, package: str) -> None:
-    """The receiver refuses the signature; what to set on the proxy comes before the key."""
+    """The receiver refuses the signature; the recovery names the proxy's setting before the key."""
     nginx = Nginx(tmp_path / "nginx")
     with (
         Target(tmp_path / "store", environ=KEYS) as receiver,
@@ -59,13 +59,13 @@ async def test_a_host_that_the_proxy_rewrites(tmp_path: Path, sender: Sender, pa
         output, message, recovery = await refused(sender, package, nginx.url)
 
     assert (ErrorCode.TRANSFER_FAILED, 1) == (output.error_code, output.attempts)
-    assert message.startswith("the receiver answered 401 Unauthorized: the signature does not match")
+    assert message.startswith("the receiver responded 401 Unauthorized: the signature does not match")
     assert "proxy_set_header Host $http_host" in recovery
     assert "--public-url" in recovery
 
 
-async def test_a_host_that_the_proxy_leaves_alone(tmp_path: Path, sender: Sender, package: str) -> None:
-    """With what the advice says, the package gets through."""
+async def test_a_host_that_the_proxy_forwards_unchanged(tmp_path: Path, sender: Sender, package: str) -> None:
+    """With the advice followed, the package arrives."""
     nginx = Nginx(tmp_path / "nginx")
     with Target(tmp_path / "store", environ=KEYS) as receiver:
         location = f"location / {{ proxy_pass {receiver.url}; {PASSED} proxy_request_buffering off; }}"
@@ -77,23 +77,23 @@ async def test_a_host_that_the_proxy_leaves_alone(tmp_path: Path, sender: Sender
 
 
 async def test_a_proxy_without_a_receiver_behind_it(tmp_path: Path, sender: Sender, package: str) -> None:
-    """It may be on its way up, so it is tried again; the receiver is what to start."""
+    """The receiver may be starting, so the transfer is retried; the recovery says to start it."""
     nginx = Nginx(tmp_path / "nginx")
     port = free_port()
     with nginx.serving(f"location / {{ proxy_pass http://127.0.0.1:{port}; }}"):
         output, message, recovery = await refused(sender, package, nginx.url)
 
     assert (ErrorCode.TRANSFER_FAILED, 2) == (output.error_code, output.attempts)
-    assert "answered 502 Bad Gateway instead of the receiver" in message
+    assert "responded 502 Bad Gateway instead of the receiver" in message
     assert "Start the receiver behind nginx" in recovery
 
 
-async def test_a_path_that_the_proxy_does_not_pass_on(tmp_path: Path, sender: Sender, package: str) -> None:
-    """The URL or the proxy is to be corrected."""
+async def test_a_path_that_the_proxy_does_not_forward(tmp_path: Path, sender: Sender, package: str) -> None:
+    """The URL or the proxy must be corrected."""
     nginx = Nginx(tmp_path / "nginx")
     with nginx.serving("location / { return 404; }"):
         output, message, recovery = await refused(sender, package, nginx.url)
 
     assert (ErrorCode.TRANSFER_FAILED, 1) == (output.error_code, output.attempts)
-    assert "answered 404 Not Found instead of the receiver" in message
+    assert "responded 404 Not Found instead of the receiver" in message
     assert "proxy_pass" in recovery

@@ -1,4 +1,4 @@
-"""A receiver that is away for a while, or has trouble of its own: the sender waits, and says what for."""
+"""A receiver that is unreachable for a while, or whose disk is full: the sender waits, and reports the reason."""
 
 import asyncio
 from pathlib import Path
@@ -18,31 +18,31 @@ NO_ENGINE = {"DOCKER_HOST": "tcp://127.0.0.1:1"}
 
 @pytest.fixture
 def sender(tmp_path: Path) -> Sender:
-    """Who sends."""
+    """The sender."""
     return Sender(tmp_path / "packages")
 
 
 @pytest.fixture
 def package(sender: Sender) -> str:
-    """What is sent."""
+    """The package."""
     return sender.keep_image(100 << 10)
 
 
 def late_at(stage: str, times: int, *, seconds: float) -> ProgressCallback:
-    """Put the clock forward when something is told for the nth time."""
-    told: list[Progress] = []
+    """Put the clock forward when a stage is reported for the nth time."""
+    reported: list[Progress] = []
 
     def on_progress(step: Progress) -> None:
         if step.stage == stage:
-            told.append(step)
-            if len(told) == times:
+            reported.append(step)
+            if len(reported) == times:
                 put_forward(seconds)
 
     return on_progress
 
 
 async def test_a_receiver_that_comes_back_gets_the_package(sender: Sender, package: str, tmp_path: Path) -> None:
-    """However often it was tried before; each wait is told, with the reason."""
+    """The number of attempts does not matter; each wait is reported, with the reason."""
     port = free_port()
     waits: list[str] = []
     third = asyncio.Event()
@@ -71,8 +71,8 @@ async def test_a_receiver_that_comes_back_gets_the_package(sender: Sender, packa
     assert "Connection refused; trying again in " in waits[0]
 
 
-async def test_a_receiver_that_stays_away_ends_with_the_transfers_time(sender: Sender, package: str) -> None:
-    """The time of this one transfer, and the code of what kept it."""
+async def test_a_receiver_that_stays_unreachable_ends_with_the_transfers_time(sender: Sender, package: str) -> None:
+    """The time is this transfer's own, and the code is that of the last failure."""
     async with sender.node(transfer_attempts=None) as node:
         output = await node.transfer_package(
             ModelPackageTransferInput(
@@ -87,8 +87,8 @@ async def test_a_receiver_that_stays_away_ends_with_the_transfers_time(sender: S
     )
 
 
-async def test_trouble_behind_the_receipt_is_no_failed_deployment(sender: Sender, package: str) -> None:
-    """Its disk is full for a while, so that it answers no question; it has the package, and ends as loaded."""
+async def test_a_full_disk_after_the_receipt_is_not_a_failed_deployment(sender: Sender, package: str) -> None:
+    """The receiver reports no status for a while; it has the package, and ends as loaded."""
     state: dict[str, object] = {"deployment_id": "d-1", "status": "loaded"}
     async with (
         ScriptedReceiver(
@@ -104,8 +104,8 @@ async def test_trouble_behind_the_receipt_is_no_failed_deployment(sender: Sender
     assert (True, "loaded", False) == (output.success, output.deployment_status, output.deployment_continues)
 
 
-async def test_trouble_that_does_not_pass_says_what_is_known(sender: Sender, package: str) -> None:
-    """The receiver has the package, as which deployment, and how to look; nothing says that it has failed."""
+async def test_a_disk_that_stays_full_is_reported_with_the_deployment(sender: Sender, package: str) -> None:
+    """The message has the deployment, and the recovery has the command to check it; nothing has failed."""
     trouble = Reply(503, {"error_code": "TRANSFER_FAILED", "error_message": "the disk is full"})
     async with (
         ScriptedReceiver(receipt(status="received", status_url="deployments/d-1"), trouble) as receiver,
@@ -119,7 +119,8 @@ async def test_trouble_that_does_not_pass_says_what_is_known(sender: Sender, pac
 
     assert (False, "d-1", True) == (output.success, output.remote_deployment_id, output.deployment_continues)
     assert (
-        "the receiver has the package, verified, as deployment d-1 and goes on with it, but after 900 s it is received,"
-        " not loaded; it does not answer now: the receiver answered 503 Service Unavailable: the disk is full"
+        "the receiver has the package, verified, as deployment d-1 and continues with it, but after 900 s it is"
+        " received, not loaded; the receiver does not respond now: the receiver responded 503 Service Unavailable:"
+        " the disk is full"
     ) == output.error_message
     assert f"deployment-sender status d-1 --to {url}" in str(output.recovery)

@@ -1,6 +1,6 @@
-"""A receiver that is absent, refuses, breaks, stalls or loses its answer: the right code, and the next call works.
+"""A receiver that is absent, refuses, breaks, stalls or loses its response: the right code, and the next call works.
 
-The receiver is the real one as a process wherever it can be brought to it; a scripted one or bare sockets say the rest.
+The receiver is the real one as a process wherever it can cause the fault; otherwise a scripted one or bare sockets.
 """
 
 import asyncio
@@ -28,12 +28,12 @@ from support.sending.node import KEY, SECRET, Sender
 LARGE_BYTES = 24_000 * 1024  # far more than sockets hold
 NO_ENGINE = {"DOCKER_HOST": "tcp://127.0.0.1:1"}
 
-Told = tuple[ErrorCode | None, int]
+CodeAndAttempts = tuple[ErrorCode | None, int]
 
 
 @pytest.fixture
 def sender(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[Sender]:
-    """Whoever sends; when the test is over, no line of the log has held the key."""
+    """The sender; after the test, no line of the log has the key."""
     caplog.set_level(logging.DEBUG)
     yield Sender(tmp_path / "packages")
     assert SECRET not in caplog.text
@@ -47,12 +47,12 @@ async def package(sender: Sender) -> str:
 
 @pytest.fixture
 async def large(sender: Sender) -> str:
-    """A package that cannot be sent without somebody reading it."""
+    """A package that no socket buffer can hold."""
     return await asyncio.to_thread(sender.keep_image, LARGE_BYTES)
 
 
-def told(output: ModelPackageTransferOutput) -> Told:
-    """The code of a failure, which also says what to do, and how often it was tried."""
+def failure_of(output: ModelPackageTransferOutput) -> CodeAndAttempts:
+    """Return the code of a failure, which also has a recovery, and the number of attempts."""
     assert not output.success
     assert not output.transfer_success
     assert output.error_message
@@ -61,7 +61,7 @@ def told(output: ModelPackageTransferOutput) -> Told:
 
 
 async def page(receiver: ReceiverProcess, path: str) -> httpx.Response:
-    """Ask the receiver for something."""
+    """Request a page of the receiver."""
     async with httpx.AsyncClient(base_url=receiver.url, trust_env=False) as client:
         return await client.get(path)
 
@@ -69,56 +69,56 @@ async def page(receiver: ReceiverProcess, path: str) -> httpx.Response:
 # Row 16: refused, no such host
 
 
-async def test_nobody_listens(sender: Sender, package: str, tmp_path: Path) -> None:
-    """REMOTE_UNREACHABLE as often as is configured; when somebody listens, the same node gets through."""
+async def test_a_receiver_that_is_not_running(sender: Sender, package: str, tmp_path: Path) -> None:
+    """REMOTE_UNREACHABLE after the configured attempts; once it runs, the same node succeeds."""
     port = free_port()
     async with sender.node() as node:
         output = await sender.send(node, package, f"http://127.0.0.1:{port}")
         with ReceiverProcess(tmp_path / "receiver", "--port", str(port), environ=NO_ENGINE) as receiver:
             again = await sender.send(node, package, receiver.url)
 
-    assert (ErrorCode.REMOTE_UNREACHABLE, 3) == told(output)
+    assert (ErrorCode.REMOTE_UNREACHABLE, 3) == failure_of(output)
     assert "Connection refused" in str(output.error_message)
     assert (True, True, 1) == (again.success, again.checksum_verified, again.attempts)
 
 
 async def test_there_is_no_such_host(sender: Sender, package: str) -> None:
-    """REMOTE_UNREACHABLE, naming it."""
+    """The code is REMOTE_UNREACHABLE, and the message names the host."""
     async with sender.node(transfer_attempts=2) as node:
         output = await sender.send(node, package, "http://receiver.invalid:8001")
 
-    assert (ErrorCode.REMOTE_UNREACHABLE, 2) == told(output)
+    assert (ErrorCode.REMOTE_UNREACHABLE, 2) == failure_of(output)
     assert "receiver.invalid:8001: the name cannot be resolved" in str(output.error_message)
 
 
 # Row 17: 413 before the body is read
 
 
-async def test_a_413_is_heard_every_time(sender: Sender, large: str, package: str, tmp_path: Path) -> None:
-    """From our receiver, which says it before the first byte of the file, and once; a smaller one goes through."""
+async def test_a_413_is_read_every_time(sender: Sender, large: str, package: str, tmp_path: Path) -> None:
+    """Our receiver sends it before the first byte of the file is read; a smaller package succeeds."""
     with ReceiverProcess(tmp_path / "receiver", "--max-package-size-gb", "0.01", environ=NO_ENGINE) as receiver:
         async with sender.node() as node:
             for _ in range(5):
                 output = await sender.send(node, large, receiver.url)
 
-                assert (ErrorCode.PACKAGE_TOO_LARGE, 1) == told(output)
-                assert "the receiver accepts packages of up to 10000000 bytes" in str(output.error_message)
-                assert sender.told < LARGE_BYTES
+                assert (ErrorCode.PACKAGE_TOO_LARGE, 1) == failure_of(output)
+                assert "the receiver takes packages of up to 10000000 bytes" in str(output.error_message)
+                assert sender.sent_bytes < LARGE_BYTES
             assert (await sender.send(node, package, receiver.url)).success
 
 
 @pytest.mark.parametrize("end", ["close", "reset"])
-async def test_a_413_of_a_rude_receiver_is_heard_every_time(sender: Sender, large: str, end: str) -> None:
-    """One that reads nothing and goes away at once."""
+async def test_a_413_of_an_abrupt_receiver_is_read_every_time(sender: Sender, large: str, end: str) -> None:
+    """The receiver reads nothing and closes at once."""
     async with (
         ScriptedReceiver(Reply(413, "no", read_bytes=0, end=end)) as receiver,  # type: ignore[arg-type]
         sender.node() as node,
     ):
         for _ in range(5):
-            assert (ErrorCode.PACKAGE_TOO_LARGE, 1) == told(await sender.send(node, large, receiver.url))
+            assert (ErrorCode.PACKAGE_TOO_LARGE, 1) == failure_of(await sender.send(node, large, receiver.url))
 
 
-# Row 18: refusals and answers that are none
+# Row 18: refusals and responses that are not receipts
 
 
 @pytest.mark.parametrize(
@@ -131,16 +131,14 @@ async def test_a_413_of_a_rude_receiver_is_heard_every_time(sender: Sender, larg
     ],
     ids=["no key", "another key", "an unknown key", "another receiver"],
 )
-async def test_a_sender_that_is_not_let_in(
-    sender: Sender, large: str, tmp_path: Path, key: str | None, why: str
-) -> None:
-    """TRANSFER_FAILED, once, with the receiver's reason, before the package was sent."""
+async def test_a_sender_that_is_refused(sender: Sender, large: str, tmp_path: Path, key: str | None, why: str) -> None:
+    """TRANSFER_FAILED, once, with the receiver's reason, before the package is sent."""
     environ = NO_ENGINE | {"DEPLOYMENT_RECEIVER_SIGNING_KEYS": KEY}
     with ReceiverProcess(tmp_path / "receiver", "--host-name", "edge.example", environ=environ) as receiver:
         async with sender.node(signing_key=key) as node:
             output = await sender.send(node, large, receiver.url)
 
-    assert (ErrorCode.TRANSFER_FAILED, 1) == told(output)
+    assert (ErrorCode.TRANSFER_FAILED, 1) == failure_of(output)
     assert "401 Unauthorized" in str(output.error_message)
     assert why in str(output.error_message)
     assert SECRET not in "\n".join(receiver.lines)
@@ -150,46 +148,48 @@ async def test_a_sender_that_is_not_let_in(
     ("reply", "why"),
     [
         (Reply(403, {"error_message": "not you"}), "403 Forbidden: not you"),
-        (Reply(body="<html>Welcome!</html>", headers={"Content-Type": "text/html"}), "that is no JSON: a web page"),
+        (Reply(body="<html>Welcome!</html>", headers={"Content-Type": "text/html"}), "that is not JSON: a web page"),
         (Reply(body={"checksum_verified": True}), "whose deployment_id cannot be used"),
     ],
 )
-async def test_what_is_no_receipt_is_heard_once(sender: Sender, package: str, reply: Reply, why: str) -> None:
-    """TRANSFER_FAILED, and trying again would not help."""
+async def test_a_response_that_is_not_a_receipt_is_not_retried(
+    sender: Sender, package: str, reply: Reply, why: str
+) -> None:
+    """The code is TRANSFER_FAILED, and a retry would not help."""
     async with ScriptedReceiver(reply) as receiver, sender.node() as node:
         output = await sender.send(node, package, receiver.url)
 
         assert 1 == receiver.connections
-    assert (ErrorCode.TRANSFER_FAILED, 1) == told(output)
+    assert (ErrorCode.TRANSFER_FAILED, 1) == failure_of(output)
     assert why in str(output.error_message)
 
 
 @pytest.mark.parametrize("status", [301, 307, 308])
-async def test_nothing_goes_where_a_redirect_points(sender: Sender, package: str, status: int) -> None:
-    """Neither the package nor the signature."""
+async def test_a_redirect_is_not_followed(sender: Sender, package: str, status: int) -> None:
+    """Neither the package nor the signature is sent there."""
     async with ScriptedReceiver(receipt()) as elsewhere, sender.node(signing_key=KEY) as node:
         async with ScriptedReceiver(Reply(status, headers={"Location": f"{elsewhere.url}/deploy"})) as receiver:
             output = await sender.send(node, package, receiver.url)
 
         assert 0 == elsewhere.connections
-    assert (ErrorCode.TRANSFER_FAILED, 1) == told(output)
+    assert (ErrorCode.TRANSFER_FAILED, 1) == failure_of(output)
     assert "give the URL of the receiver itself" in str(output.recovery)
 
 
-async def test_no_signed_question_goes_elsewhere(sender: Sender, package: str) -> None:
-    """Where a receipt points to another machine to ask for the deployment."""
+async def test_no_signed_request_goes_to_another_machine(sender: Sender, package: str) -> None:
+    """A receipt may name one for the status."""
     async with ScriptedReceiver(Reply(body={"deployment_id": "d-1", "status": "loaded"})) as elsewhere:
         reply = receipt(status="received", status_url=f"{elsewhere.url}/deployments/d-1")
         async with ScriptedReceiver(reply) as receiver, sender.node(signing_key=KEY) as node:
             output = await sender.send(node, package, receiver.url, wait_for="loaded")
 
         assert 0 == elsewhere.connections
-    assert (ErrorCode.TRANSFER_FAILED, 1) == told(output)
+    assert (ErrorCode.TRANSFER_FAILED, 1) == failure_of(output)
     assert "d-1" == output.remote_deployment_id
 
 
-async def test_an_answer_of_a_gigabyte_is_left_where_it_is(sender: Sender, package: str) -> None:
-    """The sender goes away after 64 KB; what else was sent is what sockets hold."""
+async def test_a_response_of_a_gigabyte_is_not_read(sender: Sender, package: str) -> None:
+    """The sender closes after 64 KiB; only what sockets hold was sent besides."""
     passed = 0
 
     async def pour(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -209,16 +209,16 @@ async def test_an_answer_of_a_gigabyte_is_left_where_it_is(sender: Sender, packa
     server.close()
     await server.wait_closed()
 
-    assert (ErrorCode.TRANSFER_FAILED, 1) == told(output)
-    assert "with an answer that does not end" in str(output.error_message)
+    assert (ErrorCode.TRANSFER_FAILED, 1) == failure_of(output)
+    assert "with a body that is over 64 KiB" in str(output.error_message)
     assert passed < 16_000_000
 
 
 # Row 19: breaks and stalls
 
 
-async def test_a_transfer_that_breaks_is_tried_again(sender: Sender, large: str, tmp_path: Path) -> None:
-    """Twice reset in the middle, the third attempt gets through, whole and verified, and only once."""
+async def test_a_transfer_that_breaks_is_retried(sender: Sender, large: str, tmp_path: Path) -> None:
+    """After two resets in the middle, the third attempt succeeds; the package is verified and stored once."""
     cuts = Fault(cut_after_bytes=1_000_000), Fault(cut_after_bytes=LARGE_BYTES - 1)
     with ReceiverProcess(tmp_path / "receiver", environ=NO_ENGINE) as receiver:
         async with FaultProxy(receiver.url, *cuts) as proxy, sender.node() as node:
@@ -232,7 +232,7 @@ async def test_a_transfer_that_breaks_is_tried_again(sender: Sender, large: str,
 
 
 async def test_a_transfer_that_always_breaks_fails(sender: Sender, large: str) -> None:
-    """TRANSFER_FAILED after as many attempts as are configured; then the way is free, and the node gets through."""
+    """TRANSFER_FAILED after the configured attempts; once the network works, the node succeeds."""
     async with (
         ScriptedReceiver(receipt()) as receiver,
         FaultProxy(receiver.url, *[Fault(cut_after_bytes=1_000_000)] * 3) as proxy,
@@ -242,12 +242,12 @@ async def test_a_transfer_that_always_breaks_fails(sender: Sender, large: str) -
 
         assert 3 == proxy.connections
         assert (await sender.send(node, large, proxy.url)).success
-    assert (ErrorCode.TRANSFER_FAILED, 3) == told(output)
+    assert (ErrorCode.TRANSFER_FAILED, 3) == failure_of(output)
     assert "broke: " in str(output.error_message)
 
 
 async def test_breaking_ends_with_the_transfers_time(sender: Sender, large: str) -> None:
-    """However often it may be tried, with the last break told."""
+    """The number of attempts does not matter; the message has the last failure."""
     async with (
         ScriptedReceiver(receipt()) as receiver,
         FaultProxy(receiver.url, *[Fault(cut_after_bytes=1_000_000)] * 1000) as proxy,
@@ -255,14 +255,14 @@ async def test_breaking_ends_with_the_transfers_time(sender: Sender, large: str)
     ):
         output = await sender.send(node, large, proxy.url)
 
-    code, attempts = told(output)
+    code, attempts = failure_of(output)
     assert ErrorCode.TRANSFER_FAILED is code
     assert 1 <= attempts < 100
     assert "did not have the package after 1 s" in str(output.error_message)
 
 
-async def test_a_way_that_stalls_is_given_up(sender: Sender, large: str) -> None:
-    """At the idle time-out, once in each attempt; a way that goes on then gets the package."""
+async def test_a_connection_that_stalls_fails(sender: Sender, large: str) -> None:
+    """Each attempt ends at the idle time-out; a connection that works then gets the package."""
     async with (
         ScriptedReceiver(receipt()) as receiver,
         FaultProxy(receiver.url, *[Fault(stall_after_bytes=1_000_000)] * 2) as proxy,
@@ -270,14 +270,14 @@ async def test_a_way_that_stalls_is_given_up(sender: Sender, large: str) -> None
     ):
         output = await sender.send(node, large, proxy.url)
 
-        async with sender.node() as patient:
-            assert (await sender.send(patient, large, proxy.url)).success
-    assert (ErrorCode.TRANSFER_FAILED, 2) == told(output)
-    assert "it took no more bytes for too long" in str(output.error_message)
+        async with sender.node() as second:
+            assert (await sender.send(second, large, proxy.url)).success
+    assert (ErrorCode.TRANSFER_FAILED, 2) == failure_of(output)
+    assert "it accepted no more bytes for too long" in str(output.error_message)
 
 
-async def test_a_receiver_that_does_not_read_is_given_up(sender: Sender, large: str) -> None:
-    """Its window is at zero: the kernel has taken the connection and some bytes, and nobody reads them."""
+async def test_a_receiver_that_does_not_read_fails(sender: Sender, large: str) -> None:
+    """Its window is at zero: the kernel has accepted the connection and some bytes, and no process reads them."""
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         listener.bind(("127.0.0.1", 0))
@@ -285,28 +285,28 @@ async def test_a_receiver_that_does_not_read_is_given_up(sender: Sender, large: 
         async with sender.node(idle_timeout_seconds=0.5, transfer_attempts=2) as node:
             output = await sender.send(node, large, f"http://127.0.0.1:{listener.getsockname()[1]}")
 
-    assert (ErrorCode.TRANSFER_FAILED, 2) == told(output)
-    assert "it took no more bytes for too long" in str(output.error_message)
-    assert sender.told < LARGE_BYTES
+    assert (ErrorCode.TRANSFER_FAILED, 2) == failure_of(output)
+    assert "it accepted no more bytes for too long" in str(output.error_message)
+    assert sender.sent_bytes < LARGE_BYTES
 
 
-async def test_an_answer_of_a_byte_a_second_ends_with_the_transfers_time(sender: Sender, package: str) -> None:
-    """It is never idle, and never there."""
+async def test_a_response_of_a_byte_a_second_ends_with_the_transfers_time(sender: Sender, package: str) -> None:
+    """It is never idle, and never complete."""
     reply = replace(receipt(), byte_seconds=1)
     async with ScriptedReceiver(reply) as receiver, sender.node(transfer_timeout_seconds=2.5) as node:
         output = await sender.send(node, package, receiver.url)
 
-    assert (ErrorCode.TRANSFER_FAILED, 1) == told(output)
+    assert (ErrorCode.TRANSFER_FAILED, 1) == failure_of(output)
     assert "did not have the package after 2.5 s" in str(output.error_message)
 
 
-# Row 20: the answer is lost
+# Row 20: the response is lost
 
 
-async def test_a_lost_answer_makes_no_second_deployment(
+async def test_a_lost_response_makes_no_second_deployment(
     sender: Sender, real_engine: RealEngine, tmp_path: Path
 ) -> None:
-    """The receiver has kept the package; the retry gets the same deployment id, and the engine loads it once."""
+    """The receiver has stored the package; the retry gets the same deployment id, and the engine loads it once."""
     reference = real_engine.new_image()
     name, _, tag = reference.rpartition(":")
     layers = [layer(hello=uuid4().bytes)]

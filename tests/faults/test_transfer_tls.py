@@ -1,4 +1,4 @@
-"""TLS between two processes: it works, and every certificate that must not be accepted is told from a broken line."""
+"""TLS between two processes: it works, and a certificate that is refused differs from a broken connection."""
 
 import asyncio
 import os
@@ -24,19 +24,19 @@ ENVIRON = {"DOCKER_HOST": "tcp://127.0.0.1:1", "DEPLOYMENT_RECEIVER_SIGNING_KEYS
 
 @pytest.fixture
 def sender(tmp_path: Path) -> Sender:
-    """Whoever sends."""
+    """The sender."""
     return Sender(tmp_path / "packages")
 
 
 @pytest.fixture
 async def large(sender: Sender) -> str:
-    """A package that cannot be sent without somebody reading it."""
+    """A package that no socket buffer can hold."""
     return await asyncio.to_thread(sender.keep_image, LARGE_BYTES)
 
 
 @pytest.fixture
 def authority(tmp_path: Path) -> Authority:
-    """Who vouches for both sides."""
+    """The authority that signs the certificates of both sides."""
     return Authority(tmp_path / "authority")
 
 
@@ -55,7 +55,7 @@ def receiving(folder: Path, mine: Certificate, *arguments: str) -> ReceiverProce
 async def test_a_package_goes_over_tls_with_certificates_on_both_sides(
     sender: Sender, large: str, tmp_path: Path, authority: Authority, sent_by: Certificate
 ) -> None:
-    """And is followed to its end, with every question signed, too."""
+    """It is followed to its end, and every request is signed."""
     files = {"ca_file": authority.ca_file, "client_cert": sent_by.cert, "client_key": sent_by.key}
     with receiving(tmp_path, authority.issue(), "--tls-client-ca", str(authority.ca_file)) as receiver:
         async with sender.node(signing_key=KEY, **files) as node:
@@ -66,10 +66,10 @@ async def test_a_package_goes_over_tls_with_certificates_on_both_sides(
     assert LARGE_BYTES == output.bytes_transferred
 
 
-async def test_a_413_is_heard_every_time_over_tls(
+async def test_a_413_is_read_every_time_over_tls(
     sender: Sender, large: str, tmp_path: Path, authority: Authority
 ) -> None:
-    """Before the body was read, as without."""
+    """It arrives before the body is read, as without TLS."""
     with receiving(tmp_path, authority.issue(), "--max-package-size-gb", "0.01") as receiver:
         async with sender.node(signing_key=KEY, ca_file=authority.ca_file) as node:
             for _ in range(5):
@@ -79,7 +79,7 @@ async def test_a_413_is_heard_every_time_over_tls(
 
 
 NOT_TRUSTED = {
-    "nobody's": "unable to get local issuer certificate",
+    "unknown": "unable to get local issuer certificate",
     "a stranger's": "",
     "expired": "certificate has expired",
     "another name's": "IP address mismatch",
@@ -90,27 +90,27 @@ NOT_TRUSTED = {
 async def test_a_receiver_with_a_wrong_certificate(
     sender: Sender, large: str, tmp_path: Path, authority: Authority, wrong: str
 ) -> None:
-    """REMOTE_UNREACHABLE, once, with what to do; nothing was sent."""
+    """REMOTE_UNREACHABLE, once, with a recovery; nothing is sent."""
     issuer = Authority(tmp_path / "stranger") if wrong == "a stranger's" else authority
     mine = issuer.issue(
         "edge.example" if wrong == "another name's" else "127.0.0.1",
         not_after=YESTERDAY if wrong == "expired" else None,
     )
     with receiving(tmp_path, mine) as receiver:
-        async with sender.node(signing_key=KEY, ca_file=None if wrong == "nobody's" else authority.ca_file) as node:
+        async with sender.node(signing_key=KEY, ca_file=None if wrong == "unknown" else authority.ca_file) as node:
             output = await sender.send(node, large, receiver.url)
 
     assert (ErrorCode.REMOTE_UNREACHABLE, 1) == (output.error_code, output.attempts)
     assert f"its certificate is not trusted ({NOT_TRUSTED[wrong]}" in str(output.error_message)
     assert "DEPLOYMENT_SENDER_CA_FILE" in str(output.recovery)
-    assert 0 == sender.told
+    assert 0 == sender.sent_bytes
 
 
 @pytest.mark.parametrize("wrong", ["none", "a stranger's", "expired"])
 async def test_a_sender_with_a_wrong_certificate(
     sender: Sender, large: str, tmp_path: Path, authority: Authority, wrong: str
 ) -> None:
-    """REMOTE_UNREACHABLE, once, with what to do, although TLS 1.3 tells it only while the package is on its way."""
+    """REMOTE_UNREACHABLE, once, with a recovery, although the refusal of TLS 1.3 arrives during the upload."""
     issuer = Authority(tmp_path / "stranger") if wrong == "a stranger's" else authority
     shown = issuer.issue("sender.example", name="sender", not_after=YESTERDAY if wrong == "expired" else None)
     files = {} if wrong == "none" else {"client_cert": shown.cert, "client_key": shown.key}
@@ -127,7 +127,7 @@ async def test_a_sender_with_a_wrong_certificate(
 
 @contextmanager
 def openssl(authority: Authority) -> Iterator[str]:
-    """A server that nobody here wrote, and that wants a certificate; answer its URL."""
+    """Start the server of OpenSSL, which requires a certificate; yield its URL."""
     mine = authority.issue()
     port = free_port()
     files = ("-cert", mine.cert, "-key", mine.key, "-CAfile", authority.ca_file, "-verify_return_error")
@@ -140,8 +140,8 @@ def openssl(authority: Authority) -> Iterator[str]:
         server.kill()
 
 
-async def test_a_foreign_receiver_that_wants_a_certificate(sender: Sender, large: str, authority: Authority) -> None:
-    """The same words, by TLS's own alert."""
+async def test_a_foreign_receiver_that_requires_a_certificate(sender: Sender, large: str, authority: Authority) -> None:
+    """The message is the same, by TLS's own alert."""
     with openssl(authority) as url:
         async with sender.node(ca_file=authority.ca_file) as node:
             output = await sender.send(node, large, url)
@@ -150,10 +150,10 @@ async def test_a_foreign_receiver_that_wants_a_certificate(sender: Sender, large
     assert "it does not accept this machine's certificate, or the lack of one" in str(output.error_message)
 
 
-def test_a_foreign_sender_is_let_in_with_its_certificate_only(
+def test_a_foreign_sender_is_accepted_with_its_certificate_only(
     tmp_path: Path, authority: Authority, sent_by: Certificate
 ) -> None:
-    """As curl sees it."""
+    """The sender is curl."""
     with receiving(tmp_path, authority.issue(), "--tls-client-ca", str(authority.ca_file)) as receiver:
         ask = ("curl", "-sS", "--cacert", authority.ca_file, f"{receiver.url}/healthz")
         shown = ("--cert", sent_by.cert, "--key", sent_by.key)
@@ -165,10 +165,10 @@ def test_a_foreign_sender_is_let_in_with_its_certificate_only(
 
 
 @pytest.mark.parametrize("setting", ["ca_file", "client_cert", "client_key"])
-async def test_a_file_that_is_not_there_is_the_callers_mistake(
+async def test_a_missing_file_is_the_callers_mistake(
     sender: Sender, large: str, sent_by: Certificate, setting: str
 ) -> None:
-    """VALIDATION_ERROR that names the setting, before anything is sent or counted; the next node gets through."""
+    """VALIDATION_ERROR names the setting, before anything is sent or counted; the next node succeeds."""
     files = {"client_cert": sent_by.cert, "client_key": sent_by.key} | {setting: Path("/no/such/file")}
     async with sender.node(**files) as node:
         with pytest.raises(DeploymentSenderError) as caught:
@@ -180,8 +180,8 @@ async def test_a_file_that_is_not_there_is_the_callers_mistake(
     assert 0 == figures["total_transfers"]
 
 
-async def test_http_to_a_receiver_that_speaks_tls(sender: Sender, tmp_path: Path, authority: Authority) -> None:
-    """TRANSFER_FAILED with what to do; and whoever only asks is not kept waiting."""
+async def test_http_to_a_receiver_that_uses_tls(sender: Sender, tmp_path: Path, authority: Authority) -> None:
+    """TRANSFER_FAILED with a recovery; a client that only reads is not kept waiting."""
     package = await asyncio.to_thread(sender.keep, os.urandom(1000))
     with receiving(tmp_path, authority.issue()) as receiver:
         plain = receiver.url.replace("https", "http")
@@ -191,5 +191,5 @@ async def test_http_to_a_receiver_that_speaks_tls(sender: Sender, tmp_path: Path
         code = await asyncio.wait_for(asked.wait(), 60)
 
     assert ErrorCode.TRANSFER_FAILED is output.error_code
-    assert "that its URL says https if it speaks TLS" in str(output.recovery)
+    assert "that its URL says https if it uses TLS" in str(output.recovery)
     assert CURL_EMPTY_REPLY == code

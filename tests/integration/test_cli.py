@@ -176,7 +176,7 @@ def test_a_receiver_that_does_not_respond_is_reported_before_the_build(command: 
     ("environ", "words"),
     [
         ({"DEPLOYMENT_RECEIVER_SIGNING_KEYS": f"main:{'k' * 32}"}, "401 Unauthorized: the request must be signed"),
-        ({"DOCKER_HOST": "tcp://127.0.0.1:1"}, "the receiver's engine does not answer: "),
+        ({"DOCKER_HOST": "tcp://127.0.0.1:1"}, "the receiver's engine does not respond: "),
     ],
     ids=["key", "engine"],
 )

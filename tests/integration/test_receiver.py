@@ -18,14 +18,15 @@ import pytest
 from blake3 import blake3
 from docker.errors import ImageNotFound
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import PackageUpload
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import TransferError
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.package.identity import PackageIdentity
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import PackageContent
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.form import UploadFields
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.signature import SignedRequest, new_nonce, sign
 from support.archives.archives import config_of, image_archive, image_members, layer, sha256, written
 from support.engine.engines import RealEngine
 from support.receiver.process import ReceiverProcess
-from support.sending.uploads import an_uploader
+from support.sending.content import http_targets
 
 _KEY = f"k1:{'s' * 32}"
 
@@ -174,35 +175,31 @@ def signed(tmp_path: Path) -> Callable[[], ReceiverProcess]:
     )
 
 
-def upload(package: bytes, file: io.BytesIO | Any, url: str) -> PackageUpload:
+def content(package: bytes, file: io.BytesIO | Any) -> PackageContent:
     """Return a package as the sender has it."""
-    return PackageUpload(
-        receiver_url=url,
-        file=file,
-        filename="package.tar.gz",
-        size_bytes=len(package),
+    identity = PackageIdentity(
         package_id=str(uuid4()),
         checksum=blake3(package).hexdigest(),
         container_name="hello",
         image_tag="1.0",
+        size_bytes=len(package),
         compression="gzip",
-        image_id=f"sha256:{sha256(config_of([layer()]))}",
-        verify_checksum=True,
+        config_digest=f"sha256:{sha256(config_of([layer()]))}",
     )
+    return PackageContent(identity, file, "package.tar.gz", verify_checksum=True)
 
 
 async def test_our_sender_is_accepted_with_its_key(signed: Callable[[], ReceiverProcess], tmp_path: Path) -> None:
     """Also for the state; the log holds no secret."""
     package = gzip.compress(image_archive())
     (tmp_path / "package").write_bytes(package)
-    uploader = an_uploader(signing_key=_KEY)
+    targets = await http_targets(signing_key=_KEY)
     with signed() as receiver, (tmp_path / "package").open("rb") as file:
-        sent = upload(package, file, receiver.url)
-        receipt = await uploader.send(sent, lambda _: None)
-        again = await uploader.send(sent, lambda _: None)
-        assert receipt.status_url is not None
-        state = await uploader.state(receiver.url, receipt.status_url)
-        await uploader.close()
+        sent, target = content(package, file), targets.open(receiver.url)
+        receipt = await target.deploy(sent, lambda _: None)
+        again = await target.deploy(sent, lambda _: None)
+        state = await target.status(receipt)
+        await targets.close()
     assert again.deployment_id == receipt.deployment_id == state.deployment_id
     assert receipt.checksum_verified
     assert "s" * 32 not in "\n".join(receiver.lines)
@@ -213,12 +210,12 @@ async def test_our_sender_is_refused_without_a_key(signed: Callable[[], Receiver
     """It reads the reason, although it is still sending."""
     package = os.urandom(20_000_000)
     (tmp_path / "package").write_bytes(package)
-    uploader = an_uploader()
+    targets = await http_targets()
     with signed() as receiver, (tmp_path / "package").open("rb") as file:
-        with pytest.raises(DeploymentSenderError, match="must be signed") as caught:
-            await uploader.send(upload(package, file, receiver.url), lambda _: None)
-        await uploader.close()
-    assert (caught.value.code, caught.value.retry) == (ErrorCode.TRANSFER_FAILED, False)
+        with pytest.raises(TransferError, match="must be signed") as caught:
+            await targets.open(receiver.url).deploy(content(package, file), lambda _: None)
+        await targets.close()
+    assert not caught.value.retry
 
 
 def test_a_replayed_upload_is_refused_after_a_restart(signed: Callable[[], ReceiverProcess], tmp_path: Path) -> None:

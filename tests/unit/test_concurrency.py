@@ -1,6 +1,7 @@
 """Threads, deadlines and turns, also when they are cancelled."""
 
 import asyncio
+import gc
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -12,6 +13,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.concurrency import (
     Turn,
     deadline,
     result_when_done,
+    retrieve_exception,
     run_in_thread,
     start_in_thread,
     wait_until_done,
@@ -202,4 +204,20 @@ async def test_the_result_of_finished_work_is_returned_at_once() -> None:
     """Nothing has to be awaited."""
     work: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     work.set_result(3)
-    assert 3 == await result_when_done(work)
+    assert await result_when_done(work) == 3
+
+
+async def test_a_retrieved_exception_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """Futures that are not done, cancelled or without an exception are accepted, too."""
+    loop = asyncio.get_running_loop()
+    pending, cancelled, failed, done = (loop.create_future() for _ in range(4))
+    cancelled.cancel()
+    failed.set_exception(OSError("not awaited"))
+    done.set_result(None)
+    for future in (pending, cancelled, failed, done):
+        retrieve_exception(future)
+    del failed, future
+    gc.collect()
+
+    assert "" == caplog.text
+    assert not pending.done()

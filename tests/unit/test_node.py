@@ -28,7 +28,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.handlers import Handl
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.resources import Openers, Resources
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.settings import DeploymentSenderSettings
 from support.engine.engines import FakeEngine
-from support.sending.uploader import FakeUploader
+from support.sending.target import FakeTargets
 
 
 class World:
@@ -36,20 +36,20 @@ class World:
 
     def __init__(self, tmp_path: Path) -> None:
         self.engine = FakeEngine()
-        self.uploader = FakeUploader()
+        self.targets = FakeTargets()
         self.context = tmp_path / "context"
         self.context.mkdir()
         (self.context / "Dockerfile").write_text("FROM scratch\n")
         self.node = NodeDeploymentSenderEffect(
             ModelContainer(value={"package_dir": str(tmp_path / "data")}),
-            openers=Openers(engine=self._engine, uploader=self._uploader),
+            openers=Openers(engine=self._engine, targets=self._targets),
         )
 
     async def _engine(self, settings: DeploymentSenderSettings) -> FakeEngine:
         return self.engine
 
-    async def _uploader(self, settings: DeploymentSenderSettings) -> FakeUploader:
-        return self.uploader
+    async def _targets(self, settings: DeploymentSenderSettings) -> FakeTargets:
+        return self.targets
 
     def image(self) -> dict[str, Any]:
         """Return the input of a package."""
@@ -110,7 +110,7 @@ async def test_the_four_operations_by_contract(world: World) -> None:
         figures = await node.execute_effect(contract("get_metrics"))
         assert isinstance(figures, dict)
         assert (1, 1) == (figures["successful_builds"], figures["successful_transfers"])
-    assert ("close", 1) == (world.engine.calls[-1], world.uploader.closed)
+    assert ("close", 1) == (world.engine.calls[-1], world.targets.closed)
 
 
 async def test_the_four_operations_by_typed_method(world: World) -> None:

@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import EngineUnavailableError, InvalidInputError
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import ContainerEngine, PackageUploader
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import ContainerEngine, DeployTargets
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.resources import Openers, Resources
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.settings import DeploymentSenderSettings
 
@@ -34,7 +34,7 @@ class House:
         self.diary: list[str] = []
         self.refusals = 0
         self.fails = fails
-        openers = Openers(engine=self._engine, uploader=self._uploader)
+        openers = Openers(engine=self._engine, targets=self._targets)
         self.resources = Resources(DeploymentSenderSettings.load({"package_dir": str(tmp_path / "store")}, {}), openers)
 
     async def _engine(self, settings: DeploymentSenderSettings) -> ContainerEngine:
@@ -45,9 +45,9 @@ class House:
         self.diary.append("opened engine")
         return cast("ContainerEngine", Client("engine", self.diary))
 
-    async def _uploader(self, settings: DeploymentSenderSettings) -> PackageUploader:
-        self.diary.append("opened uploader")
-        return cast("PackageUploader", Client("uploader", self.diary, fails=self.fails))
+    async def _targets(self, settings: DeploymentSenderSettings) -> DeployTargets:
+        self.diary.append("opened targets")
+        return cast("DeployTargets", Client("targets", self.diary, fails=self.fails))
 
 
 async def test_new_resources_open_and_make_nothing(tmp_path: Path) -> None:
@@ -83,12 +83,12 @@ async def test_they_close_in_reverse_and_twice_is_safe(tmp_path: Path) -> None:
     """The newest is closed first."""
     house = House(tmp_path)
     await house.resources.engine()
-    await house.resources.uploader()
+    await house.resources.targets()
 
     await house.resources.close()
     await house.resources.close()
 
-    assert ["opened engine", "opened uploader", "closed uploader", "closed engine"] == house.diary
+    assert ["opened engine", "opened targets", "closed targets", "closed engine"] == house.diary
 
 
 async def test_one_failing_close_does_not_keep_the_others_open(
@@ -97,13 +97,13 @@ async def test_one_failing_close_does_not_keep_the_others_open(
     """The failure is logged with the client's name."""
     house = House(tmp_path, fails=True)
     await house.resources.engine()
-    await house.resources.uploader()
+    await house.resources.targets()
 
     with caplog.at_level(logging.WARNING):
         await house.resources.close()
 
     assert "closed engine" == house.diary[-1]
-    assert ["closing the uploader failed"] == [record.getMessage() for record in caplog.records]
+    assert ["closing the connections to receivers failed"] == [record.getMessage() for record in caplog.records]
 
 
 async def test_after_closing_the_next_use_opens_anew(tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ async def test_the_store_is_one_for_many_callers_at_once(tmp_path: Path) -> None
 async def test_open_clients_have_names(tmp_path: Path) -> None:
     """Only those that are open."""
     resources = House(tmp_path).resources
-    await resources.uploader()
+    await resources.targets()
     names = resources.open_names
     await resources.close()
 

@@ -1,4 +1,4 @@
-"""A certificate authority for one test, and the certificates that it hands out."""
+"""A certificate authority for one test, and the certificates that it signs."""
 
 import asyncio
 import ssl
@@ -26,7 +26,7 @@ class Certificate:
 
 
 class Authority:
-    """Vouches for certificates.
+    """Signs certificates.
 
     Args:
         folder: Where the files go; made if it is not there.

@@ -16,13 +16,13 @@ _PIECE_BYTES = 65_536
 
 @dataclass(frozen=True)
 class Fault:
-    """What goes wrong with one connection; nothing by default.
+    """The faults of one connection; none by default.
 
     Attributes:
         cut_after_bytes: Reset both sides once so many bytes went to the server.
-        stall_after_bytes: Pass no more bytes on to the server after so many, and read no more.
-        bytes_per_second: Pass bytes on to the server no faster.
-        drop_answer: Reset the client instead of passing the server's answer on.
+        stall_after_bytes: Forward no more bytes to the server after so many, and read no more.
+        bytes_per_second: Forward bytes to the server no faster.
+        drop_answer: Reset the client instead of forwarding the server's response.
     """
 
     cut_after_bytes: int | None = None
@@ -32,7 +32,7 @@ class Fault:
 
 
 class FaultProxy:
-    """Stands before a server; each connection takes the next fault, and those after the last one have none.
+    """Forwards connections to a server; each has the next fault, and those after the last one have none.
 
     Args:
         url: The server's URL.
@@ -63,7 +63,7 @@ class FaultProxy:
 
     async def __aenter__(self) -> Self:
         listener = socket.create_server(("127.0.0.1", 0))
-        # Small, so that what is not passed on soon is not taken either.
+        # Small, so that bytes that are not forwarded soon are not accepted either.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _PIECE_BYTES)
         self._server = await asyncio.start_server(self._accept, sock=listener, limit=_PIECE_BYTES)
         return self
@@ -106,7 +106,7 @@ class FaultProxy:
                 await _closed(writer)
 
     async def _up(self, fault: Fault, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Pass the client's bytes on; answer whether it ended as it should."""
+        """Forward the client's bytes; return whether they ended without a fault."""
         passed = 0
         while True:
             if passed == fault.stall_after_bytes:
@@ -114,7 +114,7 @@ class FaultProxy:
             if passed == fault.cut_after_bytes:
                 _make_abrupt(writer)
                 return False
-            piece = await reader.read(_room(fault, passed))
+            piece = await reader.read(_next_read_bytes(fault, passed))
             if not piece:
                 return True
             writer.write(piece)
@@ -125,7 +125,7 @@ class FaultProxy:
                 await asyncio.sleep(len(piece) / fault.bytes_per_second)
 
 
-def _room(fault: Fault, passed: int) -> int:
+def _next_read_bytes(fault: Fault, passed: int) -> int:
     ends = [end - passed for end in (fault.cut_after_bytes, fault.stall_after_bytes) if end is not None]
     slice_bytes = _PIECE_BYTES if fault.bytes_per_second is None else max(1, int(fault.bytes_per_second / 20))
     return min([slice_bytes, *ends])

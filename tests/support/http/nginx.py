@@ -1,4 +1,4 @@
-"""A real nginx before a receiver, as a process of the test's own."""
+"""A real nginx in front of a receiver, as a process of the test."""
 
 import os
 import shutil
@@ -43,7 +43,7 @@ class Nginx:
     """On a free loopback port that is known before it runs; skips the test where there is none.
 
     Args:
-        folder: For what it writes; made.
+        folder: For its files; created.
 
     Attributes:
         url: Where it listens.

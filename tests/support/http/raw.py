@@ -1,4 +1,4 @@
-"""HTTP as badly as a test wants it: a connection that sends what it is told, when it is told."""
+"""HTTP as a test writes it, well-formed or not: a connection that sends any bytes at any time."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ _CHUNK_BYTES = 65_536
 
 @dataclass(frozen=True)
 class RawAnswer:
-    """An answer; header names are in lower case."""
+    """A response; header names are in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -53,7 +53,7 @@ class RawConnection:
             await self._writer.wait_closed()
 
     async def send(self, data: bytes) -> bool:
-        """Send; tell whether the server still takes anything."""
+        """Send; return whether the server still accepts bytes."""
         try:
             self._writer.write(data)
             await self._writer.drain()
@@ -62,7 +62,7 @@ class RawConnection:
         return not self._reader.at_eof()
 
     async def answer(self) -> RawAnswer | None:
-        """Wait for the answer; None if the connection ends before one is whole."""
+        """Wait for the response; None if the connection ends before one is whole."""
         try:
             head = await self._reader.readuntil(b"\r\n\r\n")
             first, *lines = head.decode().split("\r\n")[:-2]
@@ -78,7 +78,7 @@ def written_upload(package: bytes, *, is_chunked: bool = False, **fields: str | 
 
     Args:
         package: The package file's bytes.
-        is_chunked: Do not tell the length (RFC 9112 section 7.1).
+        is_chunked: Do not announce the length (RFC 9112 section 7.1).
         fields: Other values for the form's fields.
     """
     body = written_form(BOUNDARY, form(package, **fields), package)

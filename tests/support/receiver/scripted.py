@@ -66,6 +66,11 @@ class Heard:
     headers: dict[str, str]
     body: bytearray = field(default_factory=bytearray)
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether the whole body has arrived."""
+        return len(self.body) == int(self.headers.get("content-length", "0"))
+
     def parts(self) -> list[EmailMessage]:
         """The parts of a multipart body, read by Python's own email parser."""
         head = f"Content-Type: {self.headers['content-type']}\r\n\r\n".encode()

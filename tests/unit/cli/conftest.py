@@ -12,7 +12,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.resources import Open
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.settings import DeploymentSenderSettings
 from support.engine.engines import FakeEngine
 from support.kafka.publisher import FakeBroker, FakePublisher
-from support.sending.uploader import FakeUploader
+from support.sending.target import FakeTargets
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class CommandLine:
     folder: Path
     capsys: pytest.CaptureFixture[str]
     engine: FakeEngine = field(default_factory=FakeEngine)
-    uploader: FakeUploader = field(default_factory=FakeUploader)
+    targets: FakeTargets = field(default_factory=FakeTargets)
     broker: FakeBroker = field(default_factory=FakeBroker)
 
     @property
@@ -58,7 +58,7 @@ class CommandLine:
 
     def run(self, *arguments: str) -> Printed:
         """Run the command line."""
-        openers = Openers(self._engine, self._uploader, self._publisher)
+        openers = Openers(self._engine, self._targets, self._publisher)
         code = run(["--package-dir", str(self.store), *arguments], openers)
         out, err = self.capsys.readouterr()
         return Printed(code, out, err)
@@ -74,8 +74,8 @@ class CommandLine:
     async def _engine(self, _: DeploymentSenderSettings) -> FakeEngine:
         return self.engine
 
-    async def _uploader(self, _: DeploymentSenderSettings) -> FakeUploader:
-        return self.uploader
+    async def _targets(self, _: DeploymentSenderSettings) -> FakeTargets:
+        return self.targets
 
     async def _publisher(self, _: DeploymentSenderSettings) -> FakePublisher:
         return await self.broker.open()

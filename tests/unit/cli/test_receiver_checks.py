@@ -1,4 +1,4 @@
-"""What `doctor` looks at on the other side."""
+"""The checks of `doctor` on a receiver."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -29,16 +29,16 @@ def now(offset_seconds: float = 0) -> str:
 
 
 async def findings(*replies: Reply, local: EngineInfo | None = None, **values: object) -> dict[str, Finding]:
-    """What is found at a receiver that answers so to /healthz, /deployments and /info."""
+    """Return the findings at a receiver with these responses to /healthz, /deployments and /info."""
     async with ScriptedReceiver(*replies) as scripted:
         found = await receiver(settings(**values), scripted.url, local)
     return {finding.subject: finding for finding in found}
 
 
 def info(**changes: object) -> Reply:
-    """What a receiver says of itself, now."""
+    """The description of a receiver, with the time of now."""
     engine = {"name": "Docker Engine", "version": "20.10", "store": "overlay2", "os": "linux", "architecture": "amd64"}
-    told = {
+    reported = {
         "version": "1.0.0",
         "time": datetime.now(UTC).isoformat(),
         "engine": engine,
@@ -46,7 +46,7 @@ def info(**changes: object) -> Reply:
         "max_package_bytes": 10**9,
         "will_run": True,
     }
-    return Reply(body=told | changes)
+    return Reply(body=reported | changes)
 
 
 def fine() -> Reply:
@@ -54,8 +54,8 @@ def fine() -> Reply:
     return Reply(body={"status": "ok"}, headers={"Date": now()})
 
 
-async def test_a_receiver_that_is_well_is_fine() -> None:
-    """It is healthy, wants no key, and has the time."""
+async def test_a_healthy_receiver_is_ok() -> None:
+    """It is healthy, requires no key, and its clock is right."""
     found = await findings(fine(), fine(), info())
 
     assert {
@@ -78,7 +78,7 @@ async def test_no_receiver_is_a_warning() -> None:
 
 
 async def test_a_receiver_that_is_not_there_fails() -> None:
-    """With what to do."""
+    """The finding says what to do."""
     (found,) = await receiver(settings(), "http://127.0.0.1:1")
 
     assert ("fail", True) == (found.verdict, found.message.startswith("REMOTE_UNREACHABLE: "))
@@ -92,32 +92,35 @@ async def test_a_receiver_of_another_make_is_a_warning() -> None:
     assert ("warn", "warn", "warn") == (found["receiver"].verdict, found["key"].verdict, found["clock"].verdict)
 
 
-async def test_a_receiver_that_wants_a_key_fails_without_one() -> None:
+async def test_a_receiver_that_requires_a_key_fails_without_one() -> None:
     """It would refuse every package."""
     found = await findings(fine(), Reply(401))
 
-    assert ("fail", "none is set, and this receiver wants signatures") == (found["key"].verdict, found["key"].message)
-
-
-async def test_a_key_that_the_receiver_refuses_fails() -> None:
-    """With the receiver's own words."""
-    found = await findings(fine(), Reply(401, body={"error_message": "no such key"}), signing_key=KEY)
-
-    assert ("fail", "the receiver refuses what is signed with 'main': no such key") == (
+    assert ("fail", "none is set, and this receiver requires signatures") == (
         found["key"].verdict,
         found["key"].message,
     )
 
 
-async def test_a_refusal_without_words_is_told_by_its_status() -> None:
-    """A proxy may have given it."""
+async def test_a_key_that_the_receiver_refuses_fails() -> None:
+    """The finding has the receiver's own message."""
+    found = await findings(fine(), Reply(401, body={"error_message": "no such key"}), signing_key=KEY)
+
+    assert ("fail", "the receiver refuses requests signed with 'main': no such key") == (
+        found["key"].verdict,
+        found["key"].message,
+    )
+
+
+async def test_a_refusal_without_a_message_has_its_status() -> None:
+    """It may be a proxy's."""
     found = await findings(fine(), Reply(401, body="<html>"), signing_key=KEY)
 
     assert found["key"].message.endswith(": HTTP 401")
 
 
-async def test_a_key_that_the_receiver_takes_is_named() -> None:
-    """By its id; the request was signed."""
+async def test_a_key_that_the_receiver_accepts_is_named() -> None:
+    """The finding has its id; the request was signed."""
     async with ScriptedReceiver(fine()) as scripted:
         found = await receiver(settings(signing_key=KEY), scripted.url)
 
@@ -147,57 +150,57 @@ async def test_a_little_skew_is_a_warning_also_where_requests_are_signed() -> No
     assert "warn" == found["clock"].verdict
 
 
-async def test_a_receiver_that_says_nothing_of_itself_is_a_warning() -> None:
-    """It may be older, and take packages all the same."""
+async def test_a_receiver_that_does_not_describe_itself_is_a_warning() -> None:
+    """It may be older, and still accept packages."""
     found = await findings(fine(), fine(), Reply(404))
 
-    assert ("warn", "it says nothing of its engine and disk (HTTP 404 to /info)") == (
+    assert ("warn", "it does not report its engine and disk (HTTP 404 to /info)") == (
         found["there"].verdict,
         found["there"].message,
     )
 
 
 async def test_an_engine_that_is_down_there_fails() -> None:
-    """With the receiver's reason, and what to do."""
+    """The finding has the receiver's reason, and what to do."""
     found = await findings(fine(), fine(), info(engine=None, engine_error="no socket"))
 
-    assert ("fail", "does not answer: no socket") == (found["engine there"].verdict, found["engine there"].message)
+    assert ("fail", "does not respond: no socket") == (found["engine there"].verdict, found["engine there"].message)
     assert "Start the engine there" in str(found["engine there"].advice)
 
 
 @pytest.mark.parametrize(
-    ("told", "verdict", "words"),
+    ("reported", "verdict", "words"),
     [
         ({"free_bytes": 10**12}, "ok", "1000.00 GB free"),
         ({"free_bytes": 2000}, "warn", "2.0 KB free; a package may have 1.00 GB"),
         ({"free_bytes": 999}, "fail", "999 bytes free, and the largest package here has 1.0 KB"),
-        ({"max_package_bytes": 999}, "warn", "it takes up to 999 bytes, and the largest package here has 1.0 KB"),
+        ({"max_package_bytes": 999}, "warn", "it accepts up to 999 bytes, and the largest package here has 1.0 KB"),
         ({"max_package_bytes": None}, "ok", "1000.00 GB free"),
-        ({"free_bytes": None}, "warn", "the receiver does not say how much is free"),
+        ({"free_bytes": None}, "warn", "the receiver does not report its free space"),
     ],
 )
-async def test_the_disk_there_is_held_against_the_packages_here(
-    tmp_path: Path, told: dict[str, object], verdict: str, words: str
+async def test_the_disk_there_is_compared_with_the_packages_here(
+    tmp_path: Path, reported: dict[str, object], verdict: str, words: str
 ) -> None:
-    """What would not fit fails before anything is sent."""
+    """A package that does not fit fails before anything is sent."""
     await asyncio.to_thread(keep_package, tmp_path, bytes(1000))
-    found = await findings(fine(), fine(), info(**told), package_dir=tmp_path)
+    found = await findings(fine(), fine(), info(**reported), package_dir=tmp_path)
 
     assert (verdict, words) == (found["disk there"].verdict, found["disk there"].message)
 
 
-async def test_what_is_not_started_there_is_said() -> None:
-    """It is no fault: images may be all that is wanted."""
+async def test_a_receiver_that_starts_no_containers_is_ok() -> None:
+    """Only the images may be wanted."""
     found = await findings(fine(), fine(), info(will_run=False))
 
-    assert ("ok", "containers are not started: images are loaded, and no more") == (
+    assert ("ok", "containers are not started: images are only loaded") == (
         found["run"].verdict,
         found["run"].message,
     )
 
 
 async def test_another_platform_than_here_is_a_warning() -> None:
-    """What is built without a word would be refused; the word is told."""
+    """An image built without `--platform` would be refused; the advice has the option."""
     here = EngineInfo("20.10", "overlay2", "/var/lib/docker", os="linux", architecture="arm64", variant="v8")
     found = await findings(fine(), fine(), info(), local=here)
 
@@ -208,14 +211,14 @@ async def test_another_platform_than_here_is_a_warning() -> None:
 
 @pytest.mark.parametrize("time", ["yesterday", "2026-01-01T00:00:00"])
 async def test_a_time_that_cannot_be_read_is_a_warning(time: str) -> None:
-    """It says nothing about the clock."""
+    """Nothing is known about the clock."""
     found = await findings(fine(), fine(), info(time=time))
 
-    assert ("warn", "the receiver does not tell the time") == (found["clock"].verdict, found["clock"].message)
+    assert ("warn", "the receiver does not report its time") == (found["clock"].verdict, found["clock"].message)
 
 
 async def test_a_proxy_that_refuses_is_named() -> None:
     """The key may be right."""
     found = await findings(fine(), Reply(401, "<html>", {"Server": "nginx/1.22.1"}), signing_key=KEY)
 
-    assert "the proxy nginx/1.22.1 answered 401 Unauthorized instead of the receiver" == found["key"].message
+    assert "the proxy nginx/1.22.1 responded 401 Unauthorized instead of the receiver" == found["key"].message

@@ -1,4 +1,4 @@
-"""What is known of a transfer that is broken off."""
+"""The facts of an interrupted transfer."""
 
 from dataclasses import replace
 
@@ -10,18 +10,18 @@ ID = "5f0c2a52-91ab-4c3e-8a53-0d6c1f6f7a10"
 URL = "http://edge:8001"
 REQUEST = ModelPackageTransferInput(package_id=ID, remote_receiver_url=URL)
 RECEIPT = Receipt("d-1", checksum_verified=True, status="received")
-TAKEN = Progress("deploy", "the receiver has the package", receipt=RECEIPT)
+ACCEPTED = Progress("deploy", "the receiver has the package", receipt=RECEIPT)
 
 
 def watch(*steps: Progress) -> Watch:
-    """Watch these steps."""
+    """Return a watch that has recorded these steps."""
     watch = Watch()
     for step in steps:
-        watch.see(step)
+        watch.record(step)
     return watch
 
 
-def test_what_was_not_sent_whole_does_not_go_on() -> None:
+def test_a_package_that_was_not_sent_whole_does_not_continue() -> None:
     """The package is kept."""
     known = watch(Progress("upload", done_bytes=3, total_bytes=4))
 
@@ -31,8 +31,8 @@ def test_what_was_not_sent_whole_does_not_go_on() -> None:
     )
 
 
-def test_what_was_sent_without_an_answer_may_go_on() -> None:
-    """Also when a later attempt has begun."""
+def test_a_package_that_was_sent_without_a_response_may_continue() -> None:
+    """A later attempt changes nothing."""
     known = watch(
         Progress("upload", done_bytes=4, total_bytes=4),
         Progress("retry", "it broke"),
@@ -41,28 +41,28 @@ def test_what_was_sent_without_an_answer_may_go_on() -> None:
 
     assert known.may_continue
     assert [
-        f"package {ID} was sent, but the receiver had not answered: it may have it and go on",
-        f"to look: deployment-sender status --to {URL}",
-        f"to wait again: deployment-sender transfer {ID} --to {URL}",
+        f"package {ID} was sent, but the receiver had not responded: it may have it and continue",
+        f"to check: deployment-sender status --to {URL}",
+        f"to continue waiting: deployment-sender transfer {ID} --to {URL}",
     ] == known.lines(REQUEST)
 
 
-def test_what_the_receiver_has_goes_on() -> None:
-    """With its id there and what was heard last."""
+def test_a_package_that_the_receiver_has_continues() -> None:
+    """The lines have the id there and the last status."""
     loading = Progress("deploy", "the receiver is loading the image", receipt=replace(RECEIPT, status="loading"))
-    known = watch(TAKEN, loading, Progress("retry", "it does not answer", receipt=RECEIPT))
+    known = watch(ACCEPTED, loading, Progress("retry", "it does not respond", receipt=RECEIPT))
 
     assert known.may_continue
     assert [
-        f"package {ID} is sent and verified; the receiver goes on with deployment d-1",
+        f"package {ID} is sent and verified; the receiver continues with deployment d-1",
         "last known: the receiver is loading the image",
-        f"to look: deployment-sender status d-1 --to {URL}",
-        f"to wait again: deployment-sender transfer {ID} --to {URL}",
+        f"to check: deployment-sender status d-1 --to {URL}",
+        f"to continue waiting: deployment-sender transfer {ID} --to {URL}",
     ] == known.lines(REQUEST)
 
 
-def test_programs_are_told_the_same() -> None:
-    """As fields."""
+def test_the_document_has_the_same_facts() -> None:
+    """Programs get them as fields."""
     assert {
         "success": False,
         "interrupted": True,
@@ -71,4 +71,4 @@ def test_programs_are_told_the_same() -> None:
         "deployment_status": "received",
         "checksum_verified": True,
         "deployment_continues": True,
-    } == watch(TAKEN).document(REQUEST)
+    } == watch(ACCEPTED).document(REQUEST)

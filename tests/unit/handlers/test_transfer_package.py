@@ -1,4 +1,4 @@
-"""The transfer's rules: what never leaves, what is tried again, and what the output tells."""
+"""The rules of a transfer: which packages are never sent, what is retried, and what the output reports."""
 
 import asyncio
 import os
@@ -10,7 +10,13 @@ from typing import Any
 
 import pytest
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import (
+    ErrorCode,
+    InvalidInputError,
+    ReceiverUnreachableError,
+    StorageError,
+    TransferError,
+)
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.handlers.transfer_package import TransferPackageHandler
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.models import (
     ModelPackageTransferInput,
@@ -19,8 +25,8 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.models import (
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.package.manifest import PackageManifest
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import (
     DeploymentState,
-    PackageUpload,
-    PackageUploader,
+    DeployTargets,
+    PackageContent,
     Progress,
     ProgressCallback,
     Receipt,
@@ -33,32 +39,36 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.store.packages import
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.transfers.retrying import Pauses
 from support.archives.stored import keep_package
 from support.eventually import eventually
-from support.sending.uploader import LATE_SECONDS, FakeUploader, LateUploader
+from support.sending.target import LATE_SECONDS, FakeTargets, LateTargets
 
 CONTENT = os.urandom(100_000)
 URL = "http://receiver:8001"
 AT_ONCE = Pauses(first_seconds=0, spread_seconds=0)
-BUSY = DeploymentSenderError(ErrorCode.TRANSFER_FAILED, "busy", retry=True)
-REFUSED = DeploymentSenderError(ErrorCode.TRANSFER_FAILED, "refused", retry=False)
+BUSY = TransferError("busy", retry=True)
+REFUSED = TransferError("refused", retry=False)
+
+
+async def no_verification() -> None:
+    """Return at once."""
 
 
 @dataclass
 class Sender:
-    """A handler with a package in its store and a fake way to receivers."""
+    """A handler with a package in its store and fake targets."""
 
     folder: Path
     manifest: PackageManifest
     path: Path
-    uploader: PackageUploader
+    targets: DeployTargets
     settings: dict[str, Any]
     pauses: Pauses = AT_ONCE
 
     def __post_init__(self) -> None:
-        async def open_uploader(_: DeploymentSenderSettings) -> PackageUploader:
-            return self.uploader
+        async def open_targets(_: DeploymentSenderSettings) -> DeployTargets:
+            return self.targets
 
         settings = DeploymentSenderSettings.load({"package_dir": self.folder} | self.settings, {})
-        self.resources = Resources(settings, Openers(uploader=open_uploader))
+        self.resources = Resources(settings, Openers(targets=open_targets))
         self.handler = TransferPackageHandler(self.resources, self.pauses)
 
     async def transfer(self, on_progress: ProgressCallback | None = None, **given: Any) -> ModelPackageTransferOutput:
@@ -67,10 +77,9 @@ class Sender:
         return await self.handler.handle(ModelPackageTransferInput.read(values), on_progress)
 
     async def refused(self, **given: Any) -> str:
-        """Transfer what must not be; answer the message. Nothing was sent and nothing counted."""
-        with pytest.raises(DeploymentSenderError) as caught:
+        """Make a transfer that must be refused; return the message. Nothing was sent and nothing counted."""
+        with pytest.raises(InvalidInputError) as caught:
             await self.transfer(**given)
-        assert ErrorCode.VALIDATION_ERROR is caught.value.code
         assert 0 == self.resources.metrics.snapshot()["total_transfers"]
         return caught.value.message
 
@@ -88,16 +97,16 @@ def make(tmp_path: Path) -> MakeSender:
     """Make a sender."""
     packages = {verify: keep_package(tmp_path, CONTENT, verify_checksum=verify) for verify in (True, False)}
 
-    def made(uploader: PackageUploader | None = None, *, kept_verify: bool = True, **settings: Any) -> Sender:
+    def made(targets: DeployTargets | None = None, *, kept_verify: bool = True, **settings: Any) -> Sender:
         manifest, path = packages[kept_verify]
-        return Sender(tmp_path, manifest, path, uploader or FakeUploader(), settings)
+        return Sender(tmp_path, manifest, path, targets or FakeTargets(), settings)
 
     return made
 
 
-async def test_a_transfer_tells_what_happened(make: MakeSender) -> None:
-    """The output holds the receiver's words and our own figures."""
-    sender = make(FakeUploader([Receipt("d-1", checksum_verified=True, status="loaded")]))
+async def test_the_output_reports_the_transfer(make: MakeSender) -> None:
+    """It has the receiver's receipt and our own figures."""
+    sender = make(FakeTargets([Receipt("d-1", checksum_verified=True, status="loaded")]))
     output = await sender.transfer(correlation_id="deploy-001")
 
     assert output.transfer_duration_ms is not None
@@ -125,62 +134,60 @@ async def test_a_transfer_tells_what_happened(make: MakeSender) -> None:
     assert len(CONTENT) == sender.resources.metrics.snapshot()["total_bytes_transferred"]
 
 
-class Looking(FakeUploader):
-    """Looks whether its package is unused while it is sent."""
+class UseRecorder(FakeTargets):
+    """Records whether its package is unused while it is sent."""
 
     def __init__(self, store: PackageStore) -> None:
         super().__init__()
         self.store = store
         self.seen: list[bool] = []
 
-    async def send(self, upload: PackageUpload, on_sent: Callable[[int], None]) -> Receipt:
-        await asyncio.to_thread(self.look, upload.package_id)
-        return await super().send(upload, on_sent)
+    async def deploy(self, url: str, content: PackageContent, on_sent: Callable[[int], None]) -> Receipt:
+        await asyncio.to_thread(self.record_use, content.identity.package_id)
+        return await super().deploy(url, content, on_sent)
 
-    def look(self, package_id: str) -> None:
-        """Remember what was seen."""
+    def record_use(self, package_id: str) -> None:
+        """Record whether the package is unused."""
         with self.store.unused(package_id) as is_unused:
             self.seen.append(is_unused)
 
 
 @pytest.mark.parametrize("kept_verify", [True, False])
 async def test_a_package_is_in_use_while_it_is_sent(make: MakeSender, tmp_path: Path, kept_verify: bool) -> None:
-    """So that nobody prunes it; when it has arrived, it is nobody's."""
-    uploader = Looking(PackageStore(tmp_path))
-    sender = make(uploader, kept_verify=kept_verify)
+    """No process can prune it; after the receipt it is unused."""
+    targets = UseRecorder(PackageStore(tmp_path))
+    sender = make(targets, kept_verify=kept_verify)
 
     await sender.transfer()
-    await asyncio.to_thread(uploader.look, sender.manifest.package_id)
+    await asyncio.to_thread(targets.record_use, sender.manifest.package_id)
 
-    assert [False, True] == uploader.seen
+    assert [False, True] == targets.seen
 
 
 async def test_the_package_is_sent_as_its_manifest_describes_it(make: MakeSender) -> None:
     """Every field comes from the store, the image by its config digest, and the file from its open descriptor."""
-    uploader = FakeUploader()
-    sender = make(uploader)
+    targets = FakeTargets()
+    sender = make(targets)
     await sender.transfer()
-    upload, manifest = uploader.uploads[0], sender.manifest
+    content, manifest = targets.sent[0], sender.manifest
 
-    assert [CONTENT] == uploader.contents
-    assert (URL, "image.tar.gz", len(CONTENT)) == (upload.receiver_url, upload.filename, upload.size_bytes)
-    assert (manifest.package_id, manifest.checksum) == (upload.package_id, upload.checksum)
-    assert ("hello", "1.0", "gzip") == (upload.container_name, upload.image_tag, upload.compression)
-    assert (manifest.config_digest, True) == (upload.image_id, upload.verify_checksum)
-    assert upload.file.closed
+    assert ([CONTENT], [URL]) == (targets.contents, targets.sent_to)
+    assert (manifest.identity, "image.tar.gz", True) == (content.identity, content.filename, content.verify_checksum)
+    assert len(CONTENT) == content.size_bytes
+    assert content.file.closed
 
 
 @pytest.mark.parametrize(("given", "sent"), [("deploy-001", "deploy-001"), (None, "build-001")])
-async def test_the_correlation_id_goes_along(make: MakeSender, given: str | None, sent: str) -> None:
-    """The caller's own, or that of the build; the output tells the caller's only."""
-    uploader = FakeUploader()
-    output = await make(uploader).transfer(correlation_id=given)
+async def test_the_correlation_id_is_sent(make: MakeSender, given: str | None, sent: str) -> None:
+    """It is the caller's own, or that of the build; the output has only the caller's."""
+    targets = FakeTargets()
+    output = await make(targets).transfer(correlation_id=given)
 
-    assert sent == uploader.uploads[0].correlation_id
+    assert sent == targets.sent[0].correlation_id
     assert given == output.correlation_id
 
 
-async def test_what_is_said_of_the_package_may_be_right(make: MakeSender) -> None:
+async def test_facts_that_fit_the_package_are_accepted(make: MakeSender) -> None:
     """Path, checksum, name and tag of the package change nothing."""
     sender = make()
     output = await sender.transfer(
@@ -194,7 +201,7 @@ async def test_what_is_said_of_the_package_may_be_right(make: MakeSender) -> Non
 
 
 async def test_another_path_is_refused(make: MakeSender, tmp_path: Path) -> None:
-    """Only the store's own file is sent: no other, and no link to it."""
+    """Another file or a link to the store's own is not sent."""
     sender = make()
     other, link = tmp_path / "other", tmp_path / "link"
     other.write_bytes(CONTENT)
@@ -221,27 +228,27 @@ async def test_a_receiver_must_be_named_somewhere(make: MakeSender) -> None:
 
 
 async def test_the_default_receiver_is_used(make: MakeSender) -> None:
-    """The setting stands in for the input."""
-    uploader = FakeUploader()
-    await make(uploader, default_receiver_url="http://edge:8001").transfer(remote_receiver_url=None)
+    """The setting replaces a receiver in the input."""
+    targets = FakeTargets()
+    await make(targets, default_receiver_url="http://edge:8001").transfer(remote_receiver_url=None)
 
-    assert "http://edge:8001" == uploader.uploads[0].receiver_url
+    assert "http://edge:8001" == targets.sent_to[0]
 
 
-async def test_a_receiver_that_must_not_be_sent_to_is_refused_first(make: MakeSender) -> None:
-    """Before anything is sent or counted, and even before the package is looked for."""
-    refusal = DeploymentSenderError(ErrorCode.VALIDATION_ERROR, "not there")
-    uploader = FakeUploader(refusal=refusal)
+async def test_a_forbidden_receiver_is_refused_first(make: MakeSender) -> None:
+    """Nothing is sent or counted, and the package is not opened."""
+    refusal = InvalidInputError("not there")
+    targets = FakeTargets(refusal=refusal)
 
-    assert "not there" == await make(uploader).refused(package_id="00000000-0000-4000-8000-000000000000")
-    assert [] == uploader.uploads
+    assert "not there" == await make(targets).refused(package_id="00000000-0000-4000-8000-000000000000")
+    assert [] == targets.sent
 
 
 async def failed_before_sending(sender: Sender, **given: Any) -> ModelPackageTransferOutput:
-    """Transfer what never leaves; answer the output."""
+    """Transfer a package that is not sent; return the output."""
     output = await sender.transfer(**given)
-    assert isinstance(sender.uploader, FakeUploader)
-    assert [] == sender.uploader.uploads
+    assert isinstance(sender.targets, FakeTargets)
+    assert [] == sender.targets.sent
     assert (False, False, 0, 0) == (output.success, output.transfer_success, output.attempts, output.bytes_transferred)
     assert output.transfer_duration_ms is None
     assert {"total": 1, "successful": 0, "failed": 1, "cancelled": 0} == sender.counts()
@@ -256,7 +263,7 @@ async def test_another_announced_checksum_is_a_mismatch(make: MakeSender) -> Non
 
 
 async def test_a_damaged_package_is_not_sent_whole(make: MakeSender) -> None:
-    """One flipped bit is found before its end is sent, and trying again would not help."""
+    """One flipped bit is found before its end is sent, and a retry would not help."""
     sender = make()
     sender.path.write_bytes(CONTENT[:-1] + bytes([CONTENT[-1] ^ 1]))
     output = await sender.transfer()
@@ -271,12 +278,12 @@ async def test_a_damaged_package_is_not_sent_whole(make: MakeSender) -> None:
     assert {"total": 1, "successful": 0, "failed": 1, "cancelled": 0} == sender.counts()
 
 
-async def test_a_damaged_package_is_told_though_the_receiver_has_a_sound_one(make: MakeSender) -> None:
-    """Who has the package already may answer before the check has ended."""
+async def test_a_damaged_package_is_reported_although_the_receiver_has_an_intact_one(make: MakeSender) -> None:
+    """A receiver that has the package already may respond before the verification has ended."""
 
-    class Hasty(FakeUploader):
-        async def send(self, upload: PackageUpload, on_sent: Callable[[int], None]) -> Receipt:
-            return await super().send(replace(upload, check=None), on_sent)
+    class Hasty(FakeTargets):
+        async def deploy(self, url: str, content: PackageContent, on_sent: Callable[[int], None]) -> Receipt:
+            return await super().deploy(url, replace(content, verified=no_verification), on_sent)
 
     sender = make(Hasty())
     sender.path.write_bytes(CONTENT[:-1] + bytes([CONTENT[-1] ^ 1]))
@@ -284,24 +291,37 @@ async def test_a_damaged_package_is_told_though_the_receiver_has_a_sound_one(mak
     assert ErrorCode.CHECKSUM_MISMATCH is (await sender.transfer()).error_code
 
 
-async def test_a_check_ends_with_a_send_that_fails(make: MakeSender) -> None:
-    """What the send has met is told, and nobody hashes on."""
-    unreachable = DeploymentSenderError(ErrorCode.REMOTE_UNREACHABLE, "nobody there", retry=False)
+async def test_the_verification_ends_with_a_deploy_that_fails(make: MakeSender) -> None:
+    """The deploy's error is reported, and the hashing is stopped."""
+    unreachable = ReceiverUnreachableError("connection refused", retry=False)
 
-    class Absent(FakeUploader):
-        async def send(self, upload: PackageUpload, on_sent: Callable[[int], None]) -> Receipt:
-            self.uploads.append(upload)
+    class Absent(FakeTargets):
+        async def deploy(self, url: str, content: PackageContent, on_sent: Callable[[int], None]) -> Receipt:
+            self.sent.append(content)
             raise unreachable
 
-    uploader = Absent()
-    output = await make(uploader).transfer()
+    targets = Absent()
+    output = await make(targets).transfer()
 
     assert ErrorCode.REMOTE_UNREACHABLE is output.error_code
-    assert uploader.uploads[0].check is not None
-    assert uploader.uploads[0].check.done()
+    with pytest.raises(asyncio.CancelledError):
+        await targets.sent[0].verified()
 
 
-async def test_a_truncated_package_never_leaves(make: MakeSender) -> None:
+async def test_a_disk_that_refuses_fails_the_transfer(make: MakeSender) -> None:
+    """The public codes have none for disks, and nothing was built here."""
+    error = StorageError("cannot read it", recovery="Check the disk.")
+    output = await make(FakeTargets([error])).transfer()
+
+    assert (ErrorCode.TRANSFER_FAILED, "cannot read it", "Check the disk.", 1) == (
+        output.error_code,
+        output.error_message,
+        output.recovery,
+        output.attempts,
+    )
+
+
+async def test_a_truncated_package_is_not_sent(make: MakeSender) -> None:
     """Its size is wrong already; it counts as a failed transfer."""
     sender = make()
     os.truncate(sender.path, 10)
@@ -312,32 +332,34 @@ async def test_a_truncated_package_never_leaves(make: MakeSender) -> None:
 @pytest.mark.parametrize(
     ("kept", "given", "hashed"), [(True, None, True), (False, None, False), (True, False, False), (False, True, True)]
 )
-async def test_who_decides_whether_it_is_hashed(make: MakeSender, kept: bool, given: bool | None, hashed: bool) -> None:
-    """The input, or else what the package was made with."""
-    uploader = FakeUploader()
-    sender = make(uploader, kept_verify=kept)
+async def test_the_input_decides_whether_it_is_hashed(
+    make: MakeSender, kept: bool, given: bool | None, hashed: bool
+) -> None:
+    """The setting of its build decides if the input does not."""
+    targets = FakeTargets()
+    sender = make(targets, kept_verify=kept)
     sender.path.write_bytes(bytes(len(CONTENT)))
     output = await sender.transfer(verify_checksum=given)
 
     assert hashed == (output.error_code is ErrorCode.CHECKSUM_MISMATCH)
-    assert [hashed] == [upload.verify_checksum for upload in uploader.uploads]
+    assert [hashed] == [content.verify_checksum for content in targets.sent]
 
 
-async def test_what_may_pass_is_tried_again(make: MakeSender, caplog: pytest.LogCaptureFixture) -> None:
-    """Each attempt starts anew, is counted, and its failure logged."""
-    unreachable = DeploymentSenderError(ErrorCode.REMOTE_UNREACHABLE, "nobody there")
-    uploader = FakeUploader([unreachable, BUSY, Receipt("d-1", checksum_verified=True)])
-    output = await make(uploader).transfer()
+async def test_a_temporary_failure_is_retried(make: MakeSender, caplog: pytest.LogCaptureFixture) -> None:
+    """Each attempt starts anew and is counted, and its failure is logged."""
+    unreachable = ReceiverUnreachableError("connection refused")
+    targets = FakeTargets([unreachable, BUSY, Receipt("d-1", checksum_verified=True)])
+    output = await make(targets).transfer()
 
     assert (True, 3, len(CONTENT)) == (output.success, output.attempts, output.bytes_transferred)
-    assert [CONTENT] * 3 == uploader.contents
+    assert [CONTENT] * 3 == targets.contents
     assert "attempt 1 to send package" in caplog.text
-    assert "nobody there" in caplog.text
+    assert "connection refused" in caplog.text
 
 
 async def test_attempts_end(make: MakeSender) -> None:
-    """The last failure is told, with the number of attempts."""
-    sender = make(FakeUploader([BUSY]), transfer_attempts=3)
+    """The last failure is reported, with the number of attempts."""
+    sender = make(FakeTargets([BUSY]), transfer_attempts=3)
     output = await sender.transfer()
 
     assert (False, ErrorCode.TRANSFER_FAILED, "busy", 3) == (
@@ -349,26 +371,26 @@ async def test_attempts_end(make: MakeSender) -> None:
     assert {"total": 1, "successful": 0, "failed": 1, "cancelled": 0} == sender.counts()
 
 
-async def test_what_would_fail_again_is_not_tried_again(make: MakeSender) -> None:
-    """One attempt, one failure."""
-    output = await make(FakeUploader([REFUSED])).transfer()
+async def test_a_permanent_failure_is_not_retried(make: MakeSender) -> None:
+    """There is one attempt only."""
+    output = await make(FakeTargets([REFUSED])).transfer()
 
     assert ("refused", REFUSED.recovery, 1) == (output.error_message, output.recovery, output.attempts)
 
 
-async def test_a_foreign_exception_is_no_failure_of_the_world(make: MakeSender) -> None:
-    """A mistake in a program is neither retried nor dressed up."""
-    uploader = FakeUploader([RuntimeError("a bug")])
+async def test_an_exception_of_a_bug_is_raised(make: MakeSender) -> None:
+    """It is neither retried nor turned into an output."""
+    targets = FakeTargets([RuntimeError("a bug")])
     with pytest.raises(RuntimeError, match="a bug"):
-        await make(uploader).transfer()
+        await make(targets).transfer()
 
-    assert 1 == len(uploader.uploads)
+    assert 1 == len(targets.sent)
 
 
 async def test_retry_after_is_honoured(make: MakeSender) -> None:
-    """The receiver says how long to wait, and the spread comes on top."""
-    asked = DeploymentSenderError(ErrorCode.TRANSFER_FAILED, "later", retry=True, retry_after=0.2)
-    sender = make(FakeUploader([asked, Receipt("d-1", checksum_verified=True)]))
+    """The receiver's pause is made, and a random part is added."""
+    later = TransferError("later", retry=True, retry_after=0.2)
+    sender = make(FakeTargets([later, Receipt("d-1", checksum_verified=True)]))
     started = time.monotonic()
     output = await sender.transfer()
 
@@ -376,34 +398,34 @@ async def test_retry_after_is_honoured(make: MakeSender) -> None:
     assert 0.2 <= time.monotonic() - started
 
 
-async def test_attempts_go_on_until_the_time_is_over(make: MakeSender) -> None:
-    """However many they are; the failure is that of the last one, and says how many there were."""
-    sender = make(LateUploader([DeploymentSenderError(ErrorCode.REMOTE_UNREACHABLE, "nobody there")]))
+async def test_attempts_continue_until_the_time_is_over(make: MakeSender) -> None:
+    """The failure is that of the last attempt, and has the number of attempts."""
+    sender = make(LateTargets([ReceiverUnreachableError("connection refused")]))
     sender.handler = TransferPackageHandler(sender.resources, Pauses(first_seconds=0.001, longest_seconds=1))
     output = await sender.transfer(transfer_timeout_seconds=LATE_SECONDS, verify_checksum=False)
 
     assert (3, ErrorCode.REMOTE_UNREACHABLE) == (output.attempts, output.error_code)
-    words = "did not have the package after 3600 s and 3 attempts; the last failure: nobody there"
+    words = "did not have the package after 3600 s and 3 attempts; the last failure: connection refused"
     assert f"the receiver {words}" == output.error_message
 
 
-async def test_a_wait_for_the_next_attempt_is_told(make: MakeSender) -> None:
-    """With the reason and the time."""
-    told: list[Progress] = []
-    await make(FakeUploader([BUSY, Receipt("d-1", checksum_verified=True)])).transfer(told.append)
+async def test_a_wait_for_the_next_attempt_is_reported(make: MakeSender) -> None:
+    """The line has the reason and the time."""
+    reported: list[Progress] = []
+    await make(FakeTargets([BUSY, Receipt("d-1", checksum_verified=True)])).transfer(reported.append)
 
-    assert ["busy; trying again in 0 s"] == [one.line for one in told if one.stage == "retry"]
+    assert ["busy; trying again in 0 s"] == [one.line for one in reported if one.stage == "retry"]
 
 
-async def test_a_transfer_that_only_waits_keeps_no_other_from_its_turn(make: MakeSender) -> None:
-    """One receiver that is away does not stop what goes to another."""
+async def test_a_transfer_that_only_waits_releases_its_turn(make: MakeSender) -> None:
+    """A receiver that is unreachable does not stop transfers to another."""
     waits = asyncio.Event()
 
-    class HalfAway(FakeUploader):
-        async def send(self, upload: PackageUpload, on_sent: Callable[[int], None]) -> Receipt:
-            if upload.receiver_url == "http://away:8001":
+    class HalfAway(FakeTargets):
+        async def deploy(self, url: str, content: PackageContent, on_sent: Callable[[int], None]) -> Receipt:
+            if url == "http://away:8001":
                 raise BUSY
-            return await super().send(upload, on_sent)
+            return await super().deploy(url, content, on_sent)
 
     sender = make(HalfAway(), max_concurrent_transfers=1)
     sender.handler = TransferPackageHandler(sender.resources, Pauses(first_seconds=60, longest_seconds=60))
@@ -425,32 +447,32 @@ def make_for_amd64(make: MakeSender, tmp_path: Path) -> MakeSender:
     """Make a sender of a package whose platform is known."""
     manifest, path = keep_package(tmp_path, CONTENT, platform="linux/amd64")
 
-    def made(uploader: PackageUploader) -> Sender:
-        sender = make(uploader)
+    def made(targets: DeployTargets) -> Sender:
+        sender = make(targets)
         sender.manifest, sender.path = manifest, path
         return sender
 
     return made
 
 
-async def test_what_cannot_run_there_is_refused_before_it_is_sent(make_for_amd64: MakeSender) -> None:
-    """With both platforms and the way out."""
-    uploader = FakeUploader(infos=[ARM])
-    output = await make_for_amd64(uploader).transfer()
+async def test_an_image_that_cannot_run_there_is_refused_before_it_is_sent(make_for_amd64: MakeSender) -> None:
+    """The message has both platforms, and the recovery has the option."""
+    targets = FakeTargets(infos=[ARM])
+    output = await make_for_amd64(targets).transfer()
 
-    assert ([], 0, ErrorCode.TRANSFER_FAILED) == (uploader.uploads, output.attempts, output.error_code)
+    assert ([], 0, ErrorCode.TRANSFER_FAILED) == (targets.sent, output.attempts, output.error_code)
     assert "the image is for linux/amd64, and the receiver's engine runs linux/arm64; nothing was sent" == (
         output.error_message
     )
     assert "--any-platform" in str(output.recovery)
 
 
-async def test_what_cannot_run_there_is_sent_if_that_is_wanted(make_for_amd64: MakeSender) -> None:
-    """And nobody asks then."""
-    uploader = FakeUploader(infos=[ARM])
+async def test_an_image_that_cannot_run_there_is_sent_on_request(make_for_amd64: MakeSender) -> None:
+    """The receiver is not asked for its platform."""
+    targets = FakeTargets(infos=[ARM])
 
-    assert (await make_for_amd64(uploader).transfer(any_platform=True)).success
-    assert [ARM] == uploader.infos
+    assert (await make_for_amd64(targets).transfer(any_platform=True)).success
+    assert [ARM] == targets.infos
 
 
 @pytest.mark.parametrize(
@@ -461,51 +483,51 @@ async def test_what_cannot_run_there_is_sent_if_that_is_wanted(make_for_amd64: M
         replace(ARM, engine=ReceiverEngine("Docker Engine", "20.10", "overlay2", "linux/amd64")),
         replace(ARM, engine=ReceiverEngine("Docker Engine", "20.10", "overlay2", "")),
     ],
-    ids=["says nothing", "no engine", "the same", "says no platform"],
+    ids=["no description", "no engine", "the same", "no platform"],
 )
-async def test_what_may_run_there_is_sent(make_for_amd64: MakeSender, info: ReceiverInfo | None) -> None:
-    """Only what is known to be in vain is refused."""
-    assert (await make_for_amd64(FakeUploader(infos=[info])).transfer()).success
+async def test_an_image_that_may_run_there_is_sent(make_for_amd64: MakeSender, info: ReceiverInfo | None) -> None:
+    """Only a known mismatch is refused."""
+    assert (await make_for_amd64(FakeTargets(infos=[info])).transfer()).success
 
 
-async def test_a_receiver_that_is_away_when_it_is_asked_is_asked_again(make_for_amd64: MakeSender) -> None:
-    """So that its platform is known before it is sent to."""
-    away = DeploymentSenderError(ErrorCode.REMOTE_UNREACHABLE, "nobody there")
-    output = await make_for_amd64(FakeUploader(infos=[away, away, ARM])).transfer()
+async def test_a_receiver_that_does_not_respond_with_its_platform_is_asked_again(make_for_amd64: MakeSender) -> None:
+    """Its platform is known before the package is sent."""
+    away = ReceiverUnreachableError("connection refused")
+    output = await make_for_amd64(FakeTargets(infos=[away, away, ARM])).transfer()
 
     assert (2, ErrorCode.TRANSFER_FAILED) == (output.attempts, output.error_code)
     assert "linux/arm64" in str(output.error_message)
 
 
 async def test_all_attempts_together_have_a_deadline(make: MakeSender) -> None:
-    """The message says so, and the send was really stopped."""
-    uploader = FakeUploader(send_seconds=60)
-    output = await make(uploader, transfer_timeout_seconds=0.1).transfer()
+    """The message has the time, and the deploy was stopped."""
+    targets = FakeTargets(deploy_seconds=60)
+    output = await make(targets, transfer_timeout_seconds=0.1).transfer()
 
     assert (ErrorCode.TRANSFER_FAILED, "the receiver did not have the package after 0.1 s") == (
         output.error_code,
         output.error_message,
     )
-    assert 0 == uploader.sending
+    assert 0 == targets.deploying
 
 
-async def test_only_so_many_are_sent_at_once(make: MakeSender) -> None:
-    """The rest wait for their turn, and all get through."""
-    uploader = FakeUploader(send_seconds=0.02)
-    sender = make(uploader, max_concurrent_transfers=2)
+async def test_transfers_at_once_are_limited(make: MakeSender) -> None:
+    """The others wait for their turn, and all succeed."""
+    targets = FakeTargets(deploy_seconds=0.02)
+    sender = make(targets, max_concurrent_transfers=2)
     outputs = await asyncio.gather(*(sender.transfer() for _ in range(7)))
 
     assert all(output.success for output in outputs)
-    assert 2 == uploader.most_sending
+    assert 2 == targets.most_deploying
 
 
 async def test_waiting_for_a_deployment_takes_no_turn(make: MakeSender) -> None:
     """The next package is sent while the receiver loads the first."""
     receipt = Receipt("d-1", checksum_verified=True, status="received", status_url=f"{URL}/deployments/d-1")
-    uploader = FakeUploader([receipt], [DeploymentState("d-1", "loading")])
-    sender = make(uploader, max_concurrent_transfers=1)
+    targets = FakeTargets([receipt], [DeploymentState("d-1", "loading")])
+    sender = make(targets, max_concurrent_transfers=1)
     waiting = asyncio.ensure_future(sender.transfer())
-    await eventually(lambda: bool(uploader.asked))
+    await eventually(lambda: bool(targets.requested))
     second = await sender.transfer(wait_for="received")
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
@@ -513,22 +535,22 @@ async def test_waiting_for_a_deployment_takes_no_turn(make: MakeSender) -> None:
     assert second.success
 
 
-async def test_progress_is_told(make: MakeSender) -> None:
+async def test_progress_is_reported(make: MakeSender) -> None:
     """The callback gets the bytes of the file."""
-    told: list[Progress] = []
-    await make().transfer(told.append)
+    reported: list[Progress] = []
+    await make().transfer(reported.append)
 
     uploaded = [Progress("upload", done_bytes=done, total_bytes=len(CONTENT)) for done in (0, len(CONTENT))]
-    taken = Progress(
+    accepted = Progress(
         "deploy",
         "the receiver has the package and has verified it: deployment d-1",
         receipt=Receipt("d-1", checksum_verified=True),
     )
-    assert [*uploaded, taken] == told
+    assert [*uploaded, accepted] == reported
 
 
 async def test_every_stage_is_timed(make: MakeSender) -> None:
-    """In the result and in the metrics."""
+    """The result and the metrics have the same figures."""
     sender = make()
     output = await sender.transfer()
 
@@ -538,18 +560,18 @@ async def test_every_stage_is_timed(make: MakeSender) -> None:
 
 
 async def test_a_deployment_is_followed(make: MakeSender) -> None:
-    """The output tells the status that was reached."""
+    """The output has the status that was reached."""
     receipt = Receipt("d-1", checksum_verified=True, status="received", status_url=f"{URL}/deployments/d-1")
-    uploader = FakeUploader([receipt], [DeploymentState("d-1", "loading"), DeploymentState("d-1", "loaded")])
-    output = await make(uploader).transfer()
+    targets = FakeTargets([receipt], [DeploymentState("d-1", "loading"), DeploymentState("d-1", "loaded")])
+    output = await make(targets).transfer()
 
     assert (True, "loaded") == (output.success, output.deployment_status)
-    assert [f"{URL}/deployments/d-1"] * 2 == uploader.asked
+    assert [f"{URL}/deployments/d-1"] * 2 == targets.requested
 
 
-async def test_what_the_receiver_does_is_told(make: MakeSender) -> None:
-    """Each state once, with the receiver's own reason."""
-    told: list[Progress] = []
+async def test_the_receivers_progress_is_reported(make: MakeSender) -> None:
+    """Each state is reported once, with the receiver's own reason."""
+    reported: list[Progress] = []
     receipt = Receipt("d-1", checksum_verified=False, status="received", status_url=f"{URL}/deployments/d-1")
     states: list[DeploymentState | Exception] = [
         DeploymentState("d-1", "received", error_message="no engine"),
@@ -558,8 +580,8 @@ async def test_what_the_receiver_does_is_told(make: MakeSender) -> None:
         DeploymentState("d-1", "loaded", will_run=True),
         DeploymentState("d-1", "running", will_run=True),
     ]
-    await make(FakeUploader([receipt], states)).transfer(told.append, wait_for="running", verify_checksum=False)
-    deploying = [one for one in told if one.stage == "deploy"]
+    await make(FakeTargets([receipt], states)).transfer(reported.append, wait_for="running", verify_checksum=False)
+    deploying = [one for one in reported if one.stage == "deploy"]
 
     assert [
         "the receiver has the package: deployment d-1",
@@ -583,27 +605,28 @@ async def test_what_the_receiver_does_is_told(make: MakeSender) -> None:
         (DeploymentState("d-1", "loaded"), False),
     ],
 )
-async def test_who_waits_no_longer_knows_whether_it_goes_on(
+async def test_the_output_reports_whether_the_deployment_continues(
     make: MakeSender, state: DeploymentState, continues: bool
 ) -> None:
-    """A deployment that the receiver goes on with has not failed."""
+    """A deployment that the receiver continues with has not failed."""
     receipt = Receipt("d-1", checksum_verified=True, status="received", status_url=f"{URL}/deployments/d-1")
-    uploader = LateUploader([receipt], [state])
-    output = await make(uploader, deployment_timeout_seconds=LATE_SECONDS).transfer(wait_for="running")
+    targets = LateTargets([receipt], [state])
+    output = await make(targets, deployment_timeout_seconds=LATE_SECONDS).transfer(wait_for="running")
 
     assert (False, state.status, continues) == (output.success, output.deployment_status, output.deployment_continues)
 
 
-async def test_a_failed_deployment_tells_what_did_happen(make: MakeSender) -> None:
-    """The package was taken: its id, its bytes and its time are told with the failure."""
+async def test_a_failed_deployment_reports_what_did_succeed(make: MakeSender) -> None:
+    """The output has the id, the bytes and the time of the package with the failure."""
     receipt = Receipt("d-1", checksum_verified=True, status="received", status_url=f"{URL}/deployments/d-1")
     state = DeploymentState("d-1", "failed", error_code="DOCKER_UNAVAILABLE", error_message="no engine")
-    sender = make(FakeUploader([receipt], [state]))
+    sender = make(FakeTargets([receipt], [state]))
     output = await sender.transfer()
 
     assert (False, False, ErrorCode.TRANSFER_FAILED) == (output.success, output.transfer_success, output.error_code)
     assert (
-        "the receiver took the package but could not deploy it: DOCKER_UNAVAILABLE: no engine" == output.error_message
+        "the receiver accepted the package but could not deploy it: DOCKER_UNAVAILABLE: no engine"
+        == output.error_message
     )
     assert ("d-1", "failed", True, len(CONTENT)) == (
         output.remote_deployment_id,
@@ -615,11 +638,11 @@ async def test_a_failed_deployment_tells_what_did_happen(make: MakeSender) -> No
     assert {"total": 1, "successful": 0, "failed": 1, "cancelled": 0} == sender.counts()
 
 
-async def test_throughput_counts_what_was_sent(make: MakeSender) -> None:
-    """A receiver that has the package already answers early; what was not sent was not fast."""
+async def test_throughput_counts_the_bytes_that_were_sent(make: MakeSender) -> None:
+    """A receiver that has the package already responds early; the bytes that were not sent do not count."""
 
-    class Early(FakeUploader):
-        async def send(self, upload: PackageUpload, on_sent: Callable[[int], None]) -> Receipt:
+    class Early(FakeTargets):
+        async def deploy(self, url: str, content: PackageContent, on_sent: Callable[[int], None]) -> Receipt:
             on_sent(1)
             await asyncio.sleep(0.01)
             return Receipt("d-1", checksum_verified=True)
@@ -630,26 +653,26 @@ async def test_throughput_counts_what_was_sent(make: MakeSender) -> None:
     assert 1 / 10_000 >= output.transfer_throughput_mbps
 
 
-async def test_cancelling_stops_the_send(make: MakeSender) -> None:
-    """The cancellation passes, the file is closed, the turn is free, and it counts as cancelled."""
-    uploader = FakeUploader(send_seconds=60)
-    sender = make(uploader, max_concurrent_transfers=1)
+async def test_cancelling_stops_the_deploy(make: MakeSender) -> None:
+    """The cancellation is raised, the file is closed, the turn is free, and it counts as cancelled."""
+    targets = FakeTargets(deploy_seconds=60)
+    sender = make(targets, max_concurrent_transfers=1)
     sending = asyncio.ensure_future(sender.transfer())
-    await eventually(lambda: uploader.sending == 1)
+    await eventually(lambda: targets.deploying == 1)
     sending.cancel()
     with pytest.raises(asyncio.CancelledError):
         await sending
-    uploader.send_seconds = 0
+    targets.deploy_seconds = 0
 
-    assert 0 == uploader.sending
-    assert uploader.uploads[0].file.closed
+    assert 0 == targets.deploying
+    assert targets.sent[0].file.closed
     assert {"total": 1, "successful": 0, "failed": 0, "cancelled": 1} == sender.counts()
     assert (await sender.transfer()).success
 
 
 async def test_cancelling_at_any_moment_leaves_no_open_file(make: MakeSender) -> None:
-    """Opening, hashing, waiting and sending can all be broken off."""
-    sender = make(FakeUploader(send_seconds=0.01))
+    """Opening, hashing, waiting and sending can all be cancelled."""
+    sender = make(FakeTargets(deploy_seconds=0.01))
     before = len(await asyncio.to_thread(os.listdir, "/proc/self/fd"))
     for delay in range(20):
         sending = asyncio.ensure_future(sender.transfer())

@@ -1,24 +1,29 @@
-"""The check beside a transfer: what it finds is told, and it ends with what it stands beside."""
+"""The verification beside a transfer: its result is reported, and it ends with the transfer."""
 
 import asyncio
 import os
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import (
+    InvalidInputError,
+    PackageDamagedError,
+    StorageError,
+)
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.store.packages import PackageStore, StoredPackage
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.telemetry.metrics import Span
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.transfers.source import (
     check_package_path,
-    disk_errors_of_a_transfer,
     verify_while_sending,
 )
 from support.archives.stored import keep_package
+from support.eventually import eventually
 
-LARGE_BYTES = 1 << 40  # sparse; nobody hashes that in a test's time
+LARGE_BYTES = 1 << 40  # 1 TiB, sparse: hashing it takes longer than any test
 
 
 @pytest.fixture
@@ -31,60 +36,60 @@ def package(tmp_path: Path) -> Iterator[StoredPackage]:
 
 @pytest.fixture
 def large(tmp_path: Path) -> Iterator[StoredPackage]:
-    """An open package that takes long to check."""
+    """An open package that takes long to verify."""
     manifest, path = keep_package(tmp_path, b"", size_bytes=LARGE_BYTES)
     os.truncate(path, LARGE_BYTES)
     with PackageStore(tmp_path).open(manifest.package_id) as package:
         yield package
 
 
-def checkers() -> list[threading.Thread]:
-    """List the threads that check."""
+def verifiers() -> list[threading.Thread]:
+    """Return the threads that verify."""
     return [thread for thread in threading.enumerate() if thread.name == "deployment-sender"]
 
 
 async def end(threads: list[threading.Thread]) -> None:
-    """Expect that one thread checked, and that it is out of its work; the rest of it takes a moment."""
+    """Expect that one thread verified, and that it ends."""
     assert 1 == len(threads)
     await asyncio.to_thread(threads[0].join, 5)
-    assert [] == checkers()
+    assert [] == verifiers()
 
 
-async def test_the_body_may_wait_for_the_check(package: StoredPackage) -> None:
-    """It ends well for a package that is what it was, and is timed."""
+async def test_the_body_can_wait_for_the_verification(package: StoredPackage) -> None:
+    """It succeeds for a package that has not changed, and is timed."""
     span = Span()
-    async with verify_while_sending(package, span, verify=True) as check:
-        assert check is not None
-        await check
+    async with verify_while_sending(package, span, verify=True) as verified:
+        await verified()
+        await verified()
 
     assert span.stages_ms["check"] > 0
 
 
-async def test_a_body_that_is_faster_does_not_end_without_it(package: StoredPackage) -> None:
-    """What the check finds comes out."""
+async def test_a_faster_body_waits_for_the_verification(package: StoredPackage) -> None:
+    """Its error is raised at the end of the body."""
     with package.path.open("r+b") as file:
         file.write(b"?" * 10)
 
-    with pytest.raises(DeploymentSenderError, match="was not sent to its end") as caught:
+    with pytest.raises(PackageDamagedError, match="was not sent to its end"):
         async with verify_while_sending(package, Span(), verify=True):
             pass
-    assert ErrorCode.CHECKSUM_MISMATCH is caught.value.code
 
 
-async def test_nobody_looks_where_it_is_not_wanted(package: StoredPackage) -> None:
+async def test_without_verification_nothing_is_hashed(large: StoredPackage) -> None:
     """There is nothing to wait for."""
-    async with verify_while_sending(package, Span(), verify=False) as check:
-        assert check is None
+    async with verify_while_sending(large, Span(), verify=False) as verified:
+        await verified()
+
+        assert [] == verifiers()
 
 
-async def test_a_body_that_fails_ends_the_check(large: StoredPackage) -> None:
-    """Its error comes out, and no thread goes on."""
+async def test_a_body_that_fails_ends_the_verification(large: StoredPackage) -> None:
+    """The body's error is raised, and the thread ends."""
     threads = []
 
     async def fail() -> None:
         async with verify_while_sending(large, Span(), verify=True):
-            await asyncio.sleep(0.05)
-            threads.extend(checkers())
+            threads.extend(await eventually(verifiers))
             raise KeyError("the body's own")
 
     with pytest.raises(KeyError, match="the body's own"):
@@ -92,30 +97,21 @@ async def test_a_body_that_fails_ends_the_check(large: StoredPackage) -> None:
     await end(threads)
 
 
-async def test_a_cancellation_ends_the_check(large: StoredPackage) -> None:
-    """However often it comes."""
+async def test_a_cancellation_ends_the_verification(large: StoredPackage) -> None:
+    """Repeated cancellations change nothing."""
 
-    async def check() -> None:
+    async def verify() -> None:
         async with verify_while_sending(large, Span(), verify=True):
             await asyncio.sleep(60)
 
-    task = asyncio.ensure_future(check())
-    await asyncio.sleep(0.05)
-    threads = checkers()
+    task = asyncio.ensure_future(verify())
+    threads = await eventually(verifiers)
     for _ in range(3):
         task.cancel()
         await asyncio.sleep(0)
     with pytest.raises(asyncio.CancelledError):
         await task
     await end(threads)
-
-
-def test_a_disk_that_refuses_fails_the_transfer() -> None:
-    """Reading is no build: the code is the transfer's, the words are the disk's."""
-    with pytest.raises(DeploymentSenderError, match="cannot read") as caught, disk_errors_of_a_transfer():
-        raise DeploymentSenderError(ErrorCode.BUILD_FAILED, "cannot read it", recovery="Check the disk.")
-
-    assert (ErrorCode.TRANSFER_FAILED, "Check the disk.") == (caught.value.code, caught.value.recovery)
 
 
 def test_package_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,6 +130,12 @@ def test_another_package_path(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(expected)
 
     for path in ("/etc/passwd", str(tmp_path), str(tmp_path / "link")):
-        with pytest.raises(DeploymentSenderError) as caught:
+        with pytest.raises(InvalidInputError):
             check_package_path(path, expected)
-        assert caught.value.code is ErrorCode.VALIDATION_ERROR
+
+
+async def test_a_disk_that_refuses_is_a_storage_error(package: StoredPackage) -> None:
+    """A descriptor that is open for writing only stands for it."""
+    with package.path.open("ab", buffering=0) as file, pytest.raises(StorageError, match="cannot read"):
+        async with verify_while_sending(replace(package, file=file), Span(), verify=True):
+            pass

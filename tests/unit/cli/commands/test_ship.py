@@ -10,18 +10,23 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import (
+    ErrorCode,
+    InvalidInputError,
+    ReceiverUnreachableError,
+    TransferError,
+)
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import (
     BuildRequest,
     DeploymentState,
-    PackageUpload,
+    PackageContent,
     Receipt,
     ReceiverEngine,
     ReceiverInfo,
 )
 from support.engine.engines import FakeEngine
 from support.kafka.publisher import FakeBroker
-from support.sending.uploader import LATE_SECONDS, FakeUploader, LateUploader
+from support.sending.target import LATE_SECONDS, FakeTargets, LateTargets
 
 if TYPE_CHECKING:
     from ..conftest import CommandLine
@@ -95,14 +100,14 @@ def test_a_build_that_fails_ends_the_shipment(cli: "CommandLine") -> None:
     cli.engine.fail("build", ErrorCode.BUILD_FAILED, "no such base image")
     printed = cli.run(*arguments(cli))
 
-    assert (1, []) == (printed.code, cli.uploader.uploads)
+    assert (1, []) == (printed.code, cli.targets.sent)
     assert "error: BUILD_FAILED: no such base image" in printed.err
     assert ["BUILD_STARTED", "DEPLOYMENT_FAILED"] == recorded(cli)
 
 
 def test_a_transfer_that_fails_keeps_the_package(cli: "CommandLine") -> None:
     """The command to send it again is printed."""
-    cli.uploader.receipts = [DeploymentSenderError(ErrorCode.TRANSFER_FAILED, "it refuses", retry=False)]
+    cli.targets.receipts = [TransferError("it refuses", retry=False)]
     printed = cli.run(*arguments(cli))
     (manifest,) = cli.document("packages")["packages"]
 
@@ -136,7 +141,7 @@ def test_a_mistake_is_reported_before_anything_happens(cli: "CommandLine", chang
 
 def test_a_forbidden_receiver_is_refused_before_the_build(cli: "CommandLine") -> None:
     """There is no build and no event."""
-    cli.uploader.refusal = DeploymentSenderError(ErrorCode.VALIDATION_ERROR, "not there")
+    cli.targets.refusal = InvalidInputError("not there")
     printed = cli.run(*arguments(cli))
 
     assert (2, [], []) == (printed.code, cli.engine.calls, recorded(cli))
@@ -151,9 +156,9 @@ def info(engine: ReceiverEngine | None = AMD64, **event_types: Any) -> ReceiverI
 @pytest.mark.parametrize(
     ("reported", "more", "words"),
     [
-        (DeploymentSenderError(ErrorCode.REMOTE_UNREACHABLE, "not there"), [], "REMOTE_UNREACHABLE: not there"),
-        (DeploymentSenderError(ErrorCode.TRANSFER_FAILED, "401", retry=False), [], "TRANSFER_FAILED: 401"),
-        (info(None, engine_error="no socket"), [], "the receiver's engine does not answer: no socket"),
+        (ReceiverUnreachableError("not there"), [], "REMOTE_UNREACHABLE: not there"),
+        (TransferError("401", retry=False), [], "TRANSFER_FAILED: 401"),
+        (info(None, engine_error="no socket"), [], "the receiver's engine does not respond: no socket"),
         (info(), ["--wait-for", "running"], "this receiver starts no containers"),
         (info(), ["--platform", "linux/arm64"], "built for linux/arm64, and the receiver's engine runs linux/amd64"),
     ],
@@ -163,7 +168,7 @@ def test_a_receiver_that_cannot_deploy_is_reported_before_the_build(
     cli: "CommandLine", reported: ReceiverInfo | Exception, more: list[str], words: str
 ) -> None:
     """The advice is printed; there is no build and no event."""
-    cli.uploader.infos = [reported]
+    cli.targets.infos = [reported]
     printed = cli.run(*arguments(cli, *more))
 
     assert (1, [], []) == (printed.code, cli.engine.calls, recorded(cli))
@@ -184,7 +189,7 @@ def test_a_receiver_that_can_deploy_gets_the_package(
     cli: "CommandLine", reported: ReceiverInfo, more: list[str]
 ) -> None:
     """Whether it starts containers or not."""
-    cli.uploader.infos = [reported]
+    cli.targets.infos = [reported]
 
     assert 0 == cli.run(*arguments(cli, *more)).code
 
@@ -194,13 +199,13 @@ def test_a_receiver_without_info_is_noted(cli: "CommandLine") -> None:
     printed = cli.run(*arguments(cli))
 
     assert 0 == printed.code
-    assert printed.err.startswith(f"{URL} says nothing of itself: an older receiver, one of another make, or a wrong")
+    assert printed.err.startswith(f"{URL} does not describe itself: an older receiver, one of another make, or a wrong")
 
 
 def follow(cli: "CommandLine", *states: DeploymentState) -> None:
     """Make the receiver accept the package, and report these states."""
-    cli.uploader.receipts = [Receipt("d-1", checksum_verified=True, status="received", status_url=STATUS_URL)]
-    cli.uploader.states = list(states)
+    cli.targets.receipts = [Receipt("d-1", checksum_verified=True, status="received", status_url=STATUS_URL)]
+    cli.targets.states = list(states)
 
 
 def test_it_waits_until_the_container_runs(cli: "CommandLine") -> None:
@@ -231,12 +236,12 @@ def test_a_deployment_that_fails_has_its_log_on_the_screen(cli: "CommandLine") -
 def test_a_wait_that_ends_has_not_failed_the_deployment(cli: "CommandLine", monkeypatch: pytest.MonkeyPatch) -> None:
     """The receiver may still deploy: the command for its status is printed, and no event is published."""
     monkeypatch.setenv("DEPLOYMENT_SENDER_DEPLOYMENT_TIMEOUT_SECONDS", str(LATE_SECONDS))
-    cli.uploader = LateUploader()
+    cli.targets = LateTargets()
     follow(cli, DeploymentState("d-1", "received", error_message="the engine does not answer"))
     printed = cli.run(*arguments(cli))
 
     assert 1 == printed.code
-    assert "as deployment d-1 and goes on with it, but after 3600 s it is received, not loaded" in printed.err
+    assert "as deployment d-1 and continues with it, but after 3600 s it is received, not loaded" in printed.err
     assert "the engine does not answer" in printed.err
     assert f"deployment-sender status d-1 --to {URL}" in printed.err
     assert ["BUILD_STARTED", "BUILD_COMPLETED", "TRANSFER_STARTED"] == recorded(cli)
@@ -290,10 +295,10 @@ class InterruptedEngine(FakeEngine):
         await ctrl_c()
 
 
-class InterruptedUploader(FakeUploader):
+class InterruptedTargets(FakeTargets):
     """Is interrupted while it sends."""
 
-    async def send(self, upload: PackageUpload, on_sent: Callable[[int], None]) -> Receipt:
+    async def deploy(self, url: str, content: PackageContent, on_sent: Callable[[int], None]) -> Receipt:
         await ctrl_c()
 
 
@@ -309,7 +314,7 @@ def test_an_interrupted_build_is_recorded(cli: "CommandLine") -> None:
 
 def test_an_interrupted_transfer_is_recorded(cli: "CommandLine") -> None:
     """Its package is kept."""
-    cli.uploader = InterruptedUploader()
+    cli.targets = InterruptedTargets()
     printed = cli.run(*arguments(cli))
 
     assert 130 == printed.code
@@ -318,30 +323,30 @@ def test_an_interrupted_transfer_is_recorded(cli: "CommandLine") -> None:
     assert " was not sent and is kept: deployment-sender transfer " in printed.err
 
 
-class InterruptedWait(FakeUploader):
+class InterruptedWait(FakeTargets):
     """Is interrupted while the deployment is polled."""
 
-    async def state(self, receiver_url: str, status_url: str) -> DeploymentState:
+    async def status(self, url: str, receipt: Receipt) -> DeploymentState:
         await ctrl_c()
 
 
 @pytest.mark.parametrize("more", [[], ["--quiet"]])
 def test_an_interrupted_wait_prints_what_is_known(cli: "CommandLine", more: list[str]) -> None:
     """Sent, verified, the deployment's id and the command for its status; no event reports a failure."""
-    cli.uploader = InterruptedWait()
+    cli.targets = InterruptedWait()
     follow(cli)
     printed = cli.run(*arguments(cli, *more))
 
     assert 130 == printed.code
-    assert " is sent and verified; the receiver goes on with deployment d-1\n" in printed.err
-    assert f"to look: deployment-sender status d-1 --to {URL}\n" in printed.err
+    assert " is sent and verified; the receiver continues with deployment d-1\n" in printed.err
+    assert f"to check: deployment-sender status d-1 --to {URL}\n" in printed.err
     assert printed.err.endswith("error: interrupted\n")
     assert ["BUILD_STARTED", "BUILD_COMPLETED", "TRANSFER_STARTED"] == recorded(cli)
 
 
 def test_an_interrupted_wait_is_a_document_for_programs(cli: "CommandLine") -> None:
     """It is the only one."""
-    cli.uploader = InterruptedWait()
+    cli.targets = InterruptedWait()
     follow(cli)
     document = cli.document(*arguments(cli))
 
@@ -353,19 +358,19 @@ def test_an_interrupted_wait_is_a_document_for_programs(cli: "CommandLine") -> N
     )
 
 
-class InterruptedResponse(FakeUploader):
+class InterruptedResponse(FakeTargets):
     """Is interrupted when all bytes are sent and no response has arrived yet."""
 
-    async def send(self, upload: PackageUpload, on_sent: Callable[[int], None]) -> Receipt:
-        on_sent(upload.size_bytes)
+    async def deploy(self, url: str, content: PackageContent, on_sent: Callable[[int], None]) -> Receipt:
+        on_sent(content.size_bytes)
         await ctrl_c()
 
 
 def test_a_package_that_may_have_arrived_has_not_failed(cli: "CommandLine") -> None:
     """It is not known, and no event reports it."""
-    cli.uploader = InterruptedResponse()
+    cli.targets = InterruptedResponse()
     printed = cli.run(*arguments(cli))
 
     assert 130 == printed.code
-    assert "it may have it and go on" in printed.err
+    assert "it may have it and continue" in printed.err
     assert ["BUILD_STARTED", "BUILD_COMPLETED", "TRANSFER_STARTED"] == recorded(cli)

@@ -91,7 +91,7 @@ def test_a_missing_deployment_is_an_error(cli: "CommandLine") -> None:
         printed = cli.run("status", "d-2", "--to", there.url)
 
     assert (1, "") == (printed.code, printed.out)
-    assert "the receiver answered 404 Not Found: there is no such deployment" in printed.err
+    assert "the receiver responded 404 Not Found: there is no such deployment" in printed.err
 
 
 def test_something_else_than_a_receiver_is_an_error(cli: "CommandLine") -> None:
@@ -100,4 +100,4 @@ def test_something_else_than_a_receiver_is_an_error(cli: "CommandLine") -> None:
         printed = cli.run("status", "--to", there.url)
 
     assert 1 == printed.code
-    assert "does not answer as a receiver does" in printed.err
+    assert "does not respond as a receiver does" in printed.err

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import TransferError
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.models import ModelPackageTransferOutput
 
 if TYPE_CHECKING:
@@ -30,14 +30,14 @@ def test_the_output_is_a_document_for_programs(cli: "CommandLine") -> None:
 def test_its_options_reach_the_uploader(cli: "CommandLine") -> None:
     """Every one of them."""
     cli.run("transfer", cli.packaged(), "--to", URL, "--no-verify", "--correlation-id", "c-1")
-    (upload,) = cli.uploader.uploads
+    (content,) = cli.targets.sent
 
-    assert (URL, False, "c-1") == (upload.receiver_url, upload.verify_checksum, upload.correlation_id)
+    assert ([URL], False, "c-1") == (cli.targets.sent_to, content.verify_checksum, content.correlation_id)
 
 
 def test_a_transfer_that_fails_is_an_error(cli: "CommandLine") -> None:
     """The exit code is 1; code and recovery are on stderr."""
-    cli.uploader.receipts = [DeploymentSenderError(ErrorCode.TRANSFER_FAILED, "it refuses", retry=False)]
+    cli.targets.receipts = [TransferError("it refuses", retry=False)]
     printed = cli.run("transfer", cli.packaged(), "--to", URL)
 
     assert (1, "") == (printed.code, printed.out)
@@ -48,7 +48,7 @@ def test_a_missing_package_is_a_mistake(cli: "CommandLine") -> None:
     """The exit code is 2; nothing is sent."""
     printed = cli.run("transfer", "5f0c2a52-91ab-4c3e-8a53-0d6c1f6f7a10", "--to", URL)
 
-    assert (2, []) == (printed.code, cli.uploader.uploads)
+    assert (2, []) == (printed.code, cli.targets.sent)
 
 
 def test_an_unknown_status_is_a_mistake(cli: "CommandLine") -> None:

@@ -1,4 +1,4 @@
-"""Who may be sent to: every way to write an address, and every way to be on the list."""
+"""Which receivers are allowed: every spelling of an address, and every way to be on the list."""
 
 import socket
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.http.address_policy import AddressPolicy, Found
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import InvalidInputError, ReceiverUnreachableError
 
 NEVER = [
     "169.254.169.254",
@@ -48,7 +48,7 @@ NEVER = [
 
 
 def found(*addresses: str) -> list[Found]:
-    """Answer as `getaddrinfo` does."""
+    """Return addresses as `getaddrinfo` does."""
     return [
         (socket.AF_INET6, socket.SOCK_STREAM, 6, "", (address, 80, 0, 0))
         if ":" in address
@@ -58,35 +58,35 @@ def found(*addresses: str) -> list[Found]:
 
 
 def refused(url: str, *allowed: str) -> str:
-    """See that a URL is refused before any name is resolved."""
-    with pytest.raises(DeploymentSenderError) as caught:
+    """Check that a URL is refused before any name is resolved; return the message."""
+    with pytest.raises(InvalidInputError) as caught:
         AddressPolicy(allowed).check_url(url)
-    assert (ErrorCode.VALIDATION_ERROR, False) == (caught.value.code, caught.value.retry)
+    assert not caught.value.retry
     assert "allowed_receivers" in caught.value.recovery
     return caught.value.message
 
 
-def permitted(host: str, addresses: Sequence[str], *allowed: str) -> list[str]:
-    """Answer which addresses of a name may be connected to."""
-    return [one[4][0] for one in AddressPolicy(allowed).permitted(host, found(*addresses))]
+def connectable(host: str, addresses: Sequence[str], *allowed: str) -> list[str]:
+    """Return the addresses of a name that may be connected to."""
+    return [one[4][0] for one in AddressPolicy(allowed).allowed_addresses(host, found(*addresses))]
 
 
 def unreachable(host: str, addresses: Sequence[str], *allowed: str) -> str:
-    """See that none may."""
-    with pytest.raises(DeploymentSenderError) as caught:
-        permitted(host, addresses, *allowed)
-    assert (ErrorCode.REMOTE_UNREACHABLE, False) == (caught.value.code, caught.value.retry)
+    """Check that none of them may be connected to; return the message."""
+    with pytest.raises(ReceiverUnreachableError) as caught:
+        connectable(host, addresses, *allowed)
+    assert not caught.value.retry
     return caught.value.message
 
 
 @pytest.mark.parametrize("address", NEVER)
 @pytest.mark.parametrize("allowed", [(), ("0.0.0.0/0", "::/0"), ("edge.example",)])
 def test_a_name_cannot_lead_there(address: str, allowed: tuple[str, ...]) -> None:
-    """Whatever the list says."""
+    """The list changes nothing about that."""
     message = unreachable("edge.example", [address], *allowed)
 
     assert message.startswith(f"nothing was sent: edge.example ({address}) is ")
-    assert message.endswith(", and no package is ever sent there")
+    assert message.endswith("; packages are never sent there")
 
 
 @pytest.mark.parametrize(
@@ -102,9 +102,9 @@ def test_a_name_cannot_lead_there(address: str, allowed: tuple[str, ...]) -> Non
         "[0:0:0:0:0:ffff:a9fe:a9fe]",
     ],
 )
-def test_an_address_cannot_be_written_so_that_it_is_not_seen(host: str) -> None:
-    """As a number, in hexadecimal, in octal, or inside another."""
-    assert "no package is ever sent there" in refused(f"http://{host}:8001/x")
+def test_no_spelling_hides_an_address(host: str) -> None:
+    """It may be written as a number, in hexadecimal, in octal, or inside another address."""
+    assert "packages are never sent there" in refused(f"http://{host}:8001/x")
 
 
 @pytest.mark.parametrize(
@@ -129,14 +129,14 @@ def test_an_address_cannot_be_written_so_that_it_is_not_seen(host: str) -> None:
         "a" * 70,
     ],
 )
-def test_everything_else_may_be_sent_to_without_a_list(host: str) -> None:
+def test_every_other_address_is_allowed_without_a_list(host: str) -> None:
     """Private networks are where receivers live, and an IPv6 address may lead to one of theirs."""
     AddressPolicy().check_url(f"http://{host}:8001")
 
 
 def test_a_name_may_have_no_address() -> None:
-    """That is for whoever connects to tell."""
-    assert [] == permitted("edge.example", [], "10.0.0.0/8")
+    """The connection reports that."""
+    assert [] == connectable("edge.example", [], "10.0.0.0/8")
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_a_name_may_have_no_address() -> None:
         ("http://not-resolved-yet", "10.0.0.0/8"),
     ],
 )
-def test_what_is_on_the_list_may_be_sent_to(url: str, allowed: str) -> None:
+def test_a_receiver_on_the_list_is_allowed(url: str, allowed: str) -> None:
     """By name, by suffix, by address, by network; a name may turn out to be in a network."""
     AddressPolicy(["other.example", allowed]).check_url(url)
 
@@ -176,25 +176,25 @@ def test_what_is_on_the_list_may_be_sent_to(url: str, allowed: str) -> None:
         ("http://[2001:0:a01:203::f5fe:fdfc]", "10.0.0.0/8"),
     ],
 )
-def test_what_is_not_on_the_list_is_refused(url: str, allowed: str) -> None:
-    """And the message says of which list."""
-    assert "is not among allowed_receivers" in refused(url, allowed)
+def test_a_receiver_that_is_not_on_the_list_is_refused(url: str, allowed: str) -> None:
+    """The message names the list."""
+    assert "is not in allowed_receivers" in refused(url, allowed)
 
 
 def test_a_name_is_refused_for_where_it_leads() -> None:
     """The list has networks only, and the name is in none."""
-    assert "nothing was sent: edge (11.0.0.1) is not among allowed_receivers" == unreachable(
+    assert "nothing was sent: edge (11.0.0.1) is not in allowed_receivers" == unreachable(
         "edge", ["11.0.0.1", "12.0.0.1"], "10.0.0.0/8"
     )
 
 
 def test_a_listed_name_may_lead_anywhere() -> None:
-    """But to the addresses that nobody may be sent to."""
-    assert ["11.0.0.1"] == permitted("edge", ["169.254.1.1", "11.0.0.1"], "edge", "10.0.0.0/8")
+    """Only the addresses that are never sent to are left out."""
+    assert ["11.0.0.1"] == connectable("edge", ["169.254.1.1", "11.0.0.1"], "edge", "10.0.0.0/8")
 
 
-def test_only_the_good_addresses_of_a_name_are_used() -> None:
-    """A machine with a link-local address beside its own is no attacker."""
-    assert ["10.0.0.1", "fd12::1"] == permitted(
+def test_only_the_allowed_addresses_of_a_name_are_used() -> None:
+    """A machine may have a link-local address beside its own."""
+    assert ["10.0.0.1", "fd12::1"] == connectable(
         "edge", ["fe80::1%2", "10.0.0.1", "11.0.0.1", "fd12::1"], "10.0.0.0/8", "fd12::/16"
     )

@@ -1,4 +1,4 @@
-"""The uploader over real TCP: what it sends, what it makes of answers, and what it never does."""
+"""Receivers over real TCP: what is sent, how responses are read, and what is never done."""
 
 import asyncio
 import contextlib
@@ -13,11 +13,15 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.http.target import HttpUploader
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.http.target import HttpTargets
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import (
+    OperationError,
+    PackageTooLargeError,
+    ReceiverUnreachableError,
+    TransferError,
+)
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.ports import (
     DeploymentState,
-    PackageUploader,
     Receipt,
     ReceiverInfo,
 )
@@ -30,7 +34,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.signature im
 from support.eventually import eventually
 from support.http.fault_proxy import Fault, FaultProxy
 from support.receiver.scripted import Heard, Reply, ScriptedReceiver, receipt
-from support.sending.uploads import CHECKSUM, PACKAGE_ID, an_upload, an_uploader
+from support.sending.content import CHECKSUM, PACKAGE_ID, content_of, http_targets
 
 KEY = SecretStr("main:0123456789abcdef0123456789abcdef")
 CONTENT = os.urandom(1_500_000)
@@ -47,7 +51,7 @@ def package(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def large_package(tmp_path: Path) -> Path:
-    """A package that cannot be sent without somebody reading it."""
+    """A package that no socket buffer can hold."""
     path = tmp_path / "large.tar.gz"
     with path.open("wb") as file:
         file.truncate(FAR_MORE_THAN_SOCKETS_HOLD)
@@ -55,35 +59,35 @@ def large_package(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def uploader() -> AsyncIterator[HttpUploader]:
-    """An uploader without a key; impatient, so that what hangs is seen soon."""
-    uploader = an_uploader()
-    yield uploader
-    await uploader.close()
+async def targets() -> AsyncIterator[HttpTargets]:
+    """Targets without a key."""
+    targets = await http_targets()
+    yield targets
+    await targets.close()
 
 
-async def send(uploader: PackageUploader, path: Path, url: str, **changes: object) -> Receipt:
+async def send(targets: HttpTargets, path: Path, url: str) -> Receipt:
     """Send a package."""
-    with an_upload(path, url, **changes) as upload:
-        return await uploader.send(upload, lambda _: None)
+    with content_of(path) as content:
+        return await targets.open(url).deploy(content, lambda _: None)
 
 
-async def failed(uploader: PackageUploader, path: Path, *replies: Reply, **changes: object) -> DeploymentSenderError:
-    """Send a package to a receiver that does not take it; answer the error."""
+async def failed(targets: HttpTargets, path: Path, *replies: Reply) -> OperationError:
+    """Send a package to a receiver that does not accept it; return the error."""
     async with ScriptedReceiver(*replies) as receiver:
-        with pytest.raises(DeploymentSenderError) as caught:
-            await send(uploader, path, receiver.url, **changes)
+        with pytest.raises(OperationError) as caught:
+            await send(targets, path, receiver.url)
         assert 1 == receiver.connections
     return caught.value
 
 
-async def test_the_receiver_gets_the_fields_in_order_and_then_the_file(uploader: HttpUploader, package: Path) -> None:
-    """One multipart POST to /deploy holds everything."""
+async def test_the_receiver_gets_the_fields_in_order_and_then_the_file(targets: HttpTargets, package: Path) -> None:
+    """One multipart POST to /deploy has everything."""
     async with ScriptedReceiver(receipt()) as receiver:
-        answered = await send(uploader, package, receiver.url)
+        found = await send(targets, package, receiver.url)
     heard = receiver.heard[0]
 
-    assert Receipt("d-1", checksum_verified=True) == answered
+    assert Receipt("d-1", checksum_verified=True) == found
     assert ("POST", "/deploy") == (heard.method, heard.target)
     assert {
         "package_id": PACKAGE_ID.encode(),
@@ -99,35 +103,40 @@ async def test_the_receiver_gets_the_fields_in_order_and_then_the_file(uploader:
     assert "package" == list(heard.form())[-1]
 
 
-async def test_the_length_is_announced(uploader: HttpUploader, package: Path) -> None:
+async def test_the_length_is_announced(targets: HttpTargets, package: Path) -> None:
     """Servers that refuse chunked bodies can receive."""
     async with ScriptedReceiver(receipt()) as receiver:
-        await send(uploader, package, receiver.url)
+        await send(targets, package, receiver.url)
     headers = receiver.heard[0].headers
 
     assert str(len(receiver.heard[0].body)) == headers["content-length"]
     assert "transfer-encoding" not in headers
 
 
-async def test_progress_counts_the_bytes_of_the_file(uploader: HttpUploader, package: Path) -> None:
+async def test_progress_counts_the_bytes_of_the_file(targets: HttpTargets, package: Path) -> None:
     """The last figure is the file's size."""
-    told: list[int] = []
+    reported: list[int] = []
     async with ScriptedReceiver(receipt()) as receiver:
-        with an_upload(package, receiver.url) as upload:
-            await uploader.send(upload, told.append)
+        with content_of(package) as content:
+            await targets.open(receiver.url).deploy(content, reported.append)
 
-    assert [0, 1 << 20, len(CONTENT)] == told
+    assert [0, 1 << 20, len(CONTENT)] == reported
 
 
 @pytest.mark.parametrize(
     ("given", "target"), [("", "/deploy"), ("/", "/deploy"), ("/a/b", "/a/b/deploy"), ("/x/deploy", "/x/deploy")]
 )
-async def test_deploy_is_added_to_the_url(uploader: HttpUploader, package: Path, given: str, target: str) -> None:
+async def test_deploy_is_added_to_the_url(targets: HttpTargets, package: Path, given: str, target: str) -> None:
     """A receiver may live under a path."""
     async with ScriptedReceiver(receipt()) as receiver:
-        await send(uploader, package, receiver.url + given)
+        await send(targets, package, receiver.url + given)
 
     assert target == receiver.heard[0].target
+
+
+def at(status_url: str) -> Receipt:
+    """Return a receipt with this URL of the status."""
+    return Receipt("d-1", checksum_verified=True, status_url=status_url)
 
 
 def signed_as(heard: Heard, request: SignedRequest) -> None:
@@ -138,10 +147,10 @@ def signed_as(heard: Heard, request: SignedRequest) -> None:
 
 async def test_uploads_are_signed_with_the_key(package: Path) -> None:
     """The receiver can check the signature from what it got."""
-    uploader = an_uploader(signing_key=KEY)
+    targets = await http_targets(signing_key=KEY)
     async with ScriptedReceiver(receipt()) as receiver:
-        await send(uploader, package, receiver.url + "/edge")
-    await uploader.close()
+        await send(targets, package, receiver.url + "/edge")
+    await targets.close()
     heard = receiver.heard[0]
     form = {name: value.decode() for name, value in heard.form().items() if name != "package"}
 
@@ -151,38 +160,38 @@ async def test_uploads_are_signed_with_the_key(package: Path) -> None:
     )
 
 
-async def test_questions_are_signed_with_the_key() -> None:
-    """A GET is signed too, its query with it."""
-    uploader = an_uploader(signing_key=KEY)
+async def test_status_requests_are_signed_with_the_key() -> None:
+    """A GET is signed, with its query."""
+    targets = await http_targets(signing_key=KEY)
     async with ScriptedReceiver(Reply(body={"deployment_id": "d-1", "status": "loaded"})) as receiver:
-        await uploader.state(receiver.url, f"{receiver.url}/deployments/d-1?full=1")
-    await uploader.close()
+        await targets.open(receiver.url).status(at(f"{receiver.url}/deployments/d-1?full=1"))
+    await targets.close()
     heard = receiver.heard[0]
 
     signed_as(heard, SignedRequest.for_get(heard.headers["host"], "/deployments/d-1?full=1"))
 
 
-async def test_without_a_key_nothing_is_signed(uploader: HttpUploader, package: Path) -> None:
+async def test_without_a_key_nothing_is_signed(targets: HttpTargets, package: Path) -> None:
     """A receiver on loopback needs no key."""
     async with ScriptedReceiver(receipt()) as receiver:
-        await send(uploader, package, receiver.url)
+        await send(targets, package, receiver.url)
 
     assert "authorization" not in receiver.heard[0].headers
 
 
 async def test_every_attempt_has_a_nonce_of_its_own(package: Path) -> None:
     """A receiver refuses a signature that it has seen."""
-    uploader = an_uploader(signing_key=KEY)
+    targets = await http_targets(signing_key=KEY)
     async with ScriptedReceiver(receipt()) as receiver:
         for _ in range(3):
-            await send(uploader, package, receiver.url)
-    await uploader.close()
+            await send(targets, package, receiver.url)
+    await targets.close()
 
     assert 3 == len({parse_authorization(heard.headers["authorization"]).nonce for heard in receiver.heard})
 
 
 async def test_the_environment_changes_nothing(
-    uploader: HttpUploader, package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    targets: HttpTargets, package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Proxies and passwords of the environment are not for packages."""
     netrc = tmp_path / "netrc"
@@ -191,25 +200,25 @@ async def test_the_environment_changes_nothing(
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     async with ScriptedReceiver(receipt()) as receiver:
-        await send(uploader, package, receiver.url)
+        await send(targets, package, receiver.url)
 
     assert "authorization" not in receiver.heard[0].headers
 
 
-async def test_no_cookie_is_kept(uploader: HttpUploader, package: Path) -> None:
-    """One receiver's cookie is told to nobody."""
+async def test_no_cookie_is_kept(targets: HttpTargets, package: Path) -> None:
+    """The cookie of one receiver is not sent to the next."""
     async with ScriptedReceiver(replace(receipt(), headers={"Set-Cookie": "a=b"})) as receiver:
-        await send(uploader, package, receiver.url)
-        await send(uploader, package, receiver.url)
+        await send(targets, package, receiver.url)
+        await send(targets, package, receiver.url)
 
     assert "cookie" not in receiver.heard[1].headers
 
 
-async def test_what_the_receiver_tells_is_in_the_receipt(uploader: HttpUploader, package: Path) -> None:
-    """A relative status_url is made absolute, from where the package was sent."""
+async def test_the_receipt_has_all_that_the_receiver_reports(targets: HttpTargets, package: Path) -> None:
+    """A relative status_url is resolved against the upload's URL."""
     reply = receipt(checksum=CHECKSUM, status="received", status_url="/deployments/d-1")
     async with ScriptedReceiver(reply) as receiver:
-        answered = await send(uploader, package, receiver.url)
+        found = await send(targets, package, receiver.url)
 
         assert (
             Receipt(
@@ -219,101 +228,100 @@ async def test_what_the_receiver_tells_is_in_the_receipt(uploader: HttpUploader,
                 status="received",
                 status_url=f"{receiver.url}/deployments/d-1",
             )
-            == answered
+            == found
         )
 
 
-async def test_a_relative_status_url_keeps_the_path_before_deploy(uploader: HttpUploader, package: Path) -> None:
+async def test_a_relative_status_url_keeps_the_path_before_deploy(targets: HttpTargets, package: Path) -> None:
     """Our receiver does not know under which path a proxy has put it."""
     async with ScriptedReceiver(receipt(status_url="deployments/d-1")) as receiver:
-        answered = await send(uploader, package, f"{receiver.url}/edge")
+        found = await send(targets, package, f"{receiver.url}/edge")
 
-        assert f"{receiver.url}/edge/deployments/d-1" == answered.status_url
+        assert f"{receiver.url}/edge/deployments/d-1" == found.status_url
 
 
 @pytest.mark.parametrize("end", ["close", "reset", "stall"])
 @pytest.mark.parametrize("read_bytes", [0, 3_000_000])
 @pytest.mark.parametrize("size", [1_500_000, FAR_MORE_THAN_SOCKETS_HOLD])
-async def test_an_answer_before_the_whole_body_is_heard(
-    uploader: HttpUploader, large_package: Path, end: str, read_bytes: int, size: int
+async def test_a_response_before_the_whole_body_is_read(
+    targets: HttpTargets, large_package: Path, end: str, read_bytes: int, size: int
 ) -> None:
-    """However the receiver goes away after its 413, and whatever it has read until then, the 413 is what counts."""
+    """The 413 counts, however the receiver closes after it, and however much it has read before."""
     os.truncate(large_package, size)
     reply = Reply(413, {"error_message": "at most 1 MB"}, read_bytes=read_bytes, end=end)  # type: ignore[arg-type]
     for _ in range(5):
-        error = await failed(uploader, large_package, reply)
+        error = await failed(targets, large_package, reply)
 
-        assert (ErrorCode.PACKAGE_TOO_LARGE, False) == (error.code, error.retry)
-        assert re.fullmatch("the receiver answered 413 .*: at most 1 MB", error.message)
+        assert (PackageTooLargeError, False) == (type(error), error.retry)
+        assert re.fullmatch("the receiver responded 413 .*: at most 1 MB", error.message)
 
 
-async def test_a_receiver_that_has_the_package_may_answer_at_once(uploader: HttpUploader, large_package: Path) -> None:
-    """An early receipt is a receipt; progress tells that not all was sent."""
-    told: list[int] = [0]
+async def test_a_receiver_that_has_the_package_may_respond_at_once(targets: HttpTargets, large_package: Path) -> None:
+    """An early receipt is a receipt; the progress shows that not all was sent."""
+    reported: list[int] = [0]
     async with ScriptedReceiver(replace(receipt(), read_bytes=1000)) as receiver:
-        with an_upload(large_package, receiver.url) as upload:
-            answered = await uploader.send(upload, told.append)
+        with content_of(large_package) as content:
+            found = await targets.open(receiver.url).deploy(content, reported.append)
 
-    assert "d-1" == answered.deployment_id
-    assert FAR_MORE_THAN_SOCKETS_HOLD > told[-1]
+    assert "d-1" == found.deployment_id
+    assert FAR_MORE_THAN_SOCKETS_HOLD > reported[-1]
 
 
-async def test_an_informational_response_is_no_answer(uploader: HttpUploader, package: Path) -> None:
+async def test_an_informational_response_is_not_the_response(targets: HttpTargets, package: Path) -> None:
     """A 100 or 103 on the way does not stop the body."""
     reply = replace(receipt(), before=b"HTTP/1.1 103 Early Hints\r\n\r\n", delay_seconds=0.05)
     async with ScriptedReceiver(reply) as receiver:
-        answered = await send(uploader, package, receiver.url)
+        found = await send(targets, package, receiver.url)
 
-    assert "d-1" == answered.deployment_id
+    assert "d-1" == found.deployment_id
     assert CONTENT == receiver.heard[0].form()["package"]
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_redirects_are_not_followed(uploader: HttpUploader, package: Path, status: int) -> None:
-    """Neither the package nor a signature goes where an answer points."""
+async def test_redirects_are_not_followed(targets: HttpTargets, package: Path, status: int) -> None:
+    """Neither the package nor a signature is sent to the location."""
     async with ScriptedReceiver(receipt()) as elsewhere:
-        error = await failed(uploader, package, Reply(status, headers={"Location": elsewhere.url}))
+        error = await failed(targets, package, Reply(status, headers={"Location": elsewhere.url}))
 
         assert 0 == elsewhere.connections
         assert elsewhere.url in error.message
-    assert (ErrorCode.TRANSFER_FAILED, False) == (error.code, error.retry)
+    assert (TransferError, False) == (type(error), error.retry)
 
 
 @pytest.mark.parametrize(
     "more", [b" " * 200_000, b" " * 65_536 + b'{"deployment_id": "d-1", "checksum_verified": true}']
 )
-async def test_an_endless_answer_is_read_to_64_kb_only(uploader: HttpUploader, package: Path, more: bytes) -> None:
-    """A receiver cannot fill the memory, and what comes late does not count."""
+async def test_an_endless_response_is_read_to_64_kib_only(targets: HttpTargets, package: Path, more: bytes) -> None:
+    """A receiver cannot fill the memory, and bytes after the limit do not count."""
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n"
-    error = await failed(uploader, package, Reply(raw=head + more, end="stall"))
+    error = await failed(targets, package, Reply(raw=head + more, end="stall"))
 
-    assert "with an answer that does not end" in error.message
+    assert "with a body that is over 64 KiB" in error.message
 
 
-async def test_a_refused_connection_is_unreachable(uploader: HttpUploader, package: Path) -> None:
-    """Nobody listens: that may pass."""
-    with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{nobody.getsockname()[1]}"
-        with pytest.raises(DeploymentSenderError, match="Connection refused") as caught:
-            await send(uploader, package, url)
+async def test_a_refused_connection_is_unreachable(targets: HttpTargets, package: Path) -> None:
+    """No process listens: it may be started later."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{bound.getsockname()[1]}"
+        with pytest.raises(ReceiverUnreachableError, match="Connection refused") as caught:
+            await send(targets, package, url)
 
-    assert (ErrorCode.REMOTE_UNREACHABLE, True) == (caught.value.code, caught.value.retry)
+    assert caught.value.retry
 
 
 @pytest.mark.parametrize("host", ["receiver.invalid", "a" * 64 + ".example", "a..example"])
-async def test_a_name_that_does_not_exist_is_unreachable(uploader: HttpUploader, package: Path, host: str) -> None:
-    """RFC 6761 reserves .invalid; the others are no names at all."""
-    with pytest.raises(DeploymentSenderError) as caught:
-        await send(uploader, package, f"http://{host}:8001")
+async def test_a_name_that_does_not_exist_is_unreachable(targets: HttpTargets, package: Path, host: str) -> None:
+    """RFC 6761 reserves .invalid; the others are not names."""
+    with pytest.raises(ReceiverUnreachableError) as caught:
+        await send(targets, package, f"http://{host}:8001")
 
-    assert ErrorCode.REMOTE_UNREACHABLE is caught.value.code
     assert f"{host}:8001" in caught.value.message
 
 
 async def test_a_receiver_that_does_not_accept_is_unreachable(package: Path) -> None:
     """A full backlog is a connection that is never made."""
-    uploader = an_uploader(connect_timeout_seconds=0.2)
+    targets = await http_targets(connect_timeout_seconds=0.2)
     with socket.socket() as full, contextlib.ExitStack() as waiting:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
@@ -321,11 +329,11 @@ async def test_a_receiver_that_does_not_accept_is_unreachable(package: Path) -> 
             caller = waiting.enter_context(socket.socket())
             caller.settimeout(0)
             caller.connect_ex(full.getsockname())
-        with pytest.raises(DeploymentSenderError, match="did not answer in time") as caught:
-            await send(uploader, package, f"http://127.0.0.1:{full.getsockname()[1]}")
-    await uploader.close()
+        with pytest.raises(ReceiverUnreachableError, match="did not respond in time") as caught:
+            await send(targets, package, f"http://127.0.0.1:{full.getsockname()[1]}")
+    await targets.close()
 
-    assert (ErrorCode.REMOTE_UNREACHABLE, True) == (caught.value.code, caught.value.retry)
+    assert caught.value.retry
 
 
 @pytest.mark.parametrize(
@@ -340,89 +348,85 @@ async def test_a_receiver_that_does_not_accept_is_unreachable(package: Path) -> 
         Reply(raw=b"SSH-2.0-OpenSSH_9.2\r\n\r\n"),
     ],
 )
-async def test_a_broken_connection_may_be_tried_again(
-    uploader: HttpUploader, large_package: Path, reply: Reply
-) -> None:
-    """Resets, ends without an answer and half answers."""
-    error = await failed(uploader, large_package, reply)
+async def test_a_broken_connection_is_worth_a_retry(targets: HttpTargets, large_package: Path, reply: Reply) -> None:
+    """It may be reset, or end without a response or within one."""
+    error = await failed(targets, large_package, reply)
 
-    assert (ErrorCode.TRANSFER_FAILED, True) == (error.code, error.retry)
+    assert (TransferError, True) == (type(error), error.retry)
 
 
 @pytest.mark.parametrize(
     ("reply", "words"),
     [
-        (Reply(raw=b"", read_bytes=0, end="stall"), "took no more bytes"),
-        (Reply(raw=b"", end="stall"), "nothing came from it"),
+        (Reply(raw=b"", read_bytes=0, end="stall"), "accepted no more bytes"),
+        (Reply(raw=b"", end="stall"), "it sent nothing"),
     ],
 )
-async def test_a_silent_receiver_is_given_up_at_the_idle_time_out(
-    large_package: Path, reply: Reply, words: str
-) -> None:
-    """Neither reading nor answering for too long is a broken connection."""
-    uploader = an_uploader(idle_timeout_seconds=0.3)
-    error = await failed(uploader, large_package, reply)
-    await uploader.close()
+async def test_a_silent_receiver_fails_at_the_idle_time_out(large_package: Path, reply: Reply, words: str) -> None:
+    """It neither reads nor responds for too long."""
+    targets = await http_targets(idle_timeout_seconds=0.3)
+    error = await failed(targets, large_package, reply)
+    await targets.close()
 
     assert words in error.message
-    assert (ErrorCode.TRANSFER_FAILED, True) == (error.code, error.retry)
+    assert (TransferError, True) == (type(error), error.retry)
 
 
 async def test_a_slow_receiver_is_not_idle(package: Path) -> None:
     """The idle time-out counts from the last byte that moved, not from the start of a chunk or the last write."""
-    uploader = an_uploader(idle_timeout_seconds=2)
+    targets = await http_targets(idle_timeout_seconds=2)
     async with (
         ScriptedReceiver(replace(receipt(), byte_seconds=0.01)) as receiver,
         FaultProxy(receiver.url, Fault(bytes_per_second=1_500_000)) as proxy,
     ):
         started = time.monotonic()
-        answered = await send(uploader, package, proxy.url)
-    await uploader.close()
+        found = await send(targets, package, proxy.url)
+    await targets.close()
 
-    assert "d-1" == answered.deployment_id
+    assert "d-1" == found.deployment_id
     assert 2 < time.monotonic() - started
 
 
-async def test_a_cut_in_the_middle_may_be_tried_again(uploader: HttpUploader, large_package: Path) -> None:
-    """A reset on the way is not the receiver's word."""
+async def test_a_cut_in_the_middle_is_worth_a_retry(targets: HttpTargets, large_package: Path) -> None:
+    """The network may reset a connection without the receiver."""
     async with (
         ScriptedReceiver(receipt()) as receiver,
         FaultProxy(receiver.url, Fault(cut_after_bytes=9_999_999)) as proxy,
     ):
-        with pytest.raises(DeploymentSenderError) as caught:
-            await send(uploader, large_package, proxy.url)
+        with pytest.raises(TransferError) as caught:
+            await send(targets, large_package, proxy.url)
 
-    assert (ErrorCode.TRANSFER_FAILED, True) == (caught.value.code, caught.value.retry)
+    assert caught.value.retry
 
 
-async def test_a_cancelled_send_closes_its_connection(uploader: HttpUploader, large_package: Path) -> None:
+async def test_a_cancelled_send_closes_its_connection(targets: HttpTargets, large_package: Path) -> None:
     """The cancellation passes, and the other side sees the end at once."""
     async with (
         ScriptedReceiver(receipt()) as receiver,
         FaultProxy(receiver.url, Fault(stall_after_bytes=1000)) as proxy,
     ):
-        sending = asyncio.ensure_future(send(uploader, large_package, proxy.url))
-        await eventually(lambda: bool(receiver.heard))
+        sending = asyncio.ensure_future(send(targets, large_package, proxy.url))
+        await eventually(lambda: receiver.heard)
         sending.cancel()
         with pytest.raises(asyncio.CancelledError):
             await sending
 
 
-async def test_many_cancelled_sends_leave_room_for_the_next(uploader: HttpUploader, package: Path) -> None:
+async def test_many_cancelled_sends_do_not_block_the_next(targets: HttpTargets, package: Path) -> None:
     """No slot of a pool is lost."""
     async with ScriptedReceiver(Reply(raw=b"", end="stall")) as receiver:
         for _ in range(5):
-            sending = [asyncio.ensure_future(send(uploader, package, receiver.url)) for _ in range(10)]
+            sending = [asyncio.ensure_future(send(targets, package, receiver.url)) for _ in range(10)]
             await asyncio.sleep(0.02)
             for task in sending:
                 task.cancel()
             await asyncio.gather(*sending, return_exceptions=True)
     async with ScriptedReceiver(receipt()) as receiver:
-        assert "d-1" == (await send(uploader, package, receiver.url)).deployment_id
+        assert "d-1" == (await send(targets, package, receiver.url)).deployment_id
 
 
-async def test_the_state_of_a_deployment(uploader: HttpUploader) -> None:
-    """What our own receiver tells is read."""
+async def test_the_state_of_a_deployment(targets: HttpTargets) -> None:
+    """The fields of our own receiver are read."""
     body: dict[str, object] = {
         "deployment_id": "d-1",
         "status": "failed",
@@ -431,7 +435,7 @@ async def test_the_state_of_a_deployment(uploader: HttpUploader) -> None:
         "error_message": "no\nspace",
     }
     async with ScriptedReceiver(Reply(body=body)) as receiver:
-        state = await uploader.state(receiver.url, f"{receiver.url}/deployments/d-1")
+        state = await targets.open(receiver.url).status(at(f"{receiver.url}/deployments/d-1"))
 
     assert (
         DeploymentState("d-1", "failed", will_run=True, error_code="BUILD_FAILED", error_message="no\nspace") == state
@@ -439,11 +443,11 @@ async def test_the_state_of_a_deployment(uploader: HttpUploader) -> None:
     assert ("GET", "/deployments/d-1") == (receiver.heard[0].method, receiver.heard[0].target)
 
 
-async def test_a_status_that_nobody_knows_is_no_state(uploader: HttpUploader) -> None:
-    """A word outside the protocol cannot be waited for."""
+async def test_an_unknown_status_is_an_error(targets: HttpTargets) -> None:
+    """The protocol does not have it, so its meaning is not known."""
     async with ScriptedReceiver(Reply(body={"deployment_id": "d-1", "status": "cooking"})) as receiver:
-        with pytest.raises(DeploymentSenderError, match="status cannot be used"):
-            await uploader.state(receiver.url, f"{receiver.url}/deployments/d-1")
+        with pytest.raises(TransferError, match="status cannot be used"):
+            await targets.open(receiver.url).status(at(f"{receiver.url}/deployments/d-1"))
 
 
 @pytest.mark.parametrize(
@@ -459,20 +463,18 @@ async def test_a_status_that_nobody_knows_is_no_state(uploader: HttpUploader) ->
         "//elsewhere/d",
     ],
 )
-async def test_nobody_else_is_asked_for_a_state(uploader: HttpUploader, status_url: str) -> None:
-    """A receiver cannot send signed questions to another machine."""
-    with pytest.raises(DeploymentSenderError, match="was not asked") as caught:
-        await uploader.state("http://127.0.0.1:8001", status_url)
+async def test_no_other_origin_is_asked_for_a_state(targets: HttpTargets, status_url: str) -> None:
+    """A receiver cannot have signed requests sent to another machine."""
+    with pytest.raises(TransferError, match="was not requested") as caught:
+        await targets.open("http://127.0.0.1:8001").status(at(status_url))
 
-    assert (ErrorCode.TRANSFER_FAILED, False) == (caught.value.code, caught.value.retry)
+    assert not caught.value.retry
 
 
-async def test_the_default_port_is_the_same_origin(uploader: HttpUploader) -> None:
+async def test_the_default_port_is_the_same_origin(targets: HttpTargets) -> None:
     """RFC 6454: a URL without a port has that of its scheme."""
-    with pytest.raises(DeploymentSenderError) as caught:
-        await uploader.state("http://receiver.invalid", "http://receiver.invalid:80/deployments/d-1")
-
-    assert ErrorCode.REMOTE_UNREACHABLE is caught.value.code
+    with pytest.raises(ReceiverUnreachableError):
+        await targets.open("http://receiver.invalid").status(at("http://receiver.invalid:80/deployments/d-1"))
 
 
 @pytest.mark.parametrize(
@@ -483,12 +485,10 @@ async def test_the_default_port_is_the_same_origin(uploader: HttpUploader) -> No
         ("HTTP://receiver.invalid.:080", "http://receiver.invalid/deployments/d-1"),
     ],
 )
-async def test_one_host_has_many_spellings(uploader: HttpUploader, receiver_url: str, status_url: str) -> None:
+async def test_one_host_has_many_spellings(targets: HttpTargets, receiver_url: str, status_url: str) -> None:
     """Case, the root's dot, a default port and the zeros of an address make no other origin (RFC 3986, RFC 5952)."""
-    with pytest.raises(DeploymentSenderError) as caught:
-        await uploader.state(receiver_url, status_url)
-
-    assert ErrorCode.REMOTE_UNREACHABLE is caught.value.code
+    with pytest.raises(ReceiverUnreachableError):
+        await targets.open(receiver_url).status(at(status_url))
 
 
 @pytest.mark.parametrize(
@@ -496,12 +496,12 @@ async def test_one_host_has_many_spellings(uploader: HttpUploader, receiver_url:
     [("LOCALHOST", "localhost"), ("localhost.", "localhost"), ("127.0.0.1", "127.0.0.1")],
 )
 async def test_the_host_is_sent_and_signed_in_its_one_spelling(host: str, sent: str) -> None:
-    """However the URL has it; so both sides agree, also where the other side compares letter by letter."""
-    uploader = an_uploader(signing_key=KEY)
+    """Both sides agree for every spelling in the URL, even if the other side compares characters."""
+    targets = await http_targets(signing_key=KEY)
     async with ScriptedReceiver(Reply()) as receiver:
-        await uploader.ask(f"http://{host}:{receiver.port}/deployments")
+        await targets.open(f"http://{host}:{receiver.port}").get("/deployments")
         heard = receiver.heard[0]
-    await uploader.close()
+    await targets.close()
     key_id, _, secret = KEY.get_secret_value().partition(":")
     credentials = parse_authorization(heard.headers["authorization"])
 
@@ -519,8 +519,8 @@ def receiver_port(heard: Heard) -> str:
     return heard.headers["host"].rpartition(":")[2]
 
 
-async def test_an_address_with_all_its_zeros_is_connected_to(uploader: HttpUploader) -> None:
-    """And sent as RFC 5952 writes it."""
+async def test_an_address_with_all_its_zeros_is_connected_to(targets: HttpTargets) -> None:
+    """It is sent as RFC 5952 writes it."""
     heads: list[str] = []
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -530,7 +530,7 @@ async def test_an_address_with_all_its_zeros_is_connected_to(uploader: HttpUploa
 
     server = await asyncio.start_server(answer, "::1", 0)
     port = server.sockets[0].getsockname()[1]
-    assert await uploader.info(f"http://[0:0:0:0:0:0:0:1]:{port}/deploy") is None
+    assert await targets.open(f"http://[0:0:0:0:0:0:0:1]:{port}/deploy").info() is None
     server.close()
     await server.wait_closed()
 
@@ -539,32 +539,46 @@ async def test_an_address_with_all_its_zeros_is_connected_to(uploader: HttpUploa
 
 
 @pytest.mark.parametrize("path", ["", "/", "/deploy", "/deploy/"])
-async def test_a_receiver_is_asked_about_itself(uploader: HttpUploader, path: str) -> None:
-    """Beside /deploy, whatever of it the URL has."""
+async def test_a_receiver_is_asked_for_its_description(targets: HttpTargets, path: str) -> None:
+    """The page is beside /deploy, with or without that in the URL."""
     async with ScriptedReceiver(Reply(body={"version": "1", "time": "now"})) as receiver:
-        info = await uploader.info(f"{receiver.url}/prefix{path}")
+        info = await targets.open(f"{receiver.url}/prefix{path}").info()
 
     assert ReceiverInfo("1", "now") == info
     assert "/prefix/info" == receiver.heard[0].target
 
 
-async def test_closing_ends_what_is_under_way(uploader: HttpUploader, package: Path) -> None:
-    """A send that waits for an answer fails at once, and is not tried again on a closed client."""
+async def test_closing_ends_what_is_under_way(targets: HttpTargets, package: Path) -> None:
+    """A call that waits for a response fails at once."""
     async with ScriptedReceiver(Reply(raw=b"", end="stall")) as receiver:
-        sending = asyncio.ensure_future(send(uploader, package, receiver.url))
-        await eventually(lambda: bool(receiver.heard) and len(receiver.heard[0].body) > len(CONTENT))
-        await uploader.close()
-        with pytest.raises(DeploymentSenderError, match="it was closed on this side") as caught:
+        sending = asyncio.ensure_future(send(targets, package, receiver.url))
+        await eventually(lambda: [one for one in receiver.heard if one.is_whole])
+        await targets.close()
+        with pytest.raises(TransferError, match="it was closed on this side"):
             await sending
 
-    assert ErrorCode.TRANSFER_FAILED is caught.value.code
+
+async def test_closed_targets_stay_closed(targets: HttpTargets, package: Path) -> None:
+    """Closing twice is safe, and a later call is a `TransferError`."""
+    await targets.close()
+    await targets.close()
+    with pytest.raises(TransferError, match="closed") as caught:
+        await send(targets, package, "http://127.0.0.1:1")
+
+    assert not caught.value.retry
 
 
-async def test_a_closed_uploader_stays_closed(uploader: HttpUploader, package: Path) -> None:
-    """Closing twice is safe, and sending after it an error of ours."""
-    await uploader.close()
-    await uploader.close()
-    with pytest.raises(DeploymentSenderError, match="closed") as caught:
-        await send(uploader, package, "http://127.0.0.1:1")
+async def test_every_request_has_the_protocol_version(targets: HttpTargets, package: Path) -> None:
+    """An upload and the requests after it speak version 2."""
+    async with ScriptedReceiver(receipt(), Reply(body={"deployment_id": "d-1", "status": "loaded"})) as receiver:
+        await send(targets, package, receiver.url)
+        await targets.open(receiver.url).status(at(f"{receiver.url}/deployments/d-1"))
 
-    assert (ErrorCode.TRANSFER_FAILED, False) == (caught.value.code, caught.value.retry)
+    assert ["2", "2"] == [heard.headers["deployment-protocol"] for heard in receiver.heard]
+
+
+async def test_a_response_of_an_unknown_protocol_version_is_an_error(targets: HttpTargets, package: Path) -> None:
+    """The message has both versions."""
+    error = await failed(targets, package, replace(receipt(), headers={"Deployment-Protocol": "9"}))
+
+    assert "the response speaks protocol version 9; this sender speaks 1 and 2" == error.message

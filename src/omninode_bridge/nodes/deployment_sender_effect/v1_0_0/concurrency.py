@@ -18,6 +18,7 @@ __all__ = [
     "Turn",
     "deadline",
     "result_when_done",
+    "retrieve_exception",
     "run_in_thread",
     "start_in_thread",
     "wait_until_done",
@@ -49,6 +50,12 @@ async def result_when_done(work: asyncio.Future[T]) -> T:
     """Return the result of work that cannot be stopped; a cancellation is raised once the work has ended."""
     await wait_until_done([work])
     return work.result()
+
+
+def retrieve_exception(future: asyncio.Future[T]) -> None:
+    """Mark the exception of a future that nobody awaits as seen; otherwise asyncio logs it as never retrieved."""
+    if future.done() and not future.cancelled():
+        future.exception()
 
 
 def start_in_thread(work: Callable[[], T], name: str) -> asyncio.Future[T]:
@@ -85,8 +92,7 @@ async def run_in_thread(work: Callable[..., T], *args: object, stop: Callable[[]
     try:
         await wait_until_done({running}, stop)
     except asyncio.CancelledError:
-        if not running.cancelled():
-            running.exception()  # retrieved, so that asyncio does not log it as never retrieved
+        retrieve_exception(running)
         raise
     return running.result()
 

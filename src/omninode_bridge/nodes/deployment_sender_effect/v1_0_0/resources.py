@@ -11,7 +11,7 @@ from .clients.docker import open_engine
 from .concurrency import run_in_thread
 from .errors import InvalidInputError
 from .lazy_import import lazy_module, load
-from .ports import ContainerEngine, EventPublisher, PackageUploader
+from .ports import ContainerEngine, DeployTargets, EventPublisher
 from .settings import DeploymentSenderSettings
 from .telemetry.catalogue import SENDER
 from .telemetry.metrics import Metrics
@@ -55,9 +55,9 @@ async def _open_engine(settings: DeploymentSenderSettings) -> ContainerEngine:
     )
 
 
-async def _open_uploader(settings: DeploymentSenderSettings) -> PackageUploader:
+async def _open_targets(settings: DeploymentSenderSettings) -> DeployTargets:
     await load(http_target)
-    return http_target.HttpUploader(settings)
+    return await http_target.open_targets(settings)
 
 
 async def _open_publisher(settings: DeploymentSenderSettings) -> EventPublisher:
@@ -74,7 +74,7 @@ class Openers:
     """How each client is opened; a program may give its own implementations of the ports."""
 
     engine: Callable[[DeploymentSenderSettings], Awaitable[ContainerEngine]] = _open_engine
-    uploader: Callable[[DeploymentSenderSettings], Awaitable[PackageUploader]] = _open_uploader
+    targets: Callable[[DeploymentSenderSettings], Awaitable[DeployTargets]] = _open_targets
     publisher: Callable[[DeploymentSenderSettings], Awaitable[EventPublisher]] = _open_publisher
 
 
@@ -128,13 +128,13 @@ class Resources:
         self._store: packages.PackageStore | None = None
         self._closers = AsyncExitStack()
         self._engine = _Lazy("engine", lambda: openers.engine(settings), self._closers)
-        self._uploader = _Lazy("uploader", lambda: openers.uploader(settings), self._closers)
+        self._targets = _Lazy("connections to receivers", lambda: openers.targets(settings), self._closers)
         self._outbox = _Lazy("outbox", lambda: self._open_outbox(openers), self._closers)
 
     @property
     def open_names(self) -> list[str]:
         """The names of the clients that are open."""
-        clients: tuple[_Lazy[Any], ...] = (self._engine, self._uploader, self._outbox)
+        clients: tuple[_Lazy[Any], ...] = (self._engine, self._targets, self._outbox)
         return [client.name for client in clients if client.is_open]
 
     async def contract(self) -> "contract.NodeContract":
@@ -163,9 +163,13 @@ class Resources:
         """
         return await self._engine.get()
 
-    async def uploader(self) -> PackageUploader:
-        """Return the client of receivers."""
-        return await self._uploader.get()
+    async def targets(self) -> DeployTargets:
+        """Return the receivers that packages are sent to.
+
+        Raises:
+            InvalidInputError: The files for TLS cannot be used.
+        """
+        return await self._targets.get()
 
     async def outbox(self) -> "outbox_publisher.OutboxPublisher":
         """Return the outbox, which also delivers to the broker if one is set.

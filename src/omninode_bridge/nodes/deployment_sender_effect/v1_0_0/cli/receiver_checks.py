@@ -1,12 +1,15 @@
-"""What `doctor` looks at on the other side: whether it answers, takes our key, and could do what a shipment asks."""
+"""The checks of `doctor` on a receiver: whether it responds, accepts our key, and can do what a shipment needs."""
 
 import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING
+from http import HTTPStatus
 
-from ..errors import DeploymentSenderError
+from ..clients.http.error_responses import error_of
+from ..clients.http.response import ReceiverResponse
+from ..clients.http.success_responses import read_info
+from ..errors import DeploymentSenderError, OperationError
 from ..models.platform import Platform, can_run
 from ..ports import EngineInfo, ReceiverInfo
 from ..protocol.info import INFO_PATH
@@ -14,99 +17,96 @@ from ..protocol.signature import ALLOWED_CLOCK_SKEW_SECONDS
 from ..settings import DeploymentSenderSettings, split_signing_key
 from ..store.packages import PackageStore
 from .doctor_checks import Finding, failed
-from .receiver_queries import ask
+from .receiver_queries import get_page
 from .units import size
-
-if TYPE_CHECKING:
-    from ..clients.http.response import ReceiverResponse
 
 __all__ = ["receiver"]
 
-_OK, _UNAUTHORIZED = 200, 401  # RFC 9110
-_CLOCKS_AGREE_SECONDS = 30
+_CLOCKS_AGREE_SECONDS = 30  # a tenth of the allowed skew: NTP keeps clocks within a second
 
 
 async def receiver(
     settings: DeploymentSenderSettings, url: str | None, local_engine: EngineInfo | None = None
 ) -> list[Finding]:
-    """Ask a receiver for its health, whether it takes our signature, and about its engine and disk.
+    """Check a receiver's health, whether it accepts our signature, its engine and its disk.
 
     Args:
-        settings: Key, time-outs, files for TLS, and where packages are.
+        settings: Key, time-outs, files for TLS, and the package folder.
         url: The receiver; None if none is given.
-        local_engine: The engine that builds; None where it does not answer.
+        local_engine: The engine that builds; None if it does not respond.
     """
     if url is None:
         advice = "Give its address with --to http://HOST:8001, or set DEFAULT_RECEIVER_URL."
         return [Finding("receiver", "warn", "none is given", advice)]
-    from ..clients.http.receiver_responses import read_info  # noqa: PLC0415 - loaded by what asks
-
     try:
-        health = await ask(settings, url, "/healthz")
-        listing = await ask(settings, url, "/deployments?limit=1")
-        told = await ask(settings, url, INFO_PATH)
-    except DeploymentSenderError as error:
+        health = await get_page(settings, url, "/healthz")
+        listing = await get_page(settings, url, "/deployments?limit=1")
+        description = await get_page(settings, url, INFO_PATH)
+    except OperationError as error:
         return [failed("receiver", error)]
-    try:
-        info, refused = read_info(told), None
-    except DeploymentSenderError as error:
-        info, refused = None, error
+    info, refusal = _read_info(description)
     now = datetime.now(UTC)
     findings = [_health(url, health, info), _key(settings, listing), _clock(settings, health, info, now)]
     if info is not None:
         largest_bytes = await asyncio.to_thread(_largest_package, settings)
         return [*findings, *_abilities(info, local_engine, largest_bytes)]
-    if listing.status == _UNAUTHORIZED:
-        return findings  # nothing more is told without a key
-    why = f": {refused.message}" if refused else f" (HTTP {told.status} to {INFO_PATH})"
-    advice = "Update the receiver; one of another make may say nothing and still take packages."
-    return [*findings, Finding("there", "warn", f"it says nothing of its engine and disk{why}", advice)]
+    if listing.status == HTTPStatus.UNAUTHORIZED:
+        return findings  # without an accepted key, nothing more is known
+    reason = f": {refusal.message}" if refusal else f" (HTTP {description.status} to {INFO_PATH})"
+    advice = "Upgrade the receiver; one of another make may not describe itself and still accept packages."
+    return [*findings, Finding("there", "warn", f"it does not report its engine and disk{reason}", advice)]
+
+
+def _read_info(response: ReceiverResponse) -> tuple[ReceiverInfo | None, OperationError | None]:
+    try:
+        return read_info(response), None
+    except OperationError as error:
+        return None, error
 
 
 def _largest_package(settings: DeploymentSenderSettings) -> int:
     try:
         folder = settings.package_folder
-    except DeploymentSenderError:  # told already, as the finding of the packages
+    except DeploymentSenderError:  # reported already, as the finding of the package folder
         return 0
-    return max((one.size_bytes for one in PackageStore(folder).list()), default=0)
+    return max((package.size_bytes for package in PackageStore(folder).list()), default=0)
 
 
-def _health(url: str, answer: "ReceiverResponse", info: ReceiverInfo | None) -> Finding:
-    if answer.status == _OK:
+def _health(url: str, response: ReceiverResponse, info: ReceiverInfo | None) -> Finding:
+    if response.status == HTTPStatus.OK:
         return Finding("receiver", "ok", f"{url}, version {info.version}" if info else url)
-    advice = "Check the address; a receiver of another make may have no /healthz and still take packages."
-    who = f"{answer.proxy} at {url}" if answer.proxy else url
-    return Finding("receiver", "warn", f"{who} answers, but HTTP {answer.status} to /healthz", advice)
+    advice = "Check the address; a receiver of another make may have no /healthz and still accept packages."
+    responder = f"{response.proxy} at {url}" if response.proxy else url
+    return Finding("receiver", "warn", f"{responder} responds, but HTTP {response.status} to /healthz", advice)
 
 
-def _key(settings: DeploymentSenderSettings, listing: "ReceiverResponse") -> Finding:
-    from ..clients.http.error_responses import refusal  # noqa: PLC0415 - loaded by what asks
-
+def _key(settings: DeploymentSenderSettings, listing: ReceiverResponse) -> Finding:
     key_id = split_signing_key(settings.signing_key.get_secret_value())[0] if settings.signing_key else None
-    if listing.status == _UNAUTHORIZED:
-        if listing.proxy:
-            error = refusal(listing)
-            return Finding("key", "fail", error.message, error.recovery)
-        advice = "Set DEPLOYMENT_SENDER_SIGNING_KEY to a key of the receiver's DEPLOYMENT_RECEIVER_SIGNING_KEYS."
-        if key_id is None:
-            return Finding("key", "fail", "none is set, and this receiver wants signatures", advice)
-        return Finding("key", "fail", f"the receiver refuses what is signed with {key_id!r}: {_said(listing)}", advice)
-    if listing.status != _OK:
-        return Finding("key", "warn", f"cannot be tried: the receiver answers HTTP {listing.status} to /deployments")
-    return Finding("key", "ok", f"{key_id!r}, accepted" if key_id else "none is set, and this receiver wants none")
+    if listing.status == HTTPStatus.UNAUTHORIZED:
+        return _refused_key(key_id, listing)
+    if listing.status != HTTPStatus.OK:
+        return Finding("key", "warn", f"not checked: the receiver responds HTTP {listing.status} to /deployments")
+    return Finding("key", "ok", f"{key_id!r}, accepted" if key_id else "none is set, and this receiver requires none")
 
 
-def _said(answer: "ReceiverResponse") -> str:
-    return (answer.error and answer.error.error_message) or f"HTTP {answer.status}"
+def _refused_key(key_id: str | None, listing: ReceiverResponse) -> Finding:
+    if listing.proxy:
+        error = error_of(listing)
+        return Finding("key", "fail", error.message, error.recovery)
+    advice = "Set DEPLOYMENT_SENDER_SIGNING_KEY to a key of the receiver's DEPLOYMENT_RECEIVER_SIGNING_KEYS."
+    if key_id is None:
+        return Finding("key", "fail", "none is set, and this receiver requires signatures", advice)
+    reason = (listing.error and listing.error.error_message) or f"HTTP {listing.status}"
+    return Finding("key", "fail", f"the receiver refuses requests signed with {key_id!r}: {reason}", advice)
 
 
 def _clock(
-    settings: DeploymentSenderSettings, health: "ReceiverResponse", info: ReceiverInfo | None, now: datetime
+    settings: DeploymentSenderSettings, health: ReceiverResponse, info: ReceiverInfo | None, now: datetime
 ) -> Finding:
-    theirs = _time(health, info)
-    if theirs is None:
-        return Finding("clock", "warn", "the receiver does not tell the time")
-    seconds = abs((theirs - now).total_seconds())
+    receiver_time = _time(health, info)
+    if receiver_time is None:
+        return Finding("clock", "warn", "the receiver does not report its time")
+    seconds = abs((receiver_time - now).total_seconds())
     if seconds <= _CLOCKS_AGREE_SECONDS:
         return Finding("clock", "ok", f"within {_CLOCKS_AGREE_SECONDS} s of the receiver's")
     refused = settings.signing_key is not None and seconds > ALLOWED_CLOCK_SKEW_SECONDS
@@ -118,16 +118,17 @@ def _clock(
     )
 
 
-def _time(health: "ReceiverResponse", info: ReceiverInfo | None) -> datetime | None:
-    try:  # the header is always GMT: RFC 9110 section 5.6.7; a proxy puts its own there
-        told = datetime.fromisoformat(info.time) if info else _gmt(health)
+def _time(health: ReceiverResponse, info: ReceiverInfo | None) -> datetime | None:
+    try:
+        found = datetime.fromisoformat(info.time) if info else _date_header(health)
     except ValueError:
         return None
-    return told if told.tzinfo else None
+    return found if found.tzinfo else None
 
 
-def _gmt(answer: "ReceiverResponse") -> datetime:
-    return parsedate_to_datetime(answer.headers.get("date", "")).replace(tzinfo=UTC)
+def _date_header(response: ReceiverResponse) -> datetime:
+    """Return the `Date` header, always GMT (RFC 9110 section 5.6.7); a proxy replaces it by its own."""
+    return parsedate_to_datetime(response.headers.get("date", "")).replace(tzinfo=UTC)
 
 
 def _abilities(info: ReceiverInfo, local_engine: EngineInfo | None, largest_bytes: int) -> Iterator[Finding]:
@@ -135,22 +136,22 @@ def _abilities(info: ReceiverInfo, local_engine: EngineInfo | None, largest_byte
     yield _disk(info, largest_bytes)
     if info.engine and info.engine.platform:
         yield _platform(info.engine.platform, local_engine)
-    runs = "started from each image" if info.will_run else "not started: images are loaded, and no more"
-    yield Finding("run", "ok", f"containers are {runs}")
+    containers = "started from each image" if info.will_run else "not started: images are only loaded"
+    yield Finding("run", "ok", f"containers are {containers}")
 
 
 def _engine(info: ReceiverInfo) -> Finding:
     if info.engine is None:
-        why = info.engine_error or "the receiver does not say why"
-        advice = "Start the engine there; until then the receiver keeps what arrives and loads nothing."
-        return Finding("engine there", "fail", f"does not answer: {why}", advice)
+        reason = info.engine_error or "the receiver gives no reason"
+        advice = "Start the engine there; until then the receiver stores packages and loads nothing."
+        return Finding("engine there", "fail", f"does not respond: {reason}", advice)
     engine = info.engine
     return Finding("engine there", "ok", f"{engine.name} {engine.version}, {engine.store}, {engine.platform}")
 
 
 def _disk(info: ReceiverInfo, largest_bytes: int) -> Finding:
     if info.free_bytes is None:
-        return Finding("disk there", "warn", "the receiver does not say how much is free")
+        return Finding("disk there", "warn", "the receiver does not report its free space")
     message, advice = f"{size(info.free_bytes)} free", "Free space on the receiver's disk."
     if info.free_bytes < largest_bytes:
         return Finding(
@@ -159,7 +160,7 @@ def _disk(info: ReceiverInfo, largest_bytes: int) -> Finding:
     if info.max_package_bytes is None:
         return Finding("disk there", "ok", message)
     if info.max_package_bytes < largest_bytes:
-        message = f"it takes up to {size(info.max_package_bytes)}, and the largest package here has"
+        message = f"it accepts up to {size(info.max_package_bytes)}, and the largest package here has"
         advice = "Raise the receiver's max_package_size_gb, or make the image smaller."
         return Finding("disk there", "warn", f"{message} {size(largest_bytes)}", advice)
     if info.free_bytes < info.max_package_bytes:
@@ -167,20 +168,20 @@ def _disk(info: ReceiverInfo, largest_bytes: int) -> Finding:
     return Finding("disk there", "ok", message)
 
 
-def _platform(theirs: str, local_engine: EngineInfo | None) -> Finding:
-    ours = _platform_of(local_engine)
-    if ours is None:
-        return Finding("platform", "ok", f"{theirs} there")
-    if not can_run(ours, theirs):
-        advice = f"Build with --platform {theirs}; what is built without it is refused before it is sent."
+def _platform(remote: str, local_engine: EngineInfo | None) -> Finding:
+    local = _platform_of(local_engine)
+    if local is None:
+        return Finding("platform", "ok", f"{remote} there")
+    if not can_run(local, remote):
+        advice = f"Build with --platform {remote}; an image built without it is refused before it is sent."
         return Finding(
-            "platform", "warn", f"{ours} here, {theirs} there: images of this engine do not run there", advice
+            "platform", "warn", f"{local} here, {remote} there: images of this engine do not run there", advice
         )
-    return Finding("platform", "ok", f"{ours} here runs there" if ours == theirs else f"{ours} here, {theirs} there")
+    return Finding("platform", "ok", f"{local} here runs there" if local == remote else f"{local} here, {remote} there")
 
 
 def _platform_of(engine: EngineInfo | None) -> str | None:
-    """Return what an engine runs, where it says so."""
+    """Return the platform that an engine runs, if it reports one."""
     if engine is None or not engine.os or not engine.architecture:
         return None
     return str(Platform.of(engine.os, engine.architecture, engine.variant))

@@ -1,65 +1,69 @@
-"""Short questions to a receiver."""
+"""Requests that commands make of a receiver: a page of it, within the connect time-out."""
 
 import json
-from typing import TYPE_CHECKING, Any
+from http import HTTPStatus
+from typing import Any
 
-from ..errors import DeploymentSenderError, ErrorCode
+from ..clients.http.error_responses import error_of
+from ..clients.http.response import ReceiverResponse
+from ..errors import TransferError
 from ..models import ModelPackageTransferInput
-from ..protocol.form import DEPLOY_PATH
 from ..settings import DeploymentSenderSettings
 
-if TYPE_CHECKING:
-    from ..clients.http.response import ReceiverResponse
+__all__ = ["NO_PACKAGE_YET", "check_url", "get_json", "get_page"]
 
-__all__ = ["NO_PACKAGE_YET", "ask", "check_url", "page"]
-
-_OK = 200  # RFC 9110
-NO_PACKAGE_YET = "00000000-0000-0000-0000-000000000000"  # so that a URL can be checked before there is a package
+NO_PACKAGE_YET = "00000000-0000-0000-0000-000000000000"
+"""Stands in for a package id, so that the rest of a request can be validated before there is a package."""
 
 
 def check_url(receiver_url: str) -> str:
-    """Answer the URL if a transfer would take it. VALIDATION_ERROR."""
+    """Return the URL if a transfer would accept it.
+
+    Raises:
+        DeploymentSenderError: VALIDATION_ERROR.
+    """
     ModelPackageTransferInput(package_id=NO_PACKAGE_YET, remote_receiver_url=receiver_url)
     return receiver_url
 
 
-async def ask(settings: DeploymentSenderSettings, receiver_url: str, path: str) -> "ReceiverResponse":
-    """GET a path of a receiver, signed if there is a key.
+async def get_page(settings: DeploymentSenderSettings, receiver_url: str, path: str) -> ReceiverResponse:
+    """`GET` a path of a receiver, signed if there is a key.
 
     Args:
         settings: Time-outs, key and files for TLS.
-        receiver_url: One that `check_url` took.
+        receiver_url: One that `check_url` accepts.
         path: Such as `/healthz`.
 
     Raises:
-        DeploymentSenderError: VALIDATION_ERROR, REMOTE_UNREACHABLE or TRANSFER_FAILED.
+        InvalidInputError: The settings do not allow this receiver.
+        ReceiverUnreachableError: No connection.
+        TransferError: The connection broke, or the response is of an unknown version of the protocol.
     """
-    from ..clients.http.target import HttpUploader  # noqa: PLC0415 - a client loads where it is opened
+    from ..clients.http.target import open_targets  # noqa: PLC0415 - a vendor's library loads where it is used
 
-    seconds = settings.connect_timeout_seconds
-    uploader = HttpUploader(settings.model_copy(update={"idle_timeout_seconds": seconds}))
+    timeout = {"idle_timeout_seconds": settings.connect_timeout_seconds}
+    targets = await open_targets(settings.model_copy(update=timeout))
     try:
-        await uploader.check(receiver_url)
-        return await uploader.ask(receiver_url.rstrip("/").removesuffix(DEPLOY_PATH) + path)
+        target = targets.open(receiver_url)
+        await target.check()
+        return await target.get(path)
     finally:
-        await uploader.close()
+        await targets.close()
 
 
-async def page(settings: DeploymentSenderSettings, receiver_url: str, path: str) -> dict[str, Any]:
-    """GET a JSON object from a receiver; for the rest as `ask`, and TRANSFER_FAILED for every other answer."""
-    from ..clients.http.error_responses import refusal  # noqa: PLC0415 - loaded by what asks
+async def get_json(settings: DeploymentSenderSettings, receiver_url: str, path: str) -> dict[str, Any]:
+    """`GET` a JSON object of a receiver; arguments and errors are those of `get_page`.
 
-    answer = await ask(settings, receiver_url, path)
-    if answer.status != _OK:
-        raise refusal(answer)
+    Raises:
+        TransferError: Also for a status other than 200, and for any other body.
+    """
+    response = await get_page(settings, receiver_url, path)
+    if response.status != HTTPStatus.OK:
+        raise error_of(response)
     try:
-        found = json.loads(answer.body) if answer.complete else None
+        found = json.loads(response.body) if response.complete else None
     except ValueError:
         found = None
     if not isinstance(found, dict):
-        raise DeploymentSenderError(
-            ErrorCode.TRANSFER_FAILED,
-            f"{receiver_url} does not answer as a receiver does",
-            recovery="Check the receiver's URL.",
-        )
+        raise TransferError(f"{receiver_url} does not respond as a receiver does", recovery="Check the receiver's URL.")
     return found

@@ -1,4 +1,4 @@
-"""From a Dockerfile to a receiver, with an event at each step."""
+"""Packages an image and sends it to a receiver, with an event at each step."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -25,15 +25,15 @@ __all__ = ["Shipment", "package_with_progress", "transfer_with_progress"]
 
 _NOT_FOR_EVENTS = {
     *OutputModel.model_fields,
-    *("container_name", "image_tag", "package_id"),  # told by the event itself
-    *("package_path", "transfer_success"),  # mean nothing to others
+    *("container_name", "image_tag", "package_id"),  # fields of the event itself
+    *("package_path", "transfer_success"),  # of no use on other machines
 }
 
 
 async def package_with_progress(
     node: NodeDeploymentSenderEffect, console: Console, request: ModelContainerPackageInput
 ) -> ModelContainerPackageOutput:
-    """Package an image and show how far it is."""
+    """Package an image and show the progress."""
     image = f"{request.container_name}:{request.image_tag}"
     with console.step(f"packaging {image}") as step:
         output = await node.package_container(request, on_progress=step.on_progress)
@@ -44,23 +44,23 @@ async def package_with_progress(
 async def transfer_with_progress(
     node: NodeDeploymentSenderEffect, console: Console, request: ModelPackageTransferInput, watch: Watch
 ) -> ModelPackageTransferOutput:
-    """Send a package and show how far it is; tell what is known of it if that is broken off."""
+    """Send a package and show the progress; if that is interrupted, show what is known of the transfer."""
     try:
-        return await _transferred(node, console, request, watch)
+        return await _transfer(node, console, request, watch)
     except asyncio.CancelledError:
         console.document(watch.document(request))
         console.print_to_stderr(*watch.lines(request))
         raise
 
 
-async def _transferred(
+async def _transfer(
     node: NodeDeploymentSenderEffect, console: Console, request: ModelPackageTransferInput, watch: Watch
 ) -> ModelPackageTransferOutput:
     to = request.remote_receiver_url
     with console.step(f"sending {request.package_id} to {to}") as step:
 
         def on_progress(progress: Progress) -> None:
-            watch.see(progress)
+            watch.record(progress)
             step.on_progress(progress)
 
         output = await node.transfer_package(request, on_progress=on_progress)
@@ -72,12 +72,12 @@ class Shipment:
     """One shipment. An event that cannot be published never stops it.
 
     Args:
-        node: Does the work.
-        console: Shows how far it is.
-        build: What to package.
+        node: Packages, sends and publishes.
+        console: Shows the progress.
+        build: The image to package.
 
     Attributes:
-        events: Each event so far, and what became of it.
+        events: Each event so far, with the result of its publication.
     """
 
     def __init__(self, node: NodeDeploymentSenderEffect, console: Console, build: ModelContainerPackageInput) -> None:
@@ -89,49 +89,57 @@ class Shipment:
         self._platform: dict[str, str | None] = {}
 
     async def package(self) -> ModelContainerPackageOutput:
-        """Build and keep the image. VALIDATION_ERROR."""
-        async with self._no_silent_end(ErrorCode.BUILD_FAILED):
-            asked = self._build.model_dump(include={"dockerfile_path", "target", "platform"})
-            await self._tell(EventType.BUILD_STARTED, asked)
+        """Build the image and store it as a package.
+
+        Raises:
+            DeploymentSenderError: VALIDATION_ERROR.
+        """
+        async with self._publishing_failures(ErrorCode.BUILD_FAILED):
+            inputs = self._build.model_dump(include={"dockerfile_path", "target", "platform"})
+            await self._publish(EventType.BUILD_STARTED, inputs)
             output = await package_with_progress(self._node, self._console, self._build)
             if output.success:
                 self._package_id = output.package_id
                 self._platform = {"platform": output.platform}
-                await self._tell(EventType.BUILD_COMPLETED, _told(output))
+                await self._publish(EventType.BUILD_COMPLETED, _event_payload(output))
         if not output.success:
-            await self._tell_failure(output.error_code, output.error_message, output.recovery)
+            await self._publish_failure(output.error_code, output.error_message, output.recovery)
         return output
 
     async def transfer(self, request: ModelPackageTransferInput) -> ModelPackageTransferOutput:
-        """Send the package. VALIDATION_ERROR."""
+        """Send the package.
+
+        Raises:
+            DeploymentSenderError: VALIDATION_ERROR.
+        """
         receiver, watch = {"remote_receiver_url": request.remote_receiver_url}, Watch()
-        async with self._no_silent_end(ErrorCode.TRANSFER_FAILED, watch):
-            await self._tell(EventType.TRANSFER_STARTED, receiver)
+        async with self._publishing_failures(ErrorCode.TRANSFER_FAILED, watch):
+            await self._publish(EventType.TRANSFER_STARTED, receiver)
             output = await transfer_with_progress(self._node, self._console, request, watch)
         if output.success:
-            await self._tell(EventType.TRANSFER_COMPLETED, receiver | _told(output))
-        elif not output.deployment_continues:  # nobody knows yet how that ends
-            await self._tell_failure(output.error_code, output.error_message, output.recovery)
+            await self._publish(EventType.TRANSFER_COMPLETED, receiver | _event_payload(output))
+        elif not output.deployment_continues:  # the outcome is not known yet
+            await self._publish_failure(output.error_code, output.error_message, output.recovery)
         return output
 
     @asynccontextmanager
-    async def _no_silent_end(self, code: ErrorCode, watch: Watch | None = None) -> AsyncIterator[None]:
-        """Tell the failure also when there is no output to tell it; what the receiver may go on with has not failed."""
+    async def _publishing_failures(self, code: ErrorCode, watch: Watch | None = None) -> AsyncIterator[None]:
+        """Publish a failure that has no output, too; a deployment that the receiver may continue has not failed."""
         try:
             yield
         except DeploymentSenderError as error:
-            await self._tell_failure(error.code, error.message, error.recovery)
+            await self._publish_failure(error.code, error.message, error.recovery)
             raise
         except asyncio.CancelledError:
             if watch is None or not watch.may_continue:
-                await self._tell_failure(code, "interrupted", "Ship it again.")
+                await self._publish_failure(code, "interrupted", "Ship it again.")
             raise
 
-    async def _tell_failure(self, code: ErrorCode | None, message: str | None, recovery: str | None) -> None:
+    async def _publish_failure(self, code: ErrorCode | None, message: str | None, recovery: str | None) -> None:
         failure = {"error_code": code, "error_message": message, "recovery": recovery}
-        await self._tell(EventType.DEPLOYMENT_FAILED, failure)
+        await self._publish(EventType.DEPLOYMENT_FAILED, failure)
 
-    async def _tell(self, event_type: EventType, payload: dict[str, Any]) -> None:
+    async def _publish(self, event_type: EventType, payload: dict[str, Any]) -> None:
         event = await self._node.publish_transfer_event(
             ModelKafkaPublishInput(
                 event_type=event_type,
@@ -148,5 +156,5 @@ class Shipment:
             self._console.note(f"the event {event_type} {where}: {event.error_code}: {event.error_message}")
 
 
-def _told(output: OutputModel) -> dict[str, Any]:
+def _event_payload(output: OutputModel) -> dict[str, Any]:
     return output.model_dump(mode="json", exclude=_NOT_FOR_EVENTS)

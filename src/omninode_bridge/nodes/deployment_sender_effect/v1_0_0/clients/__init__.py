@@ -1,1 +1,1 @@
-"""Clients of external systems. The only package that imports docker, httpx or aiokafka."""
+"""Clients of external systems. The only package that imports docker, httpcore or aiokafka."""

@@ -11,7 +11,7 @@ from ..errors import BuildError, ErrorCode, OperationError
 from ..lazy_import import lazy_module, load
 from ..models import ModelContainerPackageInput, ModelContainerPackageOutput
 from ..models.platform import Platform
-from ..ports import BuildRequest, Progress, ProgressCallback
+from ..ports import BuildRequest, ImageSource, Progress, ProgressCallback
 from ..resources import Resources
 from ..telemetry.metrics import Span
 from .build_context import check_context

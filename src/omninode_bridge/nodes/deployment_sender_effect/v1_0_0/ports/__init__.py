@@ -10,7 +10,15 @@ from .events import Delivery, EventPublisher
 from .image import BuildRequest, ImageBuilder, ImageFacts, ImageSource, ImageStore
 from .progress import Progress, ProgressCallback
 from .runtime import ContainerEnd, ContainerFacts, ContainerLimits, ContainerRuntime, ContainerSpec, Health
-from .target import DeploymentState, PackageUpload, PackageUploader, Receipt, ReceiverEngine, ReceiverInfo
+from .target import (
+    DeploymentState,
+    DeployTarget,
+    DeployTargets,
+    PackageContent,
+    Receipt,
+    ReceiverEngine,
+    ReceiverInfo,
+)
 
 __all__ = [
     "BuildRequest",
@@ -21,6 +29,8 @@ __all__ = [
     "ContainerRuntime",
     "ContainerSpec",
     "Delivery",
+    "DeployTarget",
+    "DeployTargets",
     "DeploymentState",
     "EngineInfo",
     "EventPublisher",
@@ -29,8 +39,7 @@ __all__ = [
     "ImageFacts",
     "ImageSource",
     "ImageStore",
-    "PackageUpload",
-    "PackageUploader",
+    "PackageContent",
     "Progress",
     "ProgressCallback",
     "Receipt",

@@ -1,52 +1,71 @@
-"""What is asked of a receiver of packages."""
+"""The port for receivers of packages: what is sent, and one receiver that it is sent to."""
 
-from asyncio import Future
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
 from ..models import DeploymentStatus
+from ..package.identity import PackageIdentity
 
-__all__ = ["DeploymentState", "PackageUpload", "PackageUploader", "Receipt", "ReceiverEngine", "ReceiverInfo"]
+__all__ = [
+    "DeployTarget",
+    "DeployTargets",
+    "DeploymentState",
+    "PackageContent",
+    "Receipt",
+    "ReceiverEngine",
+    "ReceiverInfo",
+]
+
+
+async def _nothing_to_verify() -> None:
+    """Return at once: the content is sent as it is."""
 
 
 @dataclass(frozen=True, slots=True)
-class PackageUpload:
-    """A package on its way: the open file and the fields that go before it (docs/receiver-protocol.md).
+class PackageContent:
+    """A package to send: the open file, and the facts that a receiver needs before it.
 
     Attributes:
-        file: Open for reading in binary; read by position, never closed by the uploader.
-        size_bytes: The file's size.
-        image_id: The image's config digest, `sha256:...`.
-        platform: What the image is for, `os/architecture[/variant]`; None where it is not known.
-        check: Ends when the file has turned out to be what `checksum` says, or with the error to raise; its end is not
-            sent before that. None where nobody looks.
+        identity: Which package it is; its `size_bytes` is known.
+        file: Open for reading in binary, without a buffer; a target reads it by position and never closes it.
+        filename: The name to send with the file.
+        verify_checksum: Whether the receiver must verify the checksum.
+        correlation_id: The caller's own id.
+        verified: Returns once the file is known to have the checksum of `identity`, or raises what is wrong with it. A
+            target awaits it before it sends the last bytes of the file.
     """
 
-    receiver_url: str
+    identity: PackageIdentity
     file: BinaryIO
     filename: str
-    size_bytes: int
-    package_id: str
-    checksum: str
-    container_name: str
-    image_tag: str
-    compression: str
-    image_id: str
     verify_checksum: bool
     correlation_id: str | None = None
-    platform: str | None = None
-    check: Future[None] | None = None
+    verified: Callable[[], Awaitable[None]] = _nothing_to_verify
+
+    @property
+    def size_bytes(self) -> int:
+        """The size of the file.
+
+        Raises:
+            ValueError: The identity does not have it.
+        """
+        if self.identity.size_bytes is None:
+            raise ValueError("the size of the package is not known")
+        return self.identity.size_bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What a receiver answers to a package it took.
+    """The response of a receiver that has accepted a package.
 
     Attributes:
-        checksum: The receiver's own BLAKE3, where it tells one.
-        status_url: Absolute, though perhaps on another origin, which `state` refuses to ask; None where the receiver
-            tells no statuses.
+        deployment_id: Chosen by the receiver.
+        checksum_verified: Whether the receiver has compared the checksum itself.
+        checksum: The BLAKE3 that the receiver computed, if it reports one.
+        status: The status at that moment, if the receiver reports one.
+        status_url: Where the target asks for the status: absolute, though perhaps on another origin, which the target
+            refuses; None where the receiver reports no status.
     """
 
     deployment_id: str
@@ -58,11 +77,12 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class DeploymentState:
-    """A deployment as its receiver tells it now.
+    """A deployment as its receiver reports it now.
 
     Attributes:
-        will_run: Whether this receiver starts the container after loading it.
-        error_message: Why it failed, when `status` is `failed`; else why it is not further, where the receiver says so.
+        will_run: Whether this receiver starts the container after it has loaded the image.
+        error_message: Why it failed, when `status` is `failed`; otherwise why it does not proceed, if the receiver
+            gives a reason.
     """
 
     deployment_id: str
@@ -77,9 +97,9 @@ class ReceiverEngine:
     """The engine that loads a receiver's images.
 
     Attributes:
-        name: `Docker Engine`, ...
-        store: The image store.
-        platform: What it runs, `os/architecture[/variant]`; empty where it does not say.
+        name: `Docker Engine` or `Podman Engine`.
+        store: The image store, such as `overlay2`.
+        platform: The platform of images that it runs, `os/architecture[/variant]`; empty if it does not report one.
     """
 
     name: str
@@ -90,13 +110,14 @@ class ReceiverEngine:
 
 @dataclass(frozen=True, slots=True)
 class ReceiverInfo:
-    """What a receiver says of itself now.
+    """A receiver as it describes itself now.
 
     Attributes:
+        version: The version of its distribution.
         time: Its clock, RFC 3339 in UTC.
-        engine: None where it does not answer; `engine_error` says why.
-        free_bytes: Space on the disk of its store.
-        max_package_bytes: The largest package that it takes.
+        engine: None if the engine does not respond; `engine_error` has the reason.
+        free_bytes: Free space on the disk of its store.
+        max_package_bytes: The size of the largest package that it accepts.
         will_run: Whether it starts containers.
     """
 
@@ -109,25 +130,59 @@ class ReceiverInfo:
     will_run: bool = False
 
 
-class PackageUploader(Protocol):
-    """A way to receivers. REMOTE_UNREACHABLE, TRANSFER_FAILED, CHECKSUM_MISMATCH, PACKAGE_TOO_LARGE."""
+class DeployTarget(Protocol):
+    """One receiver of packages.
 
-    async def check(self, receiver_url: str) -> None:
-        """Insist that this receiver may be sent to, before anything is. VALIDATION_ERROR."""
+    Methods raise `OperationError`s only: `ReceiverUnreachableError`, `TransferError`, `PackageTooLargeError`,
+    `ChecksumMismatchError`; `retry` of the error is whether a later call may succeed.
+    """
+
+    @property
+    def url(self) -> str:
+        """The receiver's URL, as it was given to `DeployTargets.open`."""
         ...
 
-    async def info(self, receiver_url: str) -> ReceiverInfo | None:
-        """Ask a receiver about itself; None where it has no such page. `retry` says if it may answer later."""
+    async def check(self) -> None:
+        """Check that packages may be sent to this receiver, without connecting to it.
+
+        Raises:
+            InvalidInputError: The settings do not allow it.
+        """
         ...
 
-    async def send(self, upload: PackageUpload, on_sent: Callable[[int], None]) -> Receipt:
-        """Make one attempt, telling the bytes sent so far, 0 once connected; `retry` says if another may help."""
+    async def info(self) -> ReceiverInfo | None:
+        """Return how the receiver describes itself; None if it has no such description."""
         ...
 
-    async def state(self, receiver_url: str, status_url: str) -> DeploymentState:
-        """Ask a receiver for the state of a deployment; refuse to ask on another origin than `receiver_url`'s."""
+    async def deploy(self, content: PackageContent, on_sent: Callable[[int], None]) -> Receipt:
+        """Send a package once, from its start.
+
+        Args:
+            content: The package.
+            on_sent: Called with the number of bytes of the file sent so far: 0 once connected, then after each piece.
+
+        Raises:
+            OperationError: As for the class, or what `content.verified` raises; then the receiver does not have the
+                package.
+        """
+        ...
+
+    async def status(self, receipt: Receipt) -> DeploymentState:
+        """Return the state of a deployment; a `status_url` on another origin than the receiver's is a TransferError."""
         ...
 
     async def close(self) -> None:
-        """Close every connection; twice is safe."""
+        """End the use of this target: later calls raise a `TransferError`. Closing twice is safe."""
+        ...
+
+
+class DeployTargets(Protocol):
+    """Opens targets, and owns the connections of all of them."""
+
+    def open(self, url: str) -> DeployTarget:
+        """Return the receiver with this URL; nothing is connected yet."""
+        ...
+
+    async def close(self) -> None:
+        """Close all connections: calls in progress fail. Closing twice is safe."""
         ...

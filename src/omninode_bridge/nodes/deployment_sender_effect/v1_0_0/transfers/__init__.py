@@ -1,1 +1,1 @@
-"""One package on its way to one receiver; knows ports only."""
+"""Sends one package to one target and follows its deployment; knows ports only."""

@@ -1,4 +1,4 @@
-"""Trying again what may pass, with pauses that grow and are spread, so that many senders do not come back together."""
+"""Retries with pauses that grow and have a random part, so that many senders do not return at the same moment."""
 
 import asyncio
 import random
@@ -6,13 +6,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from ..errors import DeploymentSenderError
+from ..errors import OperationError
 
 __all__ = ["Pauses", "retrying"]
 
 T = TypeVar("T")
 
-_GROWTHS_MAX = 64  # far beyond the longest pause, and no float overflows
+_GROWTHS_MAX = 64  # beyond any longest pause, and below where a float overflows
+_random = random.SystemRandom()
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +22,9 @@ class Pauses:
 
     Attributes:
         first_seconds: After the first failure.
-        growth: Each is so many times the one before it.
-        longest_seconds: Where they stop growing.
-        spread_seconds: Added, at most, to what the other side asked for.
+        growth: The factor from one pause to the next.
+        longest_seconds: The upper limit.
+        spread_seconds: The most that is added to a pause that the other side requested.
     """
 
     first_seconds: float = 0.25
@@ -32,46 +33,46 @@ class Pauses:
     spread_seconds: float = 1.0
 
     def after(self, failures: int, retry_after: float | None = None) -> float:
-        """Return how many seconds to wait: between half the pause and all of it, or what was asked for and a bit.
+        """Return the seconds to wait: from half the pause to all of it, or what was requested plus a random part.
 
         Args:
             failures: How many attempts have failed, at least 1.
-            retry_after: Seconds that the other side asked for.
+            retry_after: Seconds that the other side requested.
         """
         if retry_after is not None:
-            return retry_after + random.uniform(0, self.spread_seconds)  # noqa: S311 - spreads senders, hides nothing
+            return retry_after + _random.uniform(0, self.spread_seconds)
         pause = self.first_seconds * self.growth ** min(failures - 1, _GROWTHS_MAX)
-        return min(pause, self.longest_seconds) * random.uniform(0.5, 1)  # noqa: S311
+        return min(pause, self.longest_seconds) * _random.uniform(0.5, 1)
 
 
 async def retrying(
     attempt: Callable[[], Awaitable[T]],
-    on_wait: Callable[[DeploymentSenderError, float], None],
+    on_wait: Callable[[OperationError, float], None],
     *,
     pauses: Pauses,
     attempts: int | None = None,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> T:
-    """Try until it succeeds, or fails in a way that will not pass.
+    """Call until it succeeds, or fails with an error that is not worth a retry.
 
     Args:
-        attempt: What to try.
-        on_wait: Told each failure that may pass, and the seconds until the next attempt.
+        attempt: The call.
+        on_wait: Called with each error that is worth a retry, and the seconds until the next attempt.
         pauses: How long to wait.
-        attempts: How often to try; None for no limit but the caller's own deadline.
-        sleep: Waits so many seconds.
+        attempts: How many at most; None for no limit but the caller's own deadline.
+        sleep: Waits that many seconds.
 
     Returns:
-        What the attempt that succeeded has returned.
+        The result of the successful attempt.
 
     Raises:
-        DeploymentSenderError: Of the last attempt.
+        OperationError: Of the last attempt.
     """
     failures = 0
     while True:
         try:
             return await attempt()
-        except DeploymentSenderError as error:
+        except OperationError as error:
             failures += 1
             if not error.retry or failures == attempts:
                 raise

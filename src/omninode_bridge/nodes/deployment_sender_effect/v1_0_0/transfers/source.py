@@ -1,15 +1,16 @@
-"""The package that is sent: opened, what its request says of it insisted on, and its file checked beside the upload."""
+"""The package to send: opened, compared with the request, and verified while it is sent."""
 
 import asyncio
 import os
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import ExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..concurrency import run_in_thread, wait_until_done
-from ..errors import DeploymentSenderError, ErrorCode
+from ..concurrency import retrieve_exception, run_in_thread, wait_until_done
+from ..errors import ChecksumMismatchError, InvalidInputError, PackageDamagedError
 from ..models import ModelPackageTransferInput
 from ..package.checksum import hash_file
 from ..store.files import disk_errors
@@ -19,69 +20,92 @@ if TYPE_CHECKING:
     from ..package.manifest import PackageManifest
     from ..store.packages import PackageStore, StoredPackage
 
-__all__ = ["disk_errors_of_a_transfer", "open_package", "require_checksum", "verify_while_sending"]
+__all__ = ["check_package_path", "open_package", "require_checksum", "verify_while_sending"]
+
+Verified = Callable[[], Awaitable[None]]
 
 
-@asynccontextmanager
-async def open_package(store: "PackageStore", request: ModelPackageTransferInput) -> AsyncIterator["StoredPackage"]:
-    """Open the package that a request means, and insist that it means what it says."""
-    held = ExitStack()
-    try:
-        with disk_errors_of_a_transfer():
-            package = await run_in_thread(lambda: held.enter_context(store.open(request.package_id)))
+async def open_package(store: "PackageStore", request: ModelPackageTransferInput) -> "StoredPackage":
+    """Open the package of a request, and check that path, name and tag of the request are those of the package.
+
+    Returns:
+        The open package; the caller closes it.
+
+    Raises:
+        InvalidInputError: There is no such package, or the request contradicts it.
+        PackageDamagedError: The package is not what its manifest says.
+        StorageError: The disk refuses.
+    """
+    with ExitStack() as unless_correct:
+        package = await run_in_thread(lambda: unless_correct.enter_context(store.open(request.package_id)))
         if request.package_path is not None:
             await asyncio.to_thread(check_package_path, request.package_path, package.path)
         for name in ("container_name", "image_tag"):
-            given, kept = getattr(request, name), getattr(package.manifest, name)
-            if given not in {None, kept}:
-                raise DeploymentSenderError(
-                    ErrorCode.VALIDATION_ERROR,
-                    f"package {request.package_id} has the {name} {kept!r}, not {given!r}",
-                    recovery=f"Leave {name} out, or give the id of the package that is meant.",
+            given, stored = getattr(request, name), getattr(package.manifest, name)
+            if given not in {None, stored}:
+                raise InvalidInputError(
+                    f"package {request.package_id} has the {name} {stored!r}, not {given!r}",
+                    recovery=f"Leave {name} out, or give the id of the package that you want to send.",
                 )
-        yield package
-    finally:
-        held.close()
+        unless_correct.pop_all()
+    return package
 
 
 def require_checksum(manifest: "PackageManifest", announced: str | None) -> None:
-    """Insist that the package is the one that was announced."""
+    """Check that the package has the checksum that the request announces, if it announces one.
+
+    Raises:
+        ChecksumMismatchError: It has another one.
+    """
     if announced not in {None, manifest.checksum}:
-        raise DeploymentSenderError(
-            ErrorCode.CHECKSUM_MISMATCH,
+        raise ChecksumMismatchError(
             f"package {manifest.package_id} has the checksum {manifest.checksum}, not {announced}",
-            recovery="Give the checksum that package_container answered, or the id of the package that is meant.",
+            recovery="Give the checksum that package_container returned, or the id of the package that you want to"
+            " send.",
         )
 
 
 @asynccontextmanager
-async def verify_while_sending(
-    package: "StoredPackage", span: Span, *, verify: bool
-) -> AsyncIterator[asyncio.Future[None] | None]:
-    """Check the package's file beside the body, which ends well only if the check does."""
+async def verify_while_sending(package: "StoredPackage", span: Span, *, verify: bool) -> AsyncIterator[Verified]:
+    """Hash the package's file beside the body of the `with`, which succeeds only if the file is what it was.
+
+    Args:
+        package: The open package.
+        span: Times the verification, as its stage `check`.
+        verify: Whether to hash at all.
+
+    Yields:
+        A function for `PackageContent.verified`: its awaitable ends when the file is verified.
+
+    Raises:
+        PackageDamagedError: The file has another checksum than its manifest; raised there, and at the end of the body.
+        StorageError: The disk refuses; likewise.
+    """
     if not verify:
-        yield None
+        yield _return_at_once
         return
-    check = asyncio.ensure_future(_check_file(package, span))
+    verification = asyncio.ensure_future(_verify_file(package, span))
     try:
-        yield check
-        await asyncio.shield(check)  # a receiver that has it already may have answered first
+        yield partial(asyncio.shield, verification)
+        await asyncio.shield(verification)  # a receiver that has the package already may have responded first
     finally:
-        check.cancel()
-        await wait_until_done({check})
-        check.cancelled() or check.exception()  # told by now, or no longer of interest
+        verification.cancel()
+        await wait_until_done({verification})
+        retrieve_exception(verification)
 
 
-async def _check_file(package: "StoredPackage", span: Span) -> None:
-    """Insist that the package's file is still what it was."""
+async def _return_at_once() -> None:
+    """Return: nothing is verified."""
+
+
+async def _verify_file(package: "StoredPackage", span: Span) -> None:
     manifest, stopped = package.manifest, threading.Event()
-    with disk_errors_of_a_transfer(), span.stage("check"):
+    with span.stage("check"):
         found = await run_in_thread(_hash, package, stopped.is_set, stop=stopped.set)
     if found != manifest.checksum:
-        raise DeploymentSenderError(
-            ErrorCode.CHECKSUM_MISMATCH,
+        raise PackageDamagedError(
             f"the file of package {manifest.package_id} has the checksum {found} and had {manifest.checksum} when it"
-            " was made; it was not sent to its end",
+            " was made; it was not sent to its end"
         )
 
 
@@ -90,31 +114,15 @@ def _hash(package: "StoredPackage", should_stop: Callable[[], bool]) -> str:
         return hash_file(package.file, should_stop, max_bytes=package.manifest.size_bytes)
 
 
-@contextmanager
-def disk_errors_of_a_transfer() -> Iterator[None]:
-    """Give a disk's refusal the code of what it made fail."""
-    try:
-        yield
-    except DeploymentSenderError as error:
-        if error.code is not ErrorCode.BUILD_FAILED:
-            raise
-        raise DeploymentSenderError(
-            ErrorCode.TRANSFER_FAILED, error.message, recovery=error.recovery, retry=False
-        ) from error
-
-
 def check_package_path(package_path: str, expected: Path) -> None:
-    """Insist that a caller's path is that of the store's own file, by its spelling: no link is followed.
+    """Check that a caller's path is that of the store's own file, by its spelling: no link is followed.
 
     Args:
-        package_path: What the caller passed, absolute or relative.
-        expected: What the store answers for the package.
+        package_path: As the caller gave it, absolute or relative.
+        expected: The path of the package's file in the store.
 
     Raises:
-        DeploymentSenderError: `VALIDATION_ERROR`: it is another one.
+        InvalidInputError: It is another path.
     """
-    if os.path.abspath(package_path) != str(expected):  # noqa: PTH100 - Path.resolve follows links
-        raise DeploymentSenderError(
-            ErrorCode.VALIDATION_ERROR,
-            f"package_path is not the file of this package; leave it out, or pass {expected}",
-        )
+    if os.path.normpath(Path(package_path).absolute()) != str(expected):
+        raise InvalidInputError(f"package_path is not the file of this package; leave it out, or pass {expected}")

@@ -9,7 +9,7 @@ from ...errors import TransferError
 from ...outbox.journal import OutboxJournal
 from ...store.packages import PackageStore
 from ..console import facts
-from ..receiver_queries import ask, check_url
+from ..receiver_queries import check_url, get_page
 from ..session import Session
 from ..units import size
 from .events import open_outbox
@@ -48,7 +48,7 @@ async def metrics(session: Session, receiver: ReceiverOption = None) -> bool:
 async def _show_receiver(session: Session, url: str) -> bool:
     from ...telemetry.prometheus import read_samples  # noqa: PLC0415 - 0.1 s to load, for this command only
 
-    response = await ask(session.settings(), url, "/metrics")
+    response = await get_page(session.settings(), url, "/metrics")
     if response.status != _OK:
         raise TransferError(
             f"{url} responds to /metrics with HTTP {response.status}",

@@ -9,7 +9,7 @@ import typer
 from ...protocol.responses import StateBody, wire_names
 from ..console import facts, table
 from ..options import ReceiverUrl
-from ..receiver_queries import check_url, page
+from ..receiver_queries import check_url, get_json
 from ..session import Session
 
 __all__ = ["status"]
@@ -36,10 +36,10 @@ async def status(
     """
     settings, url = session.settings(), check_url(session.receiver_url(to))
     if deployment_id is not None:
-        one = await page(settings, url, f"/deployments/{quote(deployment_id, safe='')}")
+        one = await get_json(settings, url, f"/deployments/{quote(deployment_id, safe='')}")
         session.console.result(one, _facts(one))
         return True
-    found = await page(settings, url, f"/deployments?limit={limit}")
+    found = await get_json(settings, url, f"/deployments?limit={limit}")
     deployments = [one for one in found.get("deployments", []) if isinstance(one, dict)]
     session.console.result(found, _lines(deployments) if deployments else [f"no deployments at {url}"])
     return True

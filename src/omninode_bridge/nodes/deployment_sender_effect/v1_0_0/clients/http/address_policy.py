@@ -1,7 +1,7 @@
-"""Which addresses packages may be sent to: the rules against a URL that leads to another machine than it should.
+"""Which addresses packages may be sent to, so that a URL cannot lead to a machine that is not a receiver.
 
-The rules hold for the addresses that a name was resolved to, and those very addresses are connected to: a name server
-that answers differently the second time (DNS rebinding) is not asked a second time.
+The policy is applied to the addresses that a name was resolved to, and these addresses are connected to: the name is
+not resolved a second time, so a name server that changes its response (DNS rebinding) gains nothing.
 """
 
 import socket
@@ -10,12 +10,12 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import Any
 from urllib.parse import urlsplit
 
-from ...errors import DeploymentSenderError, ErrorCode
+from ...errors import InvalidInputError, ReceiverUnreachableError
 
 __all__ = ["AddressPolicy", "Found"]
 
 Found = tuple[socket.AddressFamily, socket.SocketKind, int, str, tuple[Any, ...]]
-"""One of `getaddrinfo`'s answers."""
+"""One result of `getaddrinfo`."""
 
 _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052 section 2.1
 _LOCAL_NAT64 = IPv6Network("64:ff9b:1::/48")  # RFC 8215
@@ -41,16 +41,16 @@ _NEVER = {
             "168.63.129.16",
             "192.0.0.192",
         ),
-        "no address of a machine": (_THIS_NETWORK, "::", "255.255.255.255"),
+        "not the address of a machine": (_THIS_NETWORK, "::", "255.255.255.255"),
         "a multicast address": ("224.0.0.0/4", "ff00::/8"),
     }.items()
     for network in networks
 }
-_RECOVERY = "Give the URL of a receiver that may be sent to, or add this one to allowed_receivers."
+_RECOVERY = "Use the URL of an allowed receiver, or add this one to allowed_receivers."
 
 
 class AddressPolicy:
-    """Refuses receivers that are not on the list, and always what no receiver's address can be.
+    """Refuses receivers that are not on the list, and always addresses that cannot be a receiver's.
 
     Args:
         allowed: Host names, `*.SUFFIX`, addresses and networks; every receiver if empty.
@@ -66,55 +66,54 @@ class AddressPolicy:
                 self._names.append(pattern)
 
     def check_url(self, url: str) -> None:
-        """Refuse what needs no name server to be refused. Blocks for a moment: call it in a thread.
+        """Check a URL as far as that needs no name server. Blocks for a moment: call it in a thread.
 
         Args:
-            url: One of a receiver's.
+            url: The URL of a receiver.
 
         Raises:
-            DeploymentSenderError: VALIDATION_ERROR.
+            InvalidInputError: The receiver is not allowed.
         """
         host = urlsplit(url).hostname or ""
         try:
-            # What connecting will make of it, too: http://2852039166 is one more way to write 169.254.169.254.
+            # Resolved as connecting would: http://2852039166 is one more way to write 169.254.169.254.
             literal = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
         except (OSError, UnicodeError):
             refused = not self._networks and not self._is_listed(host)
-            objection = f"{host} is not among allowed_receivers" if refused else None
+            objection = f"{host} is not in allowed_receivers" if refused else None
         else:
             objection = self._objection(host, literal[0])
         if objection is not None:
-            raise DeploymentSenderError(ErrorCode.VALIDATION_ERROR, objection, recovery=_RECOVERY)
+            raise InvalidInputError(objection, recovery=_RECOVERY)
 
-    def permitted(self, host: str, found: Sequence[Found]) -> list[Found]:
-        """Answer those of a name's addresses that may be connected to.
+    def allowed_addresses(self, host: str, found: Sequence[Found]) -> list[Found]:
+        """Return those of a name's addresses that may be connected to.
 
         Args:
-            host: As the URL has it.
-            found: What it was resolved to.
+            host: The name as the URL has it.
+            found: Its addresses.
 
         Raises:
-            DeploymentSenderError: REMOTE_UNREACHABLE, if there are addresses and none of them may.
+            ReceiverUnreachableError: There are addresses, and none is allowed.
         """
         objections = [self._objection(host, one) for one in found]
-        good = [one for one, objection in zip(found, objections, strict=True) if objection is None]
-        if found and not good:
-            raise DeploymentSenderError(
-                ErrorCode.REMOTE_UNREACHABLE, f"nothing was sent: {objections[0]}", recovery=_RECOVERY, retry=False
-            )
-        return good
+        allowed = [one for one, objection in zip(found, objections, strict=True) if objection is None]
+        if found and not allowed:
+            message = f"nothing was sent: {objections[0]}"
+            raise ReceiverUnreachableError(message, recovery=_RECOVERY, retry=False)
+        return allowed
 
     def _objection(self, host: str, found: Found) -> str | None:
         text = str(found[4][0])
         address = ip_address(text)
-        meant = _meant(address)
-        spelled = {address, *_embedded(address)}
+        represented = _embedded_ipv4(address)
+        spellings = {address, *_every_embedded(address)}
         for network, kind in _NEVER.items():
-            if any(one in network for one in spelled):
-                return f"{_named(host, text)} is {kind}, and no package is ever sent there"
-        if self._is_listed(host) or any(one in network for network in self._networks for one in (address, meant)):
+            if any(one in network for one in spellings):
+                return f"{_named(host, text)} is {kind}; packages are never sent there"
+        if self._is_listed(host) or any(one in network for network in self._networks for one in (address, represented)):
             return None
-        return f"{_named(host, text)} is not among allowed_receivers"
+        return f"{_named(host, text)} is not in allowed_receivers"
 
     def _is_listed(self, host: str) -> bool:
         if not self._names and not self._networks:
@@ -123,8 +122,8 @@ class AddressPolicy:
         return any(name.endswith(one[1:]) if one.startswith("*") else name == one for one in self._names)
 
 
-def _meant(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-    """Return the IPv4 address that an IPv6 address stands for, if it does, so that a list may name either."""
+def _embedded_ipv4(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    """Return the IPv4 address that an IPv6 address represents, else the address: a list may name either."""
     if isinstance(address, IPv4Address):
         return address
     if address in _NAT64:
@@ -132,8 +131,8 @@ def _meant(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
     return address.ipv4_mapped or address.sixtofour or address
 
 
-def _embedded(address: IPv4Address | IPv6Address) -> Iterator[IPv4Address]:
-    """Yield every IPv4 address that an IPv6 address may lead to, whichever mechanism is in use."""
+def _every_embedded(address: IPv4Address | IPv6Address) -> Iterator[IPv4Address]:
+    """Yield every IPv4 address that an IPv6 address may lead to, by any translation mechanism."""
     if isinstance(address, IPv4Address) or address.is_loopback:  # ::1 is IPv4-compatible by its bits only
         return
     if any(address in network for network in _ENDS_WITH_IPV4) or (int(address) >> 32) & 0xFFFFFFFF in _ISATAP:
@@ -147,16 +146,16 @@ def _embedded(address: IPv4Address | IPv6Address) -> Iterator[IPv4Address]:
 
 
 def _local_nat64(address: IPv6Address) -> list[IPv4Address]:
-    """Return what the address means by each length that the translator's prefix may have (RFC 6052 section 2.2)."""
+    """Return the IPv4 address by each length that the translator's prefix may have (RFC 6052 section 2.2)."""
     readings = [_ipv4(address, prefix) for prefix in (48, 56, 64, 96)]
-    # All but one of the readings are mistaken, and those mostly fall on zeros.
+    # Only one of the readings is right; the others mostly begin with zeros.
     return [one for one in readings if one not in _THIS_NETWORK] or readings
 
 
 def _ipv4(address: IPv6Address, prefix: int) -> IPv4Address:
-    """Take the 32 bits behind a prefix, without bits 64 to 71, which RFC 6052 section 2.2 keeps zero."""
+    """Return the 32 bits behind a prefix, without bits 64 to 71, which RFC 6052 section 2.2 keeps zero."""
     bits = f"{int(address):0128b}"
-    behind = bits[prefix:] if prefix > 64 else bits[prefix:64] + bits[72:]  # noqa: PLR2004 - as in the RFC
+    behind = bits[prefix:64] + bits[max(prefix, 72) :]
     return IPv4Address(int(behind[:32], 2))
 
 

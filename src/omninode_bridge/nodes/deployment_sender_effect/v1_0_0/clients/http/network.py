@@ -1,14 +1,14 @@
-"""The sockets under httpx: they listen while they send, so that an answer given early is always heard.
+"""The sockets under httpcore: they check for a response while they send, so that an early one is never lost.
 
-A receiver that answers 413 and closes before it has read the package resets the connection. asyncio's transports
-close their socket at the first failed write, and the answer that waits in it is lost. These streams work on the bare
-socket: they look for an answer before every write and while they wait for room to write, and after a reset they still
-read what had arrived (on Linux a reset leaves the receive queue as it is). httpcore does the rest: after a
-`WriteError` it goes on to read the response.
+A receiver that responds 413 and closes before it has read the package resets the connection. asyncio's transports
+close their socket at the first failed write, and the response that is already in it is lost. These streams work on the
+bare socket: they check for a response before every write and while they wait until they can write, and after a reset
+they still read what has arrived (on Linux a reset leaves the receive queue as it is). httpcore does the rest: after a
+`WriteError` it reads the response.
 
-The idle time-out counts from the last byte that moved, not from the start of a chunk. The kernel keeps at most a
-megabyte that is not sent yet (TCP_NOTSENT_LOWAT, tcp(7)): with the usual four, a slow line would still be sending long
-after the last write, and look idle.
+The idle time-out counts from the last byte that moved, not from the start of a chunk. The kernel keeps at most 1 MiB
+that is not sent yet (TCP_NOTSENT_LOWAT, tcp(7)): with the usual 4 MiB, a slow line would still send long after the
+last write, and appear idle.
 """
 
 import asyncio
@@ -26,33 +26,33 @@ from .address_policy import AddressPolicy, Found
 
 __all__ = ["ListeningBackend"]
 
-_SLICE_BYTES = 524_288  # what one call may encrypt or copy before the loop gets its turn
-_RECEIVE_BYTES = 65_536
-_UNSENT_BYTES = 1_048_576
+_SLICE_BYTES = 1 << 19  # 512 KiB: encrypting that much holds the event loop for less than a millisecond
+_RECEIVE_BYTES = 1 << 16  # 64 KiB, more than any response of a receiver has
+_UNSENT_BYTES = 1 << 20  # 1 MiB, one chunk of the body
 _INFORMATIONAL = re.compile(rb"HTTP/1\.[01] 1", re.ASCII)
 _NOT_YET_READABLE = (BlockingIOError, ssl.SSLWantReadError)
 _NOT_YET_WRITABLE = (BlockingIOError, ssl.SSLWantWriteError)
 
 
 class ListeningBackend(httpcore.AsyncNetworkBackend):
-    """Opens `_Stream`s; only TCP is asked of it.
+    """Opens TCP connections as `_Stream`s.
 
     Args:
-        rules: Tell which addresses may be connected to.
+        policy: Which addresses may be connected to.
     """
 
-    def __init__(self, rules: AddressPolicy) -> None:
-        self._rules = rules
+    def __init__(self, policy: AddressPolicy) -> None:
+        self._policy = policy
 
     async def connect_tcp(
         self,
         host: str,
         port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 - the signature is httpcore's
-        local_address: str | None = None,  # noqa: ARG002
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,  # noqa: ARG002
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """Resolve the name and connect to the first of its addresses that answers.
+        """Resolve the name and connect to the first of its addresses that accepts.
 
         Args:
             host: Name or address.
@@ -63,23 +63,23 @@ class ListeningBackend(httpcore.AsyncNetworkBackend):
 
         Raises:
             httpcore.ConnectError: Holds the `OSError` of the last address.
-            httpcore.ConnectTimeout: No address answered in time.
-            DeploymentSenderError: REMOTE_UNREACHABLE: the rules permit none of them.
+            httpcore.ConnectTimeout: No address accepted in time.
+            ReceiverUnreachableError: The policy allows none of them.
         """
         try:
             async with asyncio.timeout(timeout):
-                found = await _resolved(host, port)
-            return await _connect_any(self._rules.permitted(host, found), timeout)
+                found = await _resolve_in_thread(host, port)
+            return await _connect_any(self._policy.allowed_addresses(host, found), timeout)
         except TimeoutError as exc:
             raise httpcore.ConnectTimeout(exc) from exc
         except (OSError, UnicodeError) as exc:
             raise httpcore.ConnectError(exc) from exc
 
 
-async def _resolved(host: str, port: int) -> Sequence[Found]:
-    """Ask the resolver in a thread that may be left behind.
+async def _resolve_in_thread(host: str, port: int) -> Sequence[Found]:
+    """Resolve a name in a thread of its own, which a cancellation leaves running.
 
-    Nothing can interrupt it, and `asyncio.run` waits for the threads of the loop's own executor.
+    Nothing can interrupt the resolver, and `asyncio.run` waits for the threads of the loop's own executor.
     """
     return await start_in_thread(partial(_resolve, host, port), "receiver-resolver")
 
@@ -127,15 +127,15 @@ class _Stream(httpcore.AsyncNetworkStream):
         self._socket = connection
         self._early = b""
         self._broken: OSError | None = None
-        self._listening = True
+        self._may_respond_early = True
         self._waiter: asyncio.Future[None] | None = None
 
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
-        """Answer what has come, waiting for it if need be; nothing at the end of the stream."""
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        """Return the bytes that have arrived, at least one; none at the end of the stream."""
         if self._early:
             early, self._early = self._early[:max_bytes], self._early[max_bytes:]
             return early
-        if self._broken:  # OpenSSL tells why only once
+        if self._broken:  # OpenSSL reports the reason only once
             raise httpcore.ReadError(self._broken)
         while True:
             try:
@@ -145,21 +145,21 @@ class _Stream(httpcore.AsyncNetworkStream):
             except OSError as exc:
                 raise httpcore.ReadError(exc) from exc
 
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
-        """Send everything, or raise `WriteError` when the other side has answered or gone away before that."""
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """Send everything, or raise `WriteError` if the other side has responded or closed before that."""
         left = memoryview(buffer)
         while left:
-            self._listen()
+            self._receive_early()
             try:
                 left = left[self._socket.send(left[:_SLICE_BYTES]) :]
             except _NOT_YET_WRITABLE:
-                await self._ready(timeout, httpcore.WriteTimeout, read=self._listening, write=True)
+                await self._ready(timeout, httpcore.WriteTimeout, read=self._may_respond_early, write=True)
             except OSError as exc:
                 raise httpcore.WriteError(exc) from exc
 
-    def _listen(self) -> None:
-        """Look whether an answer has come; one of the 1xx (RFC 9110 15.2) is none yet."""
-        if not self._listening:
+    def _receive_early(self) -> None:
+        """Raise `WriteError` if the response has begun to arrive; a 1xx (RFC 9110 section 15.2) is not one yet."""
+        if not self._may_respond_early:
             return
         try:
             data = self._socket.recv(_RECEIVE_BYTES)
@@ -170,13 +170,13 @@ class _Stream(httpcore.AsyncNetworkStream):
             raise httpcore.WriteError(exc) from exc
         self._early += data
         if not _INFORMATIONAL.match(self._early):
-            raise httpcore.WriteError("the answer came first")
-        self._listening = False
+            raise httpcore.WriteError("the response arrived first")
+        self._may_respond_early = False
 
     async def aclose(self) -> None:
-        """Close at once; a task that waits on this stream gets an error."""
+        """Close at once; a task that waits for this stream gets an error."""
         if self._waiter is not None and not self._waiter.done():
-            self._forget()
+            self._stop_watching()
             self._waiter.set_exception(httpcore.ReadError("it was closed on this side"))
         self._socket.close()
 
@@ -184,9 +184,9 @@ class _Stream(httpcore.AsyncNetworkStream):
         self,
         ssl_context: ssl.SSLContext,
         server_hostname: str | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109
+        timeout: float | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """Shake hands over this connection and go on with TLS.
+        """Continue with TLS on this connection.
 
         Raises:
             httpcore.ConnectError: Holds the `ssl.SSLError`, or the `OSError` that ended the connection.
@@ -200,13 +200,13 @@ class _Stream(httpcore.AsyncNetworkStream):
         except OSError as exc:
             raise httpcore.ConnectError(exc) from exc
         try:
-            await stream._shake_hands(secured, timeout)
+            await stream._handshake(secured, timeout)
         except BaseException:
             await stream.aclose()
             raise
         return stream
 
-    async def _shake_hands(self, secured: ssl.SSLSocket, seconds: float | None) -> None:
+    async def _handshake(self, secured: ssl.SSLSocket, seconds: float | None) -> None:
         while True:
             try:
                 return secured.do_handshake()
@@ -218,9 +218,9 @@ class _Stream(httpcore.AsyncNetworkStream):
                 raise httpcore.ConnectError(exc) from exc
 
     async def _ready(
-        self, seconds: float | None, late: type[Exception], *, read: bool = False, write: bool = False
+        self, seconds: float | None, time_out: type[Exception], *, read: bool = False, write: bool = False
     ) -> None:
-        """Wait until the socket can be read or written, whichever was asked for and comes first."""
+        """Wait until the socket can be read or written, whichever is requested and comes first."""
         loop = asyncio.get_running_loop()
         self._waiter = waiter = loop.create_future()
         if read:
@@ -231,12 +231,12 @@ class _Stream(httpcore.AsyncNetworkStream):
             async with asyncio.timeout(seconds):
                 await waiter
         except TimeoutError as exc:
-            raise late(exc) from exc
+            raise time_out(exc) from exc
         finally:
-            self._forget()
+            self._stop_watching()
 
-    def _forget(self) -> None:
-        if self._socket.fileno() >= 0:  # a closed one is forgotten already, and its number may be another's by now
+    def _stop_watching(self) -> None:
+        if self._socket.fileno() >= 0:  # a closed one is not watched, and its number may be in use again
             loop = asyncio.get_running_loop()
             loop.remove_reader(self._socket)
             loop.remove_writer(self._socket)

@@ -1,4 +1,4 @@
-"""What the other side of an HTTP exchange said, and its words made fit for a message."""
+"""One HTTP response as it arrived, before anyone decides what it means."""
 
 import re
 from collections.abc import Mapping
@@ -8,11 +8,12 @@ from http import HTTPStatus
 from pydantic import ValidationError
 
 from ...protocol.responses import ErrorBody
+from .untrusted_text import printable
 
-__all__ = ["ReceiverResponse", "after_colon", "printable", "printable_lines"]
+__all__ = ["ReceiverResponse"]
 
-_WORDS_MAX_CHARACTERS = 300
-# What they call themselves in `Server` (RFC 9110 section 10.2.4).
+_TEXT_MAX_BYTES = 1_200  # 300 characters are shown, of up to four bytes in UTF-8
+# The names of proxies in the `Server` header (RFC 9110 section 10.2.4).
 _PROXIES = re.compile(
     r"(nginx|openresty|tengine|apache|caddy|traefik|haproxy|envoy|istio|cloudflare|cloudfront|squid|varnish|awselb"
     r"|gws|akamai|lighttpd|microsoft-iis|kong)\b",
@@ -22,12 +23,12 @@ _PROXIES = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class ReceiverResponse:
-    """What the other side said.
+    """The response to one request, from a receiver or from something in front of it.
 
     Attributes:
         headers: Names in lower case.
-        body: At most 64 KB.
-        complete: Whether that is all of it.
+        body: At most 64 KiB.
+        complete: Whether `body` is the whole body.
     """
 
     status: int
@@ -37,7 +38,7 @@ class ReceiverResponse:
 
     @property
     def title(self) -> str:
-        """The status with its name."""
+        """The status with its name, such as `404 Not Found`."""
         try:
             return f"{self.status} {HTTPStatus(self.status).phrase}"
         except ValueError:
@@ -45,7 +46,7 @@ class ReceiverResponse:
 
     @property
     def error(self) -> ErrorBody | None:
-        """The error that a receiver tells; None for what is no answer of a receiver."""
+        """The error that a receiver reports; None if the body is not one."""
         try:
             found = ErrorBody.model_validate_json(self.body)
         except ValidationError:
@@ -54,33 +55,15 @@ class ReceiverResponse:
 
     @property
     def proxy(self) -> str | None:
-        """What is on the way, by the name that it gives itself; also where it only passes a receiver's answer on."""
+        """The proxy that handled the response, by its own name; also if it only forwarded a receiver's response."""
         server = printable(self.headers.get("server", ""))
         return server if _PROXIES.match(server) else None
 
     @property
-    def words(self) -> str:
-        """Its error message, or the start of what is no web page."""
+    def text(self) -> str:
+        """The error message of a receiver, or the beginning of the body unless that is HTML; not yet printable."""
         if self.error is not None:
             return self.error.error_message or ""
         if "html" in self.headers.get("content-type", "").lower():
             return "a web page"
-        return self.body[: 4 * _WORDS_MAX_CHARACTERS].decode("utf-8", "replace")
-
-
-def after_colon(text: str) -> str:
-    """Put another machine's words behind a colon, or nothing where there are none."""
-    words = printable(text)
-    return f": {words}" if words else ""
-
-
-def printable(text: str) -> str:
-    """Make another machine's words fit for a message: printable, on one line, at most 300 characters."""
-    words = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return words if len(words) <= _WORDS_MAX_CHARACTERS else f"{words[: _WORDS_MAX_CHARACTERS - 3]}..."
-
-
-def printable_lines(text: str) -> str:
-    """Make another machine's lines, such as those of a log, fit for a message: whole, without control characters."""
-    lines = ("".join(c for c in line.replace("\t", "    ") if c.isprintable()).rstrip() for line in text.splitlines())
-    return "\n".join(lines).strip("\n")
+        return self.body[:_TEXT_MAX_BYTES].decode("utf-8", "replace")

@@ -1,182 +1,219 @@
-"""The way to receivers over HTTP: a streamed multipart upload, signed if there is a key, and the questions after it."""
+"""Receivers over HTTP: a streamed multipart upload, signed if there is a key, and the questions after it."""
 
 import asyncio
-import contextlib
-import sys
 import time
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from ...errors import DeploymentSenderError, ErrorCode
-from ...ports import DeploymentState, PackageUpload, Receipt, ReceiverInfo
+from ...errors import TransferError
+from ...ports import DeploymentState, PackageContent, Receipt, ReceiverInfo
 from ...protocol.form import DEPLOY_PATH, PACKAGE_PART, UploadFields, deploy_url
 from ...protocol.hosts import normal_host
 from ...protocol.info import INFO_PATH
 from ...protocol.signature import SignedRequest, new_nonce, sign
 from ...protocol.tls import client_context
+from ...protocol.version import PROTOCOL_HEADER, PROTOCOL_VERSION
 from ...settings import DeploymentSenderSettings, split_signing_key
 from .address_policy import AddressPolicy
+from .client import HttpClient
+from .error_responses import check_protocol_version
 from .multipart import MultipartBody
-from .receiver_responses import read_info, read_receipt, read_state
-from .response import ReceiverResponse, printable
+from .response import ReceiverResponse
+from .success_responses import read_info, read_receipt, read_state
+from .untrusted_text import printable
 
-if TYPE_CHECKING:
-    from .client import HttpClient
-
-__all__ = ["HttpUploader"]
+__all__ = ["HttpTarget", "HttpTargets", "RequestSigner", "open_targets"]
 
 
-class HttpUploader:
-    """A `PackageUploader`; loads and connects to nothing until the first package.
+async def open_targets(settings: DeploymentSenderSettings) -> "HttpTargets":
+    """Prepare the way to receivers; connects to nothing.
 
     Args:
-        settings: Time-outs, key, files for TLS, and who may be sent to.
+        settings: Time-outs, key, files for TLS, and which receivers are allowed.
+
+    Raises:
+        InvalidInputError: The files for TLS cannot be used.
+    """
+    return await asyncio.to_thread(_open_targets, settings)
+
+
+def _open_targets(settings: DeploymentSenderSettings) -> "HttpTargets":
+    context = client_context(settings.ca_file, settings.client_cert, settings.client_key)
+    client = HttpClient(
+        settings.connect_timeout_seconds,
+        settings.idle_timeout_seconds,
+        context,
+        AddressPolicy(settings.allowed_receivers),
+        {PROTOCOL_HEADER: str(PROTOCOL_VERSION)},
+    )
+    key = settings.signing_key
+    return HttpTargets(client, RequestSigner(*split_signing_key(key.get_secret_value())) if key else None)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestSigner:
+    """Signs requests with a key.
+
+    Attributes:
+        key_id: Names the key to the receiver.
+        secret: At least 32 bytes.
     """
 
-    def __init__(self, settings: DeploymentSenderSettings) -> None:
-        self._settings = settings
-        self._rules = AddressPolicy(settings.allowed_receivers)
-        key = settings.signing_key
-        self._key = split_signing_key(key.get_secret_value()) if key else None
-        self._lock = asyncio.Lock()
-        self._client: HttpClient | None = None
-        self._closed = False
+    key_id: str
+    secret: bytes
 
-    async def check(self, receiver_url: str) -> None:
-        """Insist that the settings let packages be sent there, as far as that shows before a name is resolved.
+    def authorization(self, request: SignedRequest) -> str:
+        """Return the `Authorization` header of a request."""
+        return sign(self.key_id, self.secret, request, now=int(time.time()), nonce=new_nonce())
 
-        Raises:
-            DeploymentSenderError: VALIDATION_ERROR: the address is never sent to or not on the list, or the files for
-                TLS cannot be used.
-        """
-        await self._opened()
-        await asyncio.to_thread(self._rules.check_url, receiver_url)
 
-    async def info(self, receiver_url: str) -> ReceiverInfo | None:
-        """Ask a receiver about itself.
+class HttpTargets:
+    """Opens `HttpTarget`s, which share one HTTP client.
 
-        Args:
-            receiver_url: One that `check` took.
+    Args:
+        client: Closed with this object.
+        signer: None if requests are not signed.
+    """
 
-        Returns:
-            None where it has no such page.
+    def __init__(self, client: HttpClient, signer: RequestSigner | None = None) -> None:
+        self._client = client
+        self._signer = signer
 
-        Raises:
-            DeploymentSenderError: REMOTE_UNREACHABLE or TRANSFER_FAILED.
-        """
-        return read_info(await self.ask(deploy_url(receiver_url).removesuffix(DEPLOY_PATH) + INFO_PATH))
-
-    async def send(self, upload: PackageUpload, on_sent: Callable[[int], None]) -> Receipt:
-        """Make one attempt, from the start of the file.
-
-        Args:
-            upload: The open file and what is said of it.
-            on_sent: Told the bytes of the file that were sent so far: 0 once connected, then after each piece.
-
-        Returns:
-            What the receiver answered, its `status_url` made absolute. A receiver that has the package already may
-            answer before all of it was sent.
-
-        Raises:
-            DeploymentSenderError: REMOTE_UNREACHABLE, TRANSFER_FAILED, CHECKSUM_MISMATCH or PACKAGE_TOO_LARGE.
-        """
-        client = await self._opened()
-        url = deploy_url(upload.receiver_url)
-        fields = _fields(upload)
-        body = MultipartBody(
-            fields.form(), PACKAGE_PART, upload.filename, upload.file, upload.size_bytes, check=upload.check
-        )
-        async with contextlib.aclosing(body.chunks(on_sent)) as chunks:
-            answer = await client.exchange(
-                "POST",
-                url,
-                headers={"Content-Type": body.content_type, "Content-Length": str(body.length)},
-                body=chunks,
-                authorize=self._signer(
-                    lambda host, target: SignedRequest.for_upload(host, target, fields, upload.size_bytes)
-                ),
-            )
-        return read_receipt(answer, upload, url)
-
-    async def state(self, receiver_url: str, status_url: str) -> DeploymentState:
-        """Ask a receiver for the state of a deployment.
-
-        Args:
-            receiver_url: Where the package was sent.
-            status_url: As the receipt told it; asked only if it is on the same origin (RFC 6454 section 4).
-
-        Raises:
-            DeploymentSenderError: REMOTE_UNREACHABLE or TRANSFER_FAILED.
-        """
-        if _origin(status_url) != _origin(receiver_url):
-            raise DeploymentSenderError(
-                ErrorCode.TRANSFER_FAILED,
-                f"the receiver's status_url is not on the receiver itself and was not asked: {printable(status_url)}",
-                recovery="Let the receiver tell a relative status_url, or transfer with wait_for=received.",
-                retry=False,
-            )
-        return read_state(await self.ask(status_url))
-
-    async def ask(self, url: str) -> ReceiverResponse:
-        """`GET` a page of a receiver, signed if there is a key.
-
-        Raises:
-            DeploymentSenderError: REMOTE_UNREACHABLE or TRANSFER_FAILED.
-        """
-        client = await self._opened()
-        return await client.exchange("GET", url, authorize=self._signer(SignedRequest.for_get))
+    def open(self, url: str) -> "HttpTarget":
+        """Return the receiver with this URL, as `http(s)://HOST[:PORT][/PATH]`, with or without `/deploy`."""
+        return HttpTarget(url, self._client, self._signer)
 
     async def close(self) -> None:
-        """Close every connection; what is under way fails, and twice is safe."""
-        self._closed = True
-        if self._client is not None:
-            await self._client.close()
+        """Close all connections: calls in progress fail. Closing twice is safe."""
+        await self._client.close()
 
-    async def _opened(self) -> "HttpClient":
-        if self._closed:
-            raise DeploymentSenderError(ErrorCode.TRANSFER_FAILED, "the node was closed meanwhile", retry=False)
-        async with self._lock:
-            if self._client is None:
-                self._client = await asyncio.to_thread(self._open)
-            return self._client
 
-    def _open(self) -> "HttpClient":
-        with _without_command_line():
-            from .client import HttpClient  # noqa: PLC0415
+class HttpTarget:
+    """A `DeployTarget` that is a receiver of docs/receiver-protocol.md.
 
-        settings = self._settings
-        context = client_context(settings.ca_file, settings.client_cert, settings.client_key)
-        return HttpClient(settings.connect_timeout_seconds, settings.idle_timeout_seconds, context, self._rules)
+    Args:
+        url: The receiver's URL.
+        client: Sends the requests; not closed by this target.
+        signer: None if requests are not signed.
+    """
 
-    def _signer(self, describe: Callable[[str, str], SignedRequest]) -> Callable[[str, str], str] | None:
-        """Answer what makes the `Authorization` header of the `Host` header and the target, if there is a key."""
-        if self._key is None:
-            return None
-        key_id, secret = self._key
-        return lambda host, target: sign(
-            key_id, secret, describe(host, target), now=int(time.time()), nonce=new_nonce()
+    def __init__(self, url: str, client: HttpClient, signer: RequestSigner | None) -> None:
+        self._url = url
+        self._client = client
+        self._signer = signer
+        self._closed = False
+
+    @property
+    def url(self) -> str:
+        """The receiver's URL, as it was given."""
+        return self._url
+
+    async def check(self) -> None:
+        """Check that the settings allow this receiver, as far as that is known before its name is resolved.
+
+        Raises:
+            InvalidInputError: Packages are never sent to such an address, or it is not in `allowed_receivers`.
+        """
+        await asyncio.to_thread(self._client.policy.check_url, self._url)
+
+    async def info(self) -> ReceiverInfo | None:
+        """Return how the receiver describes itself; None if it has no `GET /info`.
+
+        Raises:
+            ReceiverUnreachableError: No connection.
+            TransferError: It refuses, or does not speak this sender's version of the protocol.
+        """
+        return read_info(await self.get(INFO_PATH))
+
+    async def deploy(self, content: PackageContent, on_sent: Callable[[int], None]) -> Receipt:
+        """Send a package once, from its start.
+
+        Args:
+            content: The package.
+            on_sent: Called with the bytes of the file sent so far: 0 once connected, then after each piece.
+
+        Returns:
+            The receiver's receipt, its `status_url` made absolute. A receiver that has the package already may respond
+            before all of it is sent.
+
+        Raises:
+            ReceiverUnreachableError: No connection.
+            TransferError: The receiver refuses the package, or the connection broke.
+            PackageTooLargeError: The receiver's limit.
+            ChecksumMismatchError: The receiver got other bytes, or did not verify them; or what `content.verified`
+                raises.
+        """
+        url, fields = deploy_url(self._url), _fields(content)
+        body = MultipartBody(fields.form(), PACKAGE_PART, content)
+        async with aclosing(body.chunks(on_sent)) as chunks:
+            response = await self._exchange(
+                "POST",
+                url,
+                lambda host, target: SignedRequest.for_upload(host, target, fields, content.size_bytes),
+                headers={"Content-Type": body.content_type, "Content-Length": str(body.length)},
+                body=chunks,
+            )
+        return read_receipt(response, content, url)
+
+    async def status(self, receipt: Receipt) -> DeploymentState:
+        """Return the state of a deployment.
+
+        Args:
+            receipt: As `deploy` returned it; its URL is requested only on this receiver's origin (RFC 6454 section 4).
+
+        Raises:
+            ReceiverUnreachableError: No connection.
+            TransferError: The URL is on another origin, the receiver refuses, or the connection broke.
+        """
+        url = receipt.status_url or ""
+        if _origin(url) != _origin(self._url):
+            raise TransferError(
+                f"the receiver's status_url is not on the receiver itself and was not requested: {printable(url)}",
+                recovery="Configure the receiver to return a relative status_url, or transfer with wait_for=received.",
+                retry=False,
+            )
+        return read_state(await self._exchange("GET", url, SignedRequest.for_get))
+
+    async def get(self, path: str) -> ReceiverResponse:
+        """`GET` a page of the receiver, signed if there is a key.
+
+        Args:
+            path: Such as `/healthz`, below the receiver's own path.
+
+        Raises:
+            ReceiverUnreachableError: No connection.
+            TransferError: The connection broke, or the response is of an unknown version of the protocol.
+        """
+        return await self._exchange(
+            "GET", deploy_url(self._url).removesuffix(DEPLOY_PATH) + path, SignedRequest.for_get
         )
 
+    async def close(self) -> None:
+        """End the use of this target; twice is safe."""
+        self._closed = True
 
-@contextlib.contextmanager
-def _without_command_line() -> Iterator[None]:
-    """Keep httpx from loading its own command line with click, rich and pygments: 0.4 s in which the loop stutters.
-
-    httpx does without where those are not installed; `None` in `sys.modules` says that of one of its own modules.
-    """
-    if "httpx" in sys.modules:
-        yield
-        return
-    sys.modules["httpx._main"] = None  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        sys.modules.pop("httpx._main", None)
+    async def _exchange(
+        self,
+        method: str,
+        url: str,
+        describe: Callable[[str, str], SignedRequest],
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: AsyncIterator[bytes] | None = None,
+    ) -> ReceiverResponse:
+        if self._closed:
+            raise TransferError("the target was closed on this side", retry=False)
+        signer = self._signer
+        authorize = (lambda host, path: signer.authorization(describe(host, path))) if signer else None
+        response = await self._client.exchange(method, url, headers=headers, body=body, authorize=authorize)
+        check_protocol_version(response)
+        return response
 
 
 def _origin(url: str) -> tuple[str, str] | None:
-    """Return scheme, host and port, each in its one spelling; None for what must not be asked, as with a password."""
+    """Return scheme, host and port, each in its one spelling; None for a URL with a password or that is none."""
     try:
         parts = urlsplit(url)
         _ = parts.port
@@ -185,15 +222,16 @@ def _origin(url: str) -> tuple[str, str] | None:
     return None if "@" in parts.netloc else (parts.scheme, normal_host(parts.netloc, parts.scheme))
 
 
-def _fields(upload: PackageUpload) -> UploadFields:
+def _fields(content: PackageContent) -> UploadFields:
+    identity = content.identity
     return UploadFields(
-        package_id=upload.package_id,
-        checksum=upload.checksum,
-        container_name=upload.container_name,
-        image_tag=upload.image_tag,
-        verify_checksum=upload.verify_checksum,
-        correlation_id=upload.correlation_id,
-        compression=upload.compression,
-        image_id=upload.image_id,
-        platform=upload.platform,
+        package_id=identity.package_id,
+        checksum=identity.checksum,
+        container_name=identity.container_name,
+        image_tag=identity.image_tag,
+        verify_checksum=content.verify_checksum,
+        correlation_id=content.correlation_id,
+        compression=identity.compression,
+        image_id=identity.config_digest,
+        platform=identity.platform,
     )
