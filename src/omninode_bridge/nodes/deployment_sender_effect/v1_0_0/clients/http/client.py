@@ -1,30 +1,31 @@
-"""One HTTP exchange at a time over httpcore; its exceptions become ours here.
+"""One HTTP exchange at a time over httpx; the exceptions of httpx and httpcore become ours here.
 
 Connections are not kept: a handshake costs little beside a package, a kept connection may be dead when the next
 package starts, and without a limit on connections a cancelled request cannot use up a slot of the pool.
 """
 
-import asyncio
 import os
 import re
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from urllib.parse import SplitResult, quote, urlsplit
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from urllib.parse import urlsplit
 
 import httpcore
+import httpx
 
 from ...errors import ReceiverUnreachableError, TransferError
 from ...protocol.hosts import normal_host
 from .address_policy import AddressPolicy
-from .network import ListeningBackend
 from .response import ReceiverResponse
+from .transport import PoolTransport
 
 __all__ = ["HttpClient"]
 
 _RESPONSE_MAX_BYTES = 1 << 16  # 64 KiB, the limit of docs/receiver-protocol.md
-_TARGET_SAFE = "!$%&'()*+,-./:;=?@[]_~"  # RFC 3986 section 2; a percent sign begins an escape already
+_HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "deployment-sender"}
 _TLS_RECOVERY = (
     "Use a certificate that is valid for the host in the URL; set DEPLOYMENT_SENDER_CA_FILE to its CA if that CA is"
     " private; check http against https; then transfer again."
@@ -49,7 +50,7 @@ _TIMEOUT_REASONS: dict[type[Exception], str] = {
 class HttpClient:
     """Sends requests and reads responses; follows no redirect, keeps no cookie, reads nothing from the environment.
 
-    Create it in a thread without an event loop: httpcore's modules take longer to load than a loop may wait.
+    Create it in a thread without an event loop: what it loads takes longer than a loop may wait.
 
     Args:
         connect_timeout_seconds: To resolve the name, to connect and for the TLS handshake, each.
@@ -70,24 +71,14 @@ class HttpClient:
         policy: AddressPolicy,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        _load_asyncio_support()
         self.policy = policy
-        self._timeouts = {
-            "connect": connect_timeout_seconds,
-            "read": idle_timeout_seconds,
-            "write": idle_timeout_seconds,
-        }
-        self._headers = {
-            "Accept": "application/json",
-            "Accept-Encoding": "identity",
-            "User-Agent": "deployment-sender",
-        } | dict(headers or {})
-        self._closed = False
-        self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=context,
-            max_connections=None,
-            max_keepalive_connections=0,
-            network_backend=ListeningBackend(policy),
+        self._client = httpx.AsyncClient(
+            transport=PoolTransport(context, policy),
+            timeout=httpx.Timeout(idle_timeout_seconds, connect=connect_timeout_seconds),
+            headers=_HEADERS | dict(headers or {}),
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+            follow_redirects=False,
+            trust_env=False,
         )
 
     async def exchange(
@@ -113,88 +104,41 @@ class HttpClient:
             ReceiverUnreachableError: No connection, or none that both sides trust.
             TransferError: The connection broke, or this client was closed.
         """
-        if self._closed:
+        if self._client.is_closed:
             raise TransferError("the connection was closed on this side", retry=False)
-        parts = _split(url)
-        with _map_errors(parts.netloc):
-            request = self._request(method, parts, dict(headers or {}), body, authorize)
-            response = await self._pool.handle_async_request(request)
+        with _map_errors(url):
+            request = self._client.build_request(method, url, headers=headers, content=body)
+            request.headers["Host"] = normal_host(request.headers["Host"], request.url.scheme)
+            if request.url.host.endswith("."):  # the root's dot is for resolvers; certificates name hosts without it
+                request.extensions["sni_hostname"] = request.url.host.removesuffix(".")
+            if authorize is not None:
+                target = request.url.raw_path.decode("ascii")
+                request.headers["Authorization"] = authorize(request.headers["Host"], target)
+            response = await self._client.send(request, stream=True)
             try:
                 content, complete = await _read_limited(response)
             finally:
                 await response.aclose()
-        return ReceiverResponse(response.status, _decoded(response.headers), content, complete)
-
-    def _request(
-        self,
-        method: str,
-        parts: SplitResult,
-        headers: dict[str, str],
-        body: AsyncIterator[bytes] | None,
-        authorize: Callable[[str, str], str] | None,
-    ) -> httpcore.Request:
-        name = parts.hostname or ""
-        host = normal_host(parts.netloc, parts.scheme)
-        target = quote((parts.path or "/") + (f"?{parts.query}" if parts.query else ""), safe=_TARGET_SAFE)
-        if authorize is not None:
-            headers["Authorization"] = authorize(host, target)
-        extensions: dict[str, object] = {"timeout": self._timeouts}
-        if name.endswith("."):  # the root's dot is for resolvers; certificates name hosts without it
-            extensions["sni_hostname"] = name.removesuffix(".")
-        return httpcore.Request(
-            method,
-            httpcore.URL(scheme=parts.scheme, host=name, port=parts.port, target=target),
-            headers=list(({"Host": host} | self._headers | headers).items()),
-            content=body,
-            extensions=extensions,
-        )
+        return ReceiverResponse(response.status_code, dict(response.headers), content, complete)
 
     async def close(self) -> None:
         """Close every connection; exchanges in progress fail. Closing twice is safe."""
-        self._closed = True
-        await self._pool.aclose()
+        await self._client.aclose()
 
 
-def _split(url: str) -> SplitResult:
-    try:
-        parts = urlsplit(url)
-        _ = parts.port, parts.netloc.encode("ascii")
-    except ValueError as exc:
-        message = f"{url} is not an address that can be connected to: {exc}"
-        raise ReceiverUnreachableError(message, retry=False) from exc
-    return parts
-
-
-def _load_asyncio_support() -> None:
-    """Have httpcore import its support for asyncio now: 50 ms that would block the loop at the first request."""
-    asyncio.run(httpcore.AsyncConnectionPool().aclose())
-
-
-async def _read_limited(response: httpcore.Response) -> tuple[bytes, bool]:
+async def _read_limited(response: httpx.Response) -> tuple[bytes, bool]:
     content = b""
-    async for piece in response.aiter_stream():
+    async for piece in response.aiter_raw():
         content += piece
         if len(content) > _RESPONSE_MAX_BYTES:
             return content[:_RESPONSE_MAX_BYTES], False
     return content, True
 
 
-def _decoded(headers: list[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Return headers with names in lower case; values of one name are joined (RFC 9110 section 5.2)."""
-    found: dict[str, str] = {}
-    for raw_name, raw_value in headers:
-        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
-        found[name] = f"{found[name]}, {value}" if name in found else value
-    return found
-
-
 @contextmanager
-def _map_errors(where: str) -> Iterator[None]:
-    """Turn httpcore's exceptions into ours.
-
-    Args:
-        where: Host and port, for messages.
-    """
+def _map_errors(url: str) -> Iterator[None]:
+    """Turn the exceptions of httpx and httpcore into ours."""
+    where = _location(url)
     try:
         yield
     except (httpcore.ConnectError, httpcore.ConnectTimeout) as exc:
@@ -204,6 +148,20 @@ def _map_errors(where: str) -> Iterator[None]:
             raise _unreachable(where, exc) from exc
         message = f"the connection to {where} broke: {_reason(exc)}"
         raise TransferError(message, recovery=_BROKEN_RECOVERY, retry=True) from exc
+    except httpx.InvalidURL as exc:
+        message = f"{where} is not an address that can be connected to: {exc}"
+        raise ReceiverUnreachableError(message, retry=False) from exc
+
+
+def _location(url: str) -> str:
+    """Return host and port of a URL; httpx accepts ports that no address has."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as exc:
+        message = f"{url} is not an address that can be connected to: {exc}"
+        raise ReceiverUnreachableError(message, retry=False) from exc
+    return parts.netloc
 
 
 def _unreachable(where: str, exc: Exception) -> ReceiverUnreachableError:

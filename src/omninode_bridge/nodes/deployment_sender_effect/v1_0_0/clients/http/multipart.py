@@ -4,15 +4,19 @@ import asyncio
 import os
 import secrets
 from collections.abc import AsyncGenerator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from ...concurrency import ThreadPool, retrieve_exception, wait_until_done
+import aiofiles.os
+
+from ...concurrency import retrieve_exception, wait_until_done
 from ...errors import PackageDamagedError, StorageError
 from ...ports import PackageContent
 
 __all__ = ["MultipartBody"]
 
 _CHUNK_BYTES = 1 << 20  # 1 MiB: what one write of the connection is given
+_read_at = aiofiles.os.wrap(os.pread)
 
 
 class MultipartBody:
@@ -58,13 +62,13 @@ class MultipartBody:
         on_sent(0)
         done, size_bytes = 0, self._content.size_bytes
         verification = asyncio.ensure_future(self._content.verified())
-        reader = ThreadPool(1, "package-reader")
-        ahead = reader.begin(self._read, done)  # the next piece is read while the one before it is sent
+        reader = ThreadPoolExecutor(1, "package-reader")  # the loop's own is kept free (docs/adr/0004)
+        ahead = self._begin_read(done, reader)  # the next piece is read while the one before it is sent
         try:
             yield self._head
             while done < size_bytes:
                 chunk = await asyncio.shield(ahead)
-                ahead = reader.begin(self._read, done + len(chunk))
+                ahead = self._begin_read(done + len(chunk), reader)
                 done += len(chunk)
                 if done == size_bytes or verification.done():
                     await verification
@@ -77,15 +81,20 @@ class MultipartBody:
             await wait_until_done(pending)  # the file may be closed afterwards
             for future in pending:
                 retrieve_exception(future)
-            await reader.close()
+            reader.shutdown(wait=False)  # nothing runs there any more
         yield self._tail
 
-    def _read(self, position: int) -> bytes:
+    def _begin_read(self, position: int, reader: ThreadPoolExecutor) -> asyncio.Task[bytes]:
+        return asyncio.ensure_future(self._read(position, reader))
+
+    async def _read(self, position: int, reader: ThreadPoolExecutor) -> bytes:
         left = self._content.size_bytes - position
         if not left:
             return b""
         try:
-            chunk = os.pread(self._content.file.fileno(), min(_CHUNK_BYTES, left), position)
+            chunk: bytes = await _read_at(
+                self._content.file.fileno(), min(_CHUNK_BYTES, left), position, executor=reader
+            )
         except OSError as exc:
             raise StorageError(
                 f"the package file cannot be read at byte {position}: {exc.strerror}",
