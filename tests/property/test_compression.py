@@ -126,7 +126,7 @@ def test_any_bytes_have_one_meaning(data: st.DataObject, kind: Compression, cuts
 
 
 @given(st.binary(max_size=60).map(lambda tail: b"\x1f\x8b\x08" + tail) | _hostile("gzip"))
-def test_gzip_that_is_taken_is_what_python_reads(stream: bytes) -> None:
+def test_accepted_gzip_is_what_python_reads(stream: bytes) -> None:
     """Python reads the same content from every stream that is accepted here."""
     taken = _unpacked([stream], "gzip")
 

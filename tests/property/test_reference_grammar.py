@@ -86,7 +86,7 @@ def _accepts(adapter: TypeAdapter[str]) -> Callable[[str], bool]:
     return accepts
 
 
-takes_name, takes_tag = _accepts(TypeAdapter(ContainerName)), _accepts(TypeAdapter(ImageTag))
+accepts_name, accepts_tag = _accepts(TypeAdapter(ContainerName)), _accepts(TypeAdapter(ImageTag))
 
 # Characters of the grammars, and similar ones: other digits and letters, the ends of lines, a NUL.
 _TRICKY = st.sampled_from("aAfzZ09..__--//::[]@ é１ａİſK\n\r\0\u2028")
@@ -130,10 +130,10 @@ def _almost(draw: st.DrawFn, texts: st.SearchStrategy[str]) -> str:
 @example("index.docker.io/" + "a" * 237)
 @example("r.x/" + "a" * 251)
 @example("0" * 63)
-def test_every_name_of_the_grammar_is_taken(name: str) -> None:
+def test_every_name_of_the_grammar_is_accepted(name: str) -> None:
     """Names that the grammar makes, also long and nested ones, are accepted."""
     assert is_name(name)
-    assert takes_name(name)
+    assert accepts_name(name)
 
 
 @given(_tricky_texts | _almost(_names))
@@ -145,26 +145,26 @@ def test_every_name_of_the_grammar_is_taken(name: str) -> None:
 @example("localhost")
 @example("localhost/a")
 @example("docker.io/" + "0" * 64)
-def test_names_are_taken_exactly_if_the_grammar_has_them(name: str) -> None:
+def test_names_are_accepted_only_if_the_grammar_has_them(name: str) -> None:
     """Texts that are almost a name are accepted only if the grammar has them."""
-    assert is_name(name) == takes_name(name)
+    assert is_name(name) == accepts_name(name)
 
 
 @given(_tags)
 @example("a" * 128)
-def test_every_tag_of_the_grammar_is_taken(tag: str) -> None:
+def test_every_tag_of_the_grammar_is_accepted(tag: str) -> None:
     """Tags of up to 128 characters are accepted."""
     assert is_tag(tag)
-    assert takes_tag(tag)
+    assert accepts_tag(tag)
 
 
 @given(_tricky_texts | _almost(_tags))
 @example("1.0\n")
 @example("１")
 @example("a" * 129)
-def test_tags_are_taken_exactly_if_the_grammar_has_them(tag: str) -> None:
+def test_tags_are_accepted_only_if_the_grammar_has_them(tag: str) -> None:
     """Texts that are almost a tag are accepted only if the grammar has them."""
-    assert is_tag(tag) == takes_tag(tag)
+    assert is_tag(tag) == accepts_tag(tag)
 
 
 @given(_names, st.none() | _tags, st.none() | st.just(f"sha256:{'ab' * 32}"))

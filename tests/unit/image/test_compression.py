@@ -73,8 +73,8 @@ def test_large_round_trip(kind: Compression) -> None:
 
 @pytest.mark.parametrize("kind", _KINDS)
 @pytest.mark.parametrize("pieces", [1, 30])
-def test_what_the_sink_refuses_comes_out(kind: Compression, pieces: int) -> None:
-    """In the end at the latest, and no thread stays."""
+def test_errors_of_the_sink_are_raised(kind: Compression, pieces: int) -> None:
+    """The error is raised at the end at the latest, and no thread stays."""
     before = threading.active_count()
     with pytest.raises(OSError, match="the disk is full"), compressing(_Refusing(100), kind) as take:  # noqa: PT012 - any of them
         for _ in range(pieces):
@@ -83,8 +83,8 @@ def test_what_the_sink_refuses_comes_out(kind: Compression, pieces: int) -> None
 
 
 @pytest.mark.parametrize("kind", _KINDS)
-def test_what_the_source_raises_comes_out(kind: Compression) -> None:
-    """And no thread stays."""
+def test_errors_of_the_source_are_raised(kind: Compression) -> None:
+    """The error is raised unchanged, and no thread stays."""
     before = threading.active_count()
     with pytest.raises(ConnectionError), compressing(_Refusing(100), kind):
         raise ConnectionError

@@ -35,7 +35,7 @@ def test_a_layer_is_read_however_it_is_compressed(kind: Compression, size: int) 
 
 
 @pytest.mark.parametrize("content", [b"", b"\x1f\x8b"[:1], bytes(1024)])
-def test_what_is_shorter_than_a_mark(content: bytes) -> None:
+def test_files_too_short_to_show_a_compression(content: bytes) -> None:
     """An empty file, and one too short to show a compression, is not compressed."""
     digest = f"sha256:{sha256(content)}"
 
@@ -53,7 +53,7 @@ def test_another_layer() -> None:
     [gzip.compress(gzip.compress(_LAYER)), bz2.compress(_LAYER), lzma.compress(_LAYER), b"\x50\x2a\x4d\x18" + bytes(9)],
     ids=["gzip in gzip", "bzip2", "xz", "zstd's skippable frame"],
 )
-def test_what_an_engine_would_unpack_again(content: bytes) -> None:
+def test_content_that_engines_would_decompress_again(content: bytes) -> None:
     """A layer whose first bytes show another compression is refused, whatever its diff id."""
     stored = gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
     with pytest.raises(ArchiveError, match="compressed twice, or in another way"):

@@ -100,7 +100,7 @@ def test_tags_that_the_grammar_refuses(tag: str) -> None:
         ["secret-value"],
     ],
 )
-def test_build_args_are_refused_without_telling_a_value(args: object) -> None:
+def test_build_args_are_refused_without_their_values(args: object) -> None:
     """Values are never in a message, as a build argument may be a secret."""
     message = _refused(build_args=args)
 

@@ -72,6 +72,6 @@ def test_an_image_is_of_the_requested_platform(actual: str, requested: str, expe
         ("linux/ppc64le", "linux/amd64", False),
     ],
 )
-def test_what_runs_where(image: str, engine: str, can: bool) -> None:
+def test_engines_run_images(image: str, engine: str, can: bool) -> None:
     """Only the processor counts: an engine reports neither emulation nor a variant that it leaves out."""
     assert can == can_run(image, engine)

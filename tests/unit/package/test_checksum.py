@@ -16,7 +16,7 @@ _OF_NOTHING = "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262"
 _OF_ABC = "6437b3ac38465133ffb63b75273a8db548c558465d79db03fd359c6cd5bd9d85"
 
 
-def test_of_nothing(tmp_path: Path) -> None:
+def test_an_empty_file(tmp_path: Path) -> None:
     """An empty file has the BLAKE3 of nothing."""
     (tmp_path / "empty").touch()
     with (tmp_path / "empty").open("rb") as file:
@@ -45,7 +45,7 @@ def test_pieces_and_position(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 4 << 20, (4 << 20) + 1])
-def test_so_many_bytes_of_a_file(tmp_path: Path, size: int) -> None:
+def test_the_first_bytes_of_a_file(tmp_path: Path, size: int) -> None:
     """With a limit, the bytes behind it are not hashed."""
     (tmp_path / "file").write_bytes(bytes(5 << 20))
     digest = hasher()
@@ -54,7 +54,7 @@ def test_so_many_bytes_of_a_file(tmp_path: Path, size: int) -> None:
         assert digest.hexdigest() == hash_file(file, max_bytes=size)
 
 
-def test_stops_when_told(tmp_path: Path) -> None:
+def test_the_caller_stops_it(tmp_path: Path) -> None:
     """Hashing ends between two pieces when the caller stops it."""
     (tmp_path / "file").write_bytes(bytes(12 << 20))
     calls: list[None] = []

@@ -18,7 +18,7 @@ FOLDERS, IN_A_NAME, ONE_CHARACTER, ANYTHING = "(.*/)?", "[^/]*", "[^/]", ".*"
 _BACKTRACKED = 2  # with up to two parts of any length, Python is as fast as Go
 _ALPHANUMERIC: Final = set(string.ascii_letters + string.digits)
 _IN_PYTHON: Final = {"$": r"\Z", "}": r"\}", "^": "(?:^)"}  # in a group, it can be repeated as in Go
-# Go's regexp/syntax: any other brace stands for itself, and a larger count is an error.
+# Go's regexp/syntax: any other brace is a plain character, and a larger count is an error.
 _REPETITION: Final = re.compile(r"([0-9]+)(?:,([0-9]*))?\}")
 _REPETITION_MAX: Final = 1000
 # Characters that mean the same behind a backslash in Go and in Python (with re.ASCII).

@@ -20,7 +20,7 @@ from .go_expressions import ANYTHING, FOLDERS, IN_A_NAME, ONE_CHARACTER, Pattern
 __all__ = ["PatternError", "path_pattern"]
 
 _MEANS_ITSELF: Final = set(".+()$")  # special in a regular expression, but not in a path's pattern
-# path/filepath/match.go: `[`, an optional `^`, characters and ranges, `]`; a backslash may stand before a character.
+# path/filepath/match.go: `[`, an optional `^`, characters and ranges, `]`; a backslash may be before a character.
 _WELL_FORMED: Final = re.compile(r"(?:[^\\\[]|\\.|\[\^?+(?:(?:\\.|[^\\\]-])(?:-(?:\\.|[^\\\]-]))?+)++\])*+", re.DOTALL)
 
 

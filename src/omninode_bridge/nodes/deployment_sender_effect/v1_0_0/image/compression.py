@@ -41,7 +41,7 @@ _ZSTD_LEVEL = 2
 _ZSTD_WINDOW_LOG = 21  # 2 MiB
 # With jobs of 2 MiB two threads take 15 MB less memory, and 7 to 11 % longer; with zstd's own default, 8 MiB, 60 MB.
 _ZSTD_JOB_BYTES = 4 << 20  # 4 MiB
-_ZSTD_NO_OVERLAP = 1  # a job that looks back into the one before it takes 14 % longer, for 0.3 % of the size
+_ZSTD_NO_OVERLAP = 1  # a job that refers to the one before it takes 14 % longer, for 0.3 % of the size
 _ZSTD_WINDOW_LOG_MAX = 27  # 128 MiB, what `zstd -d` takes by default
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
@@ -63,7 +63,7 @@ def compressing(sink: Sink, kind: Compression) -> Iterator[Callable[[bytes], obj
         kind: How to compress.
 
     Yields:
-        A function that compresses the next bytes; a few MiB of them are held.
+        A function that compresses the next bytes; a few MiB of them stay in memory.
     """
     if kind == "none":
         yield sink.write
@@ -157,10 +157,10 @@ def decompressed(
         chunks: The compressed bytes, split anyhow; each is read when the decompressor needs it.
         kind: How they are compressed.
         max_bytes: The limit on the decompressed bytes.
-        zstd_window_log: The largest window that a zstd frame may ask for, as a power of two bytes.
+        zstd_window_log: The largest window that a zstd frame may have, as a power of two bytes.
 
     Raises:
-        CompressionError: The stream is damaged, ends early, is followed by something else, asks for a larger zstd
+        CompressionError: The stream is damaged, ends early, is followed by something else, has a larger zstd
             window, or is much longer than what it decompresses to.
         PackageTooLargeError: Before the piece that would exceed `max_bytes`.
     """

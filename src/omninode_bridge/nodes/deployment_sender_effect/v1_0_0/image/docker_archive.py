@@ -33,7 +33,7 @@ class ImageArchive:
 
     Attributes:
         references: The names that loading it sets, as the archive spells them.
-        config: The image's configuration, as it stands in the archive.
+        config: The image's configuration, byte for byte as in the archive.
         config_digest: Its SHA-256, `sha256:...`: the image's id in the classic image store.
         manifest_digests: From the archive's OCI layout, outermost first: the image's id in the containerd image store.
         layers: Lowest first. Where they were read, each is the one that the configuration names.

@@ -90,7 +90,7 @@ class EngineArchive:
         raise ArchiveError("the archive has lost a layer")
 
     def end(self) -> bytes:
-        """Return the last bytes, without which no engine finds an image in what came before."""
+        """Return the last bytes, without which no engine finds an image in the bytes before."""
         return b"".join(_member(name, content) for name, content in self._documents.items()) + _END
 
 

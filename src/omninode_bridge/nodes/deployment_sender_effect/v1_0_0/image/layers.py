@@ -98,9 +98,9 @@ class LayerReader:
 
 def _first_bytes(content: Content) -> tuple[bytes, Content]:
     """Return enough bytes to detect a compression, and the whole content."""
-    held = b""
+    start = b""
     for piece in content:
-        held += piece
-        if len(held) >= _DETECT_BYTES:
+        start += piece
+        if len(start) >= _DETECT_BYTES:
             break
-    return held[:_DETECT_BYTES], chain((memoryview(held),), content)
+    return start[:_DETECT_BYTES], chain((memoryview(start),), content)

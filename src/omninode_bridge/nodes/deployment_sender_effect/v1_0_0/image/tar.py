@@ -14,7 +14,7 @@ from .errors import ArchiveCutShortError, ArchiveError
 
 __all__ = ["ArchiveLimits", "Content", "Member", "TarReader", "check_padding"]
 
-# The content of a file, in pieces of the chunks that it came in.
+# The content of a file, in pieces of the archive's chunks.
 Content: TypeAlias = Iterator[memoryview]
 
 _BLOCK = tarfile.BLOCKSIZE
@@ -113,7 +113,7 @@ class TarReader:
 
     def __iter__(self) -> Iterator[tuple[Member, Content]]:
         while True:
-            block = self._exactly(_BLOCK)
+            block = self._read_exactly(_BLOCK)
             if not block.strip(b"\0"):
                 self._check_end()
                 return
@@ -129,10 +129,10 @@ class TarReader:
             yield member, content
             for _ in content:
                 pass
-            self._exactly(_padded(member.size) - member.size)
+            self._read_exactly(_padded(member.size) - member.size)
 
-    def _take(self, max_bytes: int) -> memoryview:
-        """Return the next bytes, up to so many.
+    def _read_up_to(self, max_bytes: int) -> memoryview:
+        """Return the next bytes, `max_bytes` at most.
 
         Raises:
             ArchiveCutShortError: There are none.
@@ -146,15 +146,15 @@ class TarReader:
         self.taken_bytes += len(piece)
         return piece
 
-    def _exactly(self, size: int) -> bytes:
-        held = bytearray()
-        while len(held) < size:
-            held += self._take(size - len(held))
-        return bytes(held)
+    def _read_exactly(self, size: int) -> bytes:
+        block = bytearray()
+        while len(block) < size:
+            block += self._read_up_to(size - len(block))
+        return bytes(block)
 
     def _content(self, size: int) -> Content:
         while size:
-            piece = self._take(size)
+            piece = self._read_up_to(size)
             size -= len(piece)
             yield piece
 
@@ -162,18 +162,18 @@ class TarReader:
         """Read the second block of zeros; the first was read."""
         if self._extensions:
             raise ArchiveError("the archive ends between a member's extension and the member")
-        if self._exactly(_BLOCK).strip(b"\0"):
-            raise ArchiveError("a block of zeros stands between two members")
+        if self._read_exactly(_BLOCK).strip(b"\0"):
+            raise ArchiveError("a block of zeros is between two members")
         check_padding(self._chunk)
 
     def _extend(self, info: tarfile.TarInfo) -> None:
         if not 0 < info.size <= self._limits.extension_bytes:
             raise ArchiveError(f"an extension header of {info.size} bytes")
-        kind, content = info.type, self._exactly(_padded(info.size))[: info.size]
+        kind, content = info.type, self._read_exactly(_padded(info.size))[: info.size]
         if kind == tarfile.XGLTYPE:
             # Go ignores it, together with a pax header before it; Python applies it.
             if self._extensions or _NAMING & _pax_records(content).keys():
-                raise ArchiveError("a global pax header names members, or stands before one that is named")
+                raise ArchiveError("a global pax header names members, or is before one that names a member")
             return
         gnu = _GNU.get(kind)
         found = {gnu: _text(content.partition(b"\0")[0])} if gnu else _pax_records(content)

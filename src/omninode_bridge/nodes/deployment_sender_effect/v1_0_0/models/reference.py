@@ -12,10 +12,10 @@ from typing import Self
 __all__ = ["DEFAULT_DOMAIN", "ImageReference", "check_image_name", "check_image_tag", "split_tag"]
 
 DEFAULT_DOMAIN = "docker.io"
-"""Where engines look for a name without a domain."""
+"""The domain of a name that has none."""
 
 _OLD_DOMAIN = "index.docker.io"  # normalize.go, legacyDefaultDomain
-_LIBRARY = "library"  # normalize.go, officialRepoName: what stands before a path of one part there
+_LIBRARY = "library"  # normalize.go, officialRepoName: put before a path of one part there
 _DEFAULT_TAG = "latest"
 _NAME_MAX_CHARACTERS = 255
 

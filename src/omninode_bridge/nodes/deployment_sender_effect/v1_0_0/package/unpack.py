@@ -57,12 +57,16 @@ def check_package(
             _check_checksum(hash_file(file, should_stop), package)
         raise InvalidInputError(f"the package holds no image that may be loaded: {exc}") from exc
     _check_checksum(digest.hexdigest(), package)
+    _check_image(archive, package, announced_digest)
+    return archive
+
+
+def _check_image(archive: ImageArchive, package: PackageIdentity, announced_digest: str | None) -> None:
     if not archive.names(package.reference):
         names = ", ".join(archive.references) or "no name at all"
         raise InvalidInputError(f"the package was announced as {package.reference}, and its image has {names}")
     if announced_digest and not archive.is_image(announced_digest):
         raise InvalidInputError(f"the image in the package is {archive.config_digest}, not {announced_digest}")
-    return archive
 
 
 def rewritten_for_engine(
