@@ -27,7 +27,7 @@ def test_pieces_become_lines() -> None:
 
 
 def test_a_value_in_two_pieces_is_found() -> None:
-    """Lines are put together before they are scrubbed."""
+    """Lines are joined before they are redacted."""
     lines, _ = _told({"stream": "token sec"}, {"stream": "ret\n"}, values=("secret",))
 
     assert ["token ***"] == lines
@@ -43,7 +43,7 @@ def test_stderr_in_between_does_not_break_a_line() -> None:
     assert ["err", "***", "or"] == lines
 
 
-def test_a_pull_tells_what_it_does_but_not_each_step_of_its_bars() -> None:
+def test_a_pull_reports_its_steps_without_its_progress_bars() -> None:
     """A bar has thousands."""
     lines, _ = _told(
         {"status": "Pulling from library/busybox", "id": "latest"},
@@ -56,21 +56,21 @@ def test_a_pull_tells_what_it_does_but_not_each_step_of_its_bars() -> None:
 
 
 def test_a_line_without_end_is_not_kept() -> None:
-    """Nor cut, where half a value would be left."""
+    """It is not cut either: half a value would be left."""
     lines, _ = _told({"stream": "x" * 50_000}, {"stream": "x" * 50_000}, {"stream": "y\nnext\n"})
 
     assert ["(a line of more than 65536 characters is left out)", "next"] == lines
 
 
-def test_a_long_line_is_told_to_4096_characters() -> None:
-    """After it was scrubbed."""
+def test_a_long_line_is_cut_after_4096_characters() -> None:
+    """It is cut after it was redacted."""
     lines, _ = _told({"stream": "x" * 5000 + "\n"})
 
     assert [4096] == [len(line) for line in lines]
 
 
-def test_the_last_image_is_the_result_once_the_engine_says_so() -> None:
-    """Every stage tells one."""
+def test_the_last_image_is_the_result_once_the_engine_reports_it() -> None:
+    """Every stage reports one."""
     records = ({"aux": {"ID": "sha256:aa11"}}, {"aux": {"ID": "sha256:bb22"}}, {"stream": "Successfully built bb22\n"})
     _, log = _told(*records)
 
@@ -87,12 +87,12 @@ def test_the_last_image_is_the_result_once_the_engine_says_so() -> None:
     ],
 )
 def test_anything_else_is_no_end(records: tuple[Any, ...]) -> None:
-    """Not a stage's image, and not what a step prints."""
+    """Neither a stage's image nor the output of a step is."""
     assert not _told(*records)[1].finished
 
 
-def test_an_engine_that_tells_no_id_is_finished_by_its_word() -> None:
-    """The id is asked for then."""
+def test_a_build_without_an_id_is_finished_by_its_last_line() -> None:
+    """The id is requested then."""
     _, log = _told({"stream": "Successfully built 0123\n"})
 
     assert (True, None) == (log.finished, log.image_id)

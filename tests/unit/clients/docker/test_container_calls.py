@@ -79,7 +79,7 @@ def test_a_container_is_created_with_its_limits_and_no_more_than_it_needs(
     }
 
 
-def test_without_a_limit_on_cores_none_is_asked_for(daemon: FakeDaemon, calls: ContainerCalls) -> None:
+def test_without_a_limit_on_cores_none_is_sent(daemon: FakeDaemon, calls: ContainerCalls) -> None:
     """The engine would take 0 for one."""
     limits = ContainerLimits(memory_bytes=64_000_000, cpus=None, pids=50, log_file_bytes=1, log_files=1)
 
@@ -134,8 +134,8 @@ def test_volumes_go_with_the_container_where_that_is_wanted(
     assert [asked] == told
 
 
-def test_what_is_gone_need_not_be_stopped_or_removed(daemon: FakeDaemon, calls: ContainerCalls) -> None:
-    """Somebody else was faster."""
+def test_a_missing_container_can_be_stopped_and_removed(daemon: FakeDaemon, calls: ContainerCalls) -> None:
+    """Another program may have removed it."""
     daemon.on("POST", "/containers/.*", lambda it: it.answer(GONE, 404))
     daemon.on("DELETE", "/containers/.*", lambda it: it.answer(GONE, 404))
     calls.stop(ID, 1)
@@ -146,7 +146,7 @@ def test_what_is_gone_need_not_be_stopped_or_removed(daemon: FakeDaemon, calls: 
 def test_a_container_is_found_by_its_whole_name_or_id(
     daemon: FakeDaemon, calls: ContainerCalls, key: str, is_found: bool
 ) -> None:
-    """The engine takes the beginning of an id, too."""
+    """The engine also finds the first characters of an id."""
     answer = {"Id": ID, "Name": "/hello", "Config": {}, "State": {"Status": "running"}}
     daemon.on("GET", "/containers/other/json", lambda it: it.answer(GONE, 404))
     daemon.on("GET", "/containers/(hello|1+)/json", lambda it: it.answer(answer))
@@ -184,7 +184,7 @@ def test_an_end_that_the_engine_has_forgotten_has_no_exit_code(daemon: FakeDaemo
 
 
 def test_the_end_of_a_log_is_read_line_by_line(daemon: FakeDaemon, calls: ContainerCalls) -> None:
-    """Without what would play with a terminal."""
+    """Control characters are removed."""
     log = b"\x1b[31mno config\x1b[0m\r\nbye\n"
     described = {"Id": ID, "Name": "/hello", "Config": {"Tty": False}, "State": {"Status": "running"}}
     daemon.on("GET", f"/containers/{ID}/json", lambda it: it.answer(described))
@@ -208,7 +208,7 @@ def test_a_container_that_keeps_no_log_has_none(daemon: FakeDaemon, calls: Conta
         (None, ()),
     ],
 )
-def test_an_image_asks_for_volumes_at_paths(
+def test_an_image_declares_volumes_at_paths(
     daemon: FakeDaemon, calls: ContainerCalls, config: dict[str, Any] | None, paths: tuple[str, ...]
 ) -> None:
     """As the engine will mount them."""

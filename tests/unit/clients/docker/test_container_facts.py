@@ -12,17 +12,17 @@ NEVER = "0001-01-01T00:00:00Z"
 
 
 def answer(config: dict[str, Any] | None = None, **state: Any) -> dict[str, Any]:
-    """Make an answer as Docker 20.10 gives it."""
+    """Return a description as Docker 20.10 sends it."""
     states = {"Status": "running", "OOMKilled": False, "ExitCode": 0, "Error": "", "FinishedAt": NEVER}
     return {"Id": "1", "Name": "/hello", "RestartCount": 0, "State": states | state, "Config": config or {}}
 
 
 def test_a_running_container_has_no_exit_code() -> None:
-    """The engine says 0 then."""
+    """The engine sends 0 then."""
     assert ContainerFacts("1", "hello", "running") == container_facts(answer())
 
 
-def test_an_ended_container_tells_how() -> None:
+def test_an_exited_container_has_an_exit_code_and_a_time() -> None:
     """The time by the engine's clock, in nine digits or fewer."""
     facts = container_facts(
         answer(Status="exited", ExitCode=137, OOMKilled=True, FinishedAt="2026-11-27T22:23:41.250119548Z")
@@ -32,7 +32,7 @@ def test_an_ended_container_tells_how() -> None:
     assert 1795818221.25 == container_facts(answer(FinishedAt="2026-11-27T22:23:41.25Z")).finished_at
 
 
-def test_volumes_are_told_by_path() -> None:
+def test_volumes_are_named_by_path() -> None:
     """And nothing else that is mounted."""
     mounts = [{"Type": "volume", "Name": "v", "Destination": "/data"}, {"Type": "tmpfs", "Destination": "/run"}]
 
@@ -48,12 +48,12 @@ def test_volumes_are_told_by_path() -> None:
     ],
 )
 def test_a_health_check_has_its_own_time(check: dict[str, int], seconds: float) -> None:
-    """Until the engine calls it healthy or not; what is not given has the engine's defaults."""
+    """It lasts until the container is healthy or unhealthy; the engine has defaults for missing settings."""
     assert seconds == container_facts(answer({"Healthcheck": check})).health_within_seconds
 
 
-def test_a_health_check_tells_what_it_said_last() -> None:
-    """Without what would play with a terminal."""
+def test_the_last_output_of_a_health_check_is_kept() -> None:
+    """Control characters are removed."""
     log = [{"Output": "old"}, {"Output": "\x1b[1mno database\x1b[0m\nbye\n"}]
     facts = container_facts(answer(Health={"Status": "unhealthy", "Log": log}))
 
@@ -61,15 +61,15 @@ def test_a_health_check_tells_what_it_said_last() -> None:
 
 
 @pytest.mark.parametrize("health", [None, {"Status": "none"}, {"Status": "starting", "Log": []}])
-def test_a_health_check_may_have_said_nothing_yet(health: dict[str, Any] | None) -> None:
-    """Or not be there at all."""
+def test_a_health_check_may_have_no_output_yet(health: dict[str, Any] | None) -> None:
+    """Or the container has none."""
     facts = container_facts(answer(Health=health))
 
     assert ("", {None, "starting"}) == (facts.health_output, {facts.health, None, "starting"})
 
 
 @pytest.mark.parametrize("broken", [{}, {"State": {}, "Config": {}}, {"State": {"Status": "running"}}])
-def test_what_is_no_answer_is_an_error(broken: dict[str, Any]) -> None:
-    """And not a guess."""
+def test_a_description_without_a_field_is_an_error(broken: dict[str, Any]) -> None:
+    """Nothing is guessed."""
     with pytest.raises(DockerException, match="its response has no"):
         container_facts(broken)

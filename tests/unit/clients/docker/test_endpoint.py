@@ -66,14 +66,14 @@ def test_an_address_has_parts(docker_host: str | None, expected: object) -> None
         "ssh://[edge",
     ],
 )
-def test_what_cannot_be_read_says_so(docker_host: str) -> None:
-    """Nothing that ssh or a shell could take for something else gets to them."""
+def test_a_wrong_address_is_refused(docker_host: str) -> None:
+    """Nothing that ssh or a shell could interpret reaches them."""
     with pytest.raises(ValueError, match=r"\w"):
         _ = _endpoint(docker_host).address
 
 
 def test_tls_has_its_own_port_and_certificates() -> None:
-    """The folder is the docker command's own if none is told."""
+    """The folder is the docker command's own if none is set."""
     own, told = _endpoint("tcp://x", tls=True), _endpoint("tcp://x", tls=True, certificates=Path("/told"))
 
     assert TcpAddress("x", 2376, tls=True, prefix="") == own.address
@@ -81,7 +81,7 @@ def test_tls_has_its_own_port_and_certificates() -> None:
 
 
 def test_the_docker_commands_folder_is_in_the_home() -> None:
-    """If no other is told."""
+    """It is used if no other is set."""
     assert (
         Path("~/.docker").expanduser()
         == Endpoint(None, tls_verify=False, cert_path=None, connect_timeout_seconds=1).config_folder

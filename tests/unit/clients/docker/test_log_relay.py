@@ -18,8 +18,8 @@ def _fails(line: str) -> None:
     raise KeyError(line)
 
 
-async def test_every_line_is_told_in_order_on_the_loop() -> None:
-    """Also what came last, after the worker's end."""
+async def test_every_line_is_passed_on_in_order_on_the_loop() -> None:
+    """The last ones are passed on after the thread has ended."""
     told: list[tuple[str, bool]] = []
     loop_thread = threading.current_thread()
     pump = LogRelay(lambda line: told.append((line, threading.current_thread() is loop_thread)), Call())
@@ -31,7 +31,7 @@ async def test_every_line_is_told_in_order_on_the_loop() -> None:
 
 
 async def test_the_loop_goes_on_while_a_build_chatters() -> None:
-    """A fast worker waits for a slow callback; the loop gets its turn after a bounded number of lines."""
+    """A fast thread waits for a slow callback; other tasks run after a limited number of lines."""
     told: list[str] = []
     pump = LogRelay(told.append, Call())
     worker = asyncio.ensure_future(asyncio.to_thread(_put, pump, *["line"] * 5000))
@@ -46,8 +46,8 @@ async def test_the_loop_goes_on_while_a_build_chatters() -> None:
     assert 2 * 64 >= most
 
 
-async def test_what_the_callback_raises_comes_out_of_finish_and_stops_the_worker() -> None:
-    """It is the caller's own; nothing more is told."""
+async def test_an_error_of_the_callback_is_raised_by_finish_and_aborts_the_call() -> None:
+    """It keeps its type; no further line is passed on."""
     told: list[str] = []
 
     def on_line(line: str) -> None:
@@ -65,15 +65,15 @@ async def test_what_the_callback_raises_comes_out_of_finish_and_stops_the_worker
 
 
 async def test_the_callback_may_also_fail_at_the_very_end() -> None:
-    """When `finish` tells the rest."""
+    """`finish` passes on the last lines."""
     pump = LogRelay(_fails, Call())
     await asyncio.to_thread(pump.put, "last")
     with pytest.raises(KeyError, match="last"):
         pump.finish()
 
 
-async def test_nothing_is_told_after_stop() -> None:
-    """A cancelled caller hears no more."""
+async def test_no_line_is_passed_on_after_stop() -> None:
+    """A cancelled caller gets no further line."""
     told: list[str] = []
     pump = LogRelay(told.append, Call())
     putting = threading.Thread(target=_put, args=(pump, "late"))
@@ -86,7 +86,7 @@ async def test_nothing_is_told_after_stop() -> None:
 
 
 async def test_a_callback_may_stop_it() -> None:
-    """In the middle of a turn."""
+    """It may do so in the middle of a step."""
     told: list[str] = []
 
     def on_line(line: str) -> None:

@@ -22,14 +22,14 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.platfo
     ],
 )
 def test_an_architecture_is_named_as_images_name_it(told: str, architecture: str, variant: str | None) -> None:
-    """Whether the engine has the kernel's word or Go's."""
+    """The engine reports the kernel's name or Go's."""
     expected = {"os": "linux", "architecture": architecture, "variant": variant}
     assert expected == engine_platform({"OSType": "linux", "Architecture": told})
 
 
 @pytest.mark.parametrize("info", [{}, {"OSType": None, "Architecture": None}])
-def test_an_engine_that_does_not_say_so_leaves_it_open(info: dict[str, Any]) -> None:
-    """Nothing is made up."""
+def test_an_unreported_platform_is_empty(info: dict[str, Any]) -> None:
+    """Nothing is guessed."""
     assert {"os": "", "architecture": "", "variant": None} == engine_platform(info)
 
 
@@ -45,6 +45,6 @@ def test_an_engine_that_does_not_say_so_leaves_it_open(info: dict[str, Any]) -> 
         ({"Driver": "overlay", "DriverStatus": [None, []]}, ""),
     ],
 )
-def test_an_image_store_is_told_from_a_storage_driver(info: dict[str, Any], store: str) -> None:
+def test_an_image_store_is_distinguished_from_a_storage_driver(info: dict[str, Any], store: str) -> None:
     """Containerd's has drivers of the same names."""
     assert store == image_store(info)

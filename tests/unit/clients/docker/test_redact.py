@@ -73,7 +73,7 @@ def test_a_value_that_no_url_can_hold_is_found() -> None:
 
 
 def test_a_value_with_control_characters_is_found_without_them() -> None:
-    """Lines lose theirs before they are scrubbed."""
+    """Lines lose theirs before they are redacted."""
     assert "***" == Redactor(["sec\x07ret"])(strip_control_characters("sec\x07ret"))
 
 

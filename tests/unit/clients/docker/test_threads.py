@@ -67,24 +67,24 @@ def _run(workers: EngineThreads, call: Call, work: Callable[[], Any], seconds: f
     return workers.run(call, work, seconds, lambda: late)
 
 
-async def test_a_call_answers_what_its_work_answers(workers: EngineThreads) -> None:
-    """From a thread of the engine's own."""
+async def test_a_call_returns_the_result_of_its_work(workers: EngineThreads) -> None:
+    """It runs in a thread of the engine's."""
     assert "docker-engine" in await _run(workers, Call(), lambda: threading.current_thread().name)
 
 
-async def test_what_the_work_raises_comes_out(workers: EngineThreads) -> None:
-    """Unchanged."""
+async def test_an_error_of_the_work_is_raised(workers: EngineThreads) -> None:
+    """It keeps its type."""
     with pytest.raises(KeyError, match="mine"):
         await _run(workers, Call(), lambda: dict[str, str]()["mine"])
 
 
 async def test_stop_iteration_becomes_a_runtime_error(workers: EngineThreads) -> None:
-    """A future cannot carry it; without this the caller would wait for ever."""
+    """A future cannot carry it; the caller would wait for ever."""
     with pytest.raises(RuntimeError, match="StopIteration"):
         await _run(workers, Call(), lambda: next(iter(())))
 
 
-async def test_cancelling_ends_the_work_before_it_comes_out(
+async def test_cancelling_waits_for_the_end_of_the_work(
     workers: EngineThreads, pair: tuple[socket.socket, socket.socket]
 ) -> None:
     """The thread has ended when `CancelledError` is raised."""
@@ -105,7 +105,7 @@ async def test_cancelling_ends_the_work_before_it_comes_out(
 async def test_cancelling_twice_still_waits_for_the_end(
     workers: EngineThreads, pair: tuple[socket.socket, socket.socket]
 ) -> None:
-    """A second, impatient cancel changes nothing."""
+    """A second cancellation changes nothing."""
     work = Work(call := Call(), pair[0])
     work.go_on.clear()
     task = asyncio.create_task(_run(workers, call, work))
@@ -123,7 +123,7 @@ async def test_cancelling_twice_still_waits_for_the_end(
 
 
 async def test_a_deadline_ends_the_work_too(workers: EngineThreads, pair: tuple[socket.socket, socket.socket]) -> None:
-    """And raises what the caller wants then."""
+    """It raises the error that the caller passed."""
     work = Work(call := Call(), pair[0])
     task = asyncio.create_task(_run(workers, call, work, seconds=3600))
     await work.until_it_waits()
@@ -137,7 +137,7 @@ async def test_a_deadline_ends_the_work_too(workers: EngineThreads, pair: tuple[
 async def test_a_cancel_during_the_end_of_a_deadline_wins(
     workers: EngineThreads, pair: tuple[socket.socket, socket.socket]
 ) -> None:
-    """Whoever cancels hears `CancelledError`."""
+    """The caller gets `CancelledError`."""
     work = Work(call := Call(), pair[0])
     work.go_on.clear()
     task = asyncio.create_task(_run(workers, call, work, seconds=3600))
@@ -171,7 +171,7 @@ async def test_a_call_that_waits_for_a_thread_never_starts_once_cancelled(worker
 
 
 async def test_closing_ends_what_runs_and_every_thread(pair: tuple[socket.socket, socket.socket]) -> None:
-    """The caller hears DOCKER_UNAVAILABLE; twice is safe."""
+    """The caller gets EngineUnavailableError; closing twice is safe."""
     others = set(threading.enumerate())  # an earlier test's may not have been collected yet
     workers = EngineThreads()
     work = Work(call := Call(), pair[0])
@@ -192,7 +192,7 @@ async def test_closing_ends_what_runs_and_every_thread(pair: tuple[socket.socket
 
 
 async def test_after_closing_nothing_is_done() -> None:
-    """DOCKER_UNAVAILABLE at once."""
+    """It raises EngineUnavailableError at once."""
     workers = EngineThreads()
     await workers.close()
     with pytest.raises(OperationError, match="closed"):
@@ -200,7 +200,7 @@ async def test_after_closing_nothing_is_done() -> None:
 
 
 async def test_closing_can_be_cancelled_and_still_ends(pair: tuple[socket.socket, socket.socket]) -> None:
-    """`CancelledError` comes out when all has ended."""
+    """`CancelledError` is raised when everything has ended."""
     workers = EngineThreads()
     work = Work(call := Call(), pair[0])
     work.go_on.clear()
