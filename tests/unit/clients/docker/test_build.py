@@ -104,7 +104,7 @@ def test_the_image_and_the_lines_come_out(daemon: FakeDaemon, context: Path) -> 
 def test_an_id_that_the_log_lacks_is_requested(daemon: FakeDaemon, context: Path) -> None:
     """By the reference."""
     _says(daemon, DONE[1])
-    daemon.on("GET", "/images/hello:1.0/json", lambda exchange: exchange.answer({"Id": IMAGE_ID}))
+    daemon.on("GET", "/images/hello:1.0/json", lambda exchange: exchange.respond({"Id": IMAGE_ID}))
 
     assert IMAGE_ID == _build(daemon, context)[0]
 
@@ -209,7 +209,7 @@ def test_an_error_response_while_the_context_is_sent_is_read(daemon: FakeDaemon,
 @pytest.mark.parametrize("status", [400, 500])
 def test_no_build_argument_is_in_an_error_or_behind_it(daemon: FakeDaemon, context: Path, status: int) -> None:
     """The vendor's exception would have the URL, and the engine may quote."""
-    daemon.on("POST", "/build", lambda exchange: exchange.answer({"message": f"what is {quote_plus(VALUE)}?"}, status))
+    daemon.on("POST", "/build", lambda exchange: exchange.respond({"message": f"what is {quote_plus(VALUE)}?"}, status))
     error = _error(daemon, context, build_args={"TOKEN": VALUE})
 
     assert "The image hello:1.0 could not be built: what is ***?" == error.message
@@ -336,7 +336,7 @@ def test_arguments_about_the_platform_are_set(
 ) -> None:
     """They are those that the Dockerfile declares, as with BuildKit; the caller's values replace them."""
     _says(daemon, *DONE)
-    daemon.on("GET", "/version", lambda exchange: exchange.answer({"Os": "linux", "Arch": "amd64"}))
+    daemon.on("GET", "/version", lambda exchange: exchange.respond({"Os": "linux", "Arch": "amd64"}))
     names = " ".join(sent)
     (context / "Dockerfile").write_text(f"FROM scratch\nARG {names} OTHER TARGETOS=linux\n")
     _build(daemon, context, platform=platform, build_args=given)

@@ -68,14 +68,14 @@ def test_the_environment_is_ignored(call: Call, daemon: FakeDaemon, monkeypatch:
     """A proxy for the web is not used for the engine."""
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
-    daemon.on("GET", "/info", lambda exchange: exchange.answer({"Name": "here"}))
+    daemon.on("GET", "/info", lambda exchange: exchange.respond({"Name": "here"}))
     with connected_client(_endpoint(daemon.docker_host), call) as client:
         assert {"Name": "here"} == client.info()
 
 
 def test_the_kind_of_engine_is_named(call: Call, daemon: FakeDaemon) -> None:
     """Podman sends a header in each response; every later message names it."""
-    daemon.on("GET", "/_ping", lambda it: it.answer(b"OK", Api_Version="1.41", Libpod_Api_Version="4.3.1"))
+    daemon.on("GET", "/_ping", lambda it: it.respond(b"OK", Api_Version="1.41", Libpod_Api_Version="4.3.1"))
     endpoint = _endpoint(daemon.docker_host)
     before = endpoint.engine
     with connected_client(endpoint, call) as client:
@@ -164,7 +164,7 @@ def test_after_an_abort_no_connection_is_made(daemon: FakeDaemon) -> None:
 
 def test_another_http_server_is_not_an_engine(call: Call, daemon: FakeDaemon) -> None:
     """A web server, for one."""
-    daemon.on("GET", "/_ping", lambda exchange: exchange.answer(b"hello", Api_Version="soon"))
+    daemon.on("GET", "/_ping", lambda exchange: exchange.respond(b"hello", Api_Version="soon"))
 
     assert "not that of a Docker Engine" in _error(_endpoint(daemon.docker_host), call).message
 
@@ -209,7 +209,7 @@ def test_an_error_is_refused_before_it_is_read_as_a_stream(call: Call, daemon: F
         if chunked:
             exchange.stream(message, status=400)
         else:
-            exchange.answer(message, 400)
+            exchange.respond(message, 400)
 
     daemon.on("POST", "/images/load", refuse)
     with connected_client(_endpoint(daemon.docker_host), call) as client, pytest.raises(APIError) as caught:
@@ -221,14 +221,14 @@ def test_an_error_is_refused_before_it_is_read_as_a_stream(call: Call, daemon: F
 @pytest.mark.parametrize("body", [b"[]", b"{}", b'"text"', b'{"message": 5}', b"<html>", b""])
 def test_an_odd_error_response_is_still_an_error(call: Call, daemon: FakeDaemon, body: bytes) -> None:
     """docker-py itself fails on some."""
-    daemon.on("GET", "/info", lambda exchange: exchange.answer(body, 404))
+    daemon.on("GET", "/info", lambda exchange: exchange.respond(body, 404))
     with connected_client(_endpoint(daemon.docker_host), call) as client, pytest.raises(DockerException):
         client.info()
 
 
 def test_no_log_holds_build_arguments(call: Call, daemon: FakeDaemon, caplog: pytest.LogCaptureFixture) -> None:
     """They are in the URL of a build, and libraries for HTTP like to log URLs at DEBUG."""
-    daemon.on("GET", "/info", lambda exchange: exchange.answer({}))
+    daemon.on("GET", "/info", lambda exchange: exchange.respond({}))
     with caplog.at_level(logging.DEBUG), connected_client(_endpoint(daemon.docker_host), call) as client:
         client.get(f"{client.base_url}/info?t=x&buildargs=%7B%22A%22%3A+%22secret%22%7D&q=1")
 
@@ -318,7 +318,7 @@ def test_an_error_of_a_proxy_is_not_the_engines(
     call: Call, daemon: FakeDaemon, status: int, kind: type[OperationError]
 ) -> None:
     """502, 503 and 504 come from a proxy before it."""
-    daemon.on("GET", "/info", lambda exchange: exchange.answer(b"", status))
+    daemon.on("GET", "/info", lambda exchange: exchange.respond(b"", status))
     with (
         connected_client(_endpoint(daemon.docker_host), call) as client,
         pytest.raises(OperationError) as caught,

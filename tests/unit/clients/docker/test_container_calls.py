@@ -49,7 +49,7 @@ def created(daemon: FakeDaemon, calls: ContainerCalls, spec: ContainerSpec) -> d
 
     def create(exchange: Exchange) -> None:
         asked.update(json.loads(exchange.body()), name=exchange.query["name"])
-        exchange.answer({"Id": ID}, 201)
+        exchange.respond({"Id": ID}, 201)
 
     daemon.on("POST", "/containers/create", create)
     assert ID == calls.create(spec)
@@ -92,7 +92,7 @@ def test_a_container_is_kept_up_until_it_is_stopped(daemon: FakeDaemon, calls: C
 
     def update(exchange: Exchange) -> None:
         asked.update(json.loads(exchange.body()))
-        exchange.answer({"Warnings": None})
+        exchange.respond({"Warnings": None})
 
     daemon.on("POST", f"/containers/{ID}/update", update)
     calls.keep_up(ID)
@@ -109,7 +109,7 @@ def test_stopping_waits_for_whole_seconds(
 
     def stop(exchange: Exchange) -> None:
         told.append(exchange.query["t"])
-        exchange.answer(b"", 204)
+        exchange.respond(b"", 204)
 
     daemon.on("POST", f"/containers/{ID}/stop", stop)
     calls.stop(ID, seconds)
@@ -126,7 +126,7 @@ def test_volumes_go_with_the_container_where_that_is_wanted(
 
     def remove(exchange: Exchange) -> None:
         told.append(exchange.query["v"])
-        exchange.answer(b"", 204)
+        exchange.respond(b"", 204)
 
     daemon.on("DELETE", f"/containers/{ID}", remove)
     calls.remove(ID, volumes=volumes)
@@ -136,8 +136,8 @@ def test_volumes_go_with_the_container_where_that_is_wanted(
 
 def test_a_missing_container_can_be_stopped_and_removed(daemon: FakeDaemon, calls: ContainerCalls) -> None:
     """Another program may have removed it."""
-    daemon.on("POST", "/containers/.*", lambda it: it.answer(GONE, 404))
-    daemon.on("DELETE", "/containers/.*", lambda it: it.answer(GONE, 404))
+    daemon.on("POST", "/containers/.*", lambda it: it.respond(GONE, 404))
+    daemon.on("DELETE", "/containers/.*", lambda it: it.respond(GONE, 404))
     calls.stop(ID, 1)
     calls.remove(ID, volumes=True)
 
@@ -148,8 +148,8 @@ def test_a_container_is_found_by_its_whole_name_or_id(
 ) -> None:
     """The engine also finds the first characters of an id."""
     answer = {"Id": ID, "Name": "/hello", "Config": {}, "State": {"Status": "running"}}
-    daemon.on("GET", "/containers/other/json", lambda it: it.answer(GONE, 404))
-    daemon.on("GET", "/containers/(hello|1+)/json", lambda it: it.answer(answer))
+    daemon.on("GET", "/containers/other/json", lambda it: it.respond(GONE, 404))
+    daemon.on("GET", "/containers/(hello|1+)/json", lambda it: it.respond(answer))
 
     assert is_found == (calls.inspect(key) is not None)
 
@@ -187,15 +187,15 @@ def test_the_end_of_a_log_is_read_line_by_line(daemon: FakeDaemon, calls: Contai
     """Control characters are removed."""
     log = b"\x1b[31mno config\x1b[0m\r\nbye\n"
     described = {"Id": ID, "Name": "/hello", "Config": {"Tty": False}, "State": {"Status": "running"}}
-    daemon.on("GET", f"/containers/{ID}/json", lambda it: it.answer(described))
-    daemon.on("GET", f"/containers/{ID}/logs", lambda it: it.answer(struct.pack(">BxxxL", 1, len(log)) + log))
+    daemon.on("GET", f"/containers/{ID}/json", lambda it: it.respond(described))
+    daemon.on("GET", f"/containers/{ID}/logs", lambda it: it.respond(struct.pack(">BxxxL", 1, len(log)) + log))
 
     assert "\nno config\nbye" == calls.log_tail(ID)
 
 
 def test_a_container_that_keeps_no_log_has_none(daemon: FakeDaemon, calls: ContainerCalls) -> None:
     """Some log drivers cannot be read."""
-    daemon.on("GET", "/containers/.*", lambda it: it.answer({"message": "cannot be read"}, 501))
+    daemon.on("GET", "/containers/.*", lambda it: it.respond({"message": "cannot be read"}, 501))
 
     assert "" == calls.log_tail(ID)
 
@@ -212,14 +212,14 @@ def test_an_image_declares_volumes_at_paths(
     daemon: FakeDaemon, calls: ContainerCalls, config: dict[str, Any] | None, paths: tuple[str, ...]
 ) -> None:
     """As the engine will mount them."""
-    daemon.on("GET", "/images/sha256:2/json", lambda it: it.answer({"Id": "sha256:2", "Config": config}))
+    daemon.on("GET", "/images/sha256:2/json", lambda it: it.respond({"Id": "sha256:2", "Config": config}))
 
     assert paths == calls.volume_paths("sha256:2")
 
 
 def test_a_volume_is_there_or_not(daemon: FakeDaemon, calls: ContainerCalls) -> None:
     """By its name."""
-    daemon.on("GET", "/volumes/there", lambda it: it.answer({"Name": "there"}))
-    daemon.on("GET", "/volumes/gone", lambda it: it.answer({"message": "no such volume"}, 404))
+    daemon.on("GET", "/volumes/there", lambda it: it.respond({"Name": "there"}))
+    daemon.on("GET", "/volumes/gone", lambda it: it.respond({"message": "no such volume"}, 404))
 
     assert (True, False) == (calls.has_volume("there"), calls.has_volume("gone"))

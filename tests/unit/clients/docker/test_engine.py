@@ -116,7 +116,7 @@ def test_making_one_touches_nothing(threads: Callable[[], list[str]]) -> None:
 async def test_open_engine_waits_for_a_response(daemon: FakeDaemon, threads: Callable[[], list[str]]) -> None:
     """Then it is open."""
     engine = await open_engine(docker_host=daemon.docker_host)
-    daemon.on("GET", "/info", lambda it: it.answer({"ServerVersion": "1", "Driver": "d", "DockerRootDir": "/r"}))
+    daemon.on("GET", "/info", lambda it: it.respond({"ServerVersion": "1", "Driver": "d", "DockerRootDir": "/r"}))
 
     assert EngineInfo("1", "d", "/r") == await engine.info()
     await engine.close()

@@ -113,7 +113,7 @@ def test_an_error_of_the_consumer_is_raised(daemon: FakeDaemon) -> None:
 
 def test_an_image_that_is_not_there(daemon: FakeDaemon) -> None:
     """It is an EngineRefusedError; Docker 20.10 sends no reason."""
-    error = _failing_export(daemon, lambda exchange: exchange.answer(b"", 404))
+    error = _failing_export(daemon, lambda exchange: exchange.respond(b"", 404))
 
     assert (EngineRefusedError, "The image hello:1.0 could not be exported: no such image") == (
         type(error),
@@ -123,7 +123,7 @@ def test_an_image_that_is_not_there(daemon: FakeDaemon) -> None:
 
 def test_another_refusal_is_reported_with_the_engines_message(daemon: FakeDaemon) -> None:
     """It is an EngineRefusedError."""
-    error = _failing_export(daemon, lambda exchange: exchange.answer({"message": "disk is ill"}, 500))
+    error = _failing_export(daemon, lambda exchange: exchange.respond({"message": "disk is ill"}, 500))
 
     assert (EngineRefusedError, "The image hello:1.0 could not be exported: disk is ill") == (
         type(error),
@@ -227,7 +227,7 @@ def test_a_load_streams_its_chunks(daemon: FakeDaemon, call: Call) -> None:
     "answer",
     [
         lambda exchange: exchange.stream({"stream": "x"}, {"errorDetail": {"message": "invalid diffID"}}),
-        lambda exchange: exchange.answer({"message": "invalid diffID"}, 500),
+        lambda exchange: exchange.respond({"message": "invalid diffID"}, 500),
         lambda exchange: exchange.stream({"message": "invalid diffID"}, status=400),
     ],
 )
@@ -297,7 +297,7 @@ def test_a_cut_load_means_an_unavailable_engine(daemon: FakeDaemon, call: Call) 
 )
 def test_inspect_returns_id_and_layers(daemon: FakeDaemon, call: Call, answer: Any, expected: tuple[str, ...]) -> None:
     """An image of nothing has no layers."""
-    daemon.on("GET", "/images/a/b:1.0/json", lambda exchange: exchange.answer(answer))
+    daemon.on("GET", "/images/a/b:1.0/json", lambda exchange: exchange.respond(answer))
 
     assert ImageFacts("sha256:1", expected) == inspect_image(_at(daemon), call, "a/b:1.0")
 
@@ -314,7 +314,7 @@ def test_inspect_returns_id_and_layers(daemon: FakeDaemon, call: Call, answer: A
 )
 def test_inspect_returns_the_platform(daemon: FakeDaemon, call: Call, told: Any, platform: str | None) -> None:
     """In its one form, where the image has one."""
-    daemon.on("GET", "/images/x/json", lambda exchange: exchange.answer({"Id": "sha256:1", "RootFS": {}, **told}))
+    daemon.on("GET", "/images/x/json", lambda exchange: exchange.respond({"Id": "sha256:1", "RootFS": {}, **told}))
     facts = inspect_image(_at(daemon), call, "x")
 
     assert facts is not None
@@ -323,14 +323,14 @@ def test_inspect_returns_the_platform(daemon: FakeDaemon, call: Call, told: Any,
 
 def test_a_missing_image_is_none(daemon: FakeDaemon, call: Call) -> None:
     """It has neither that name nor that id."""
-    daemon.on("GET", "/images/.*", lambda exchange: exchange.answer({"message": "No such image: x"}, 404))
+    daemon.on("GET", "/images/.*", lambda exchange: exchange.respond({"message": "No such image: x"}, 404))
 
     assert inspect_image(_at(daemon), call, "x") is None
 
 
 def test_an_image_is_named(daemon: FakeDaemon, call: Call) -> None:
     """Repository and tag, also where the repository has a port."""
-    daemon.on("POST", "/images/sha256:1/tag", lambda exchange: exchange.answer(status=201))
+    daemon.on("POST", "/images/sha256:1/tag", lambda exchange: exchange.respond(status=201))
     tag_image(_at(daemon), call, "sha256:1", "edge:5000/a/b:1.0")
 
     assert ("edge:5000/a/b", "1.0") == (daemon.exchanges[-1].query["repo"], daemon.exchanges[-1].query["tag"])
@@ -338,7 +338,7 @@ def test_an_image_is_named(daemon: FakeDaemon, call: Call) -> None:
 
 def test_a_name_that_is_refused(daemon: FakeDaemon, call: Call) -> None:
     """The error has the engine's message."""
-    daemon.on("POST", "/images/.*", lambda exchange: exchange.answer({"message": "no such image"}, 404))
+    daemon.on("POST", "/images/.*", lambda exchange: exchange.respond({"message": "no such image"}, 404))
     with pytest.raises(OperationError) as caught:
         tag_image(_at(daemon), call, "sha256:1", "hello:1.0")
 
@@ -348,7 +348,7 @@ def test_a_name_that_is_refused(daemon: FakeDaemon, call: Call) -> None:
 @pytest.mark.parametrize("status", [200, 404])
 def test_a_name_is_removed_without_pruning(daemon: FakeDaemon, call: Call, status: int) -> None:
     """A missing one is not an error."""
-    daemon.on("DELETE", "/images/hello:1.0", lambda exchange: exchange.answer({"message": "No such image"}, status))
+    daemon.on("DELETE", "/images/hello:1.0", lambda exchange: exchange.respond({"message": "No such image"}, status))
     untag_image(_at(daemon), call, "hello:1.0")
 
     assert "True" == daemon.exchanges[-1].query["noprune"]
@@ -357,7 +357,7 @@ def test_a_name_is_removed_without_pruning(daemon: FakeDaemon, call: Call, statu
 def test_the_names_of_a_repository(daemon: FakeDaemon, call: Call) -> None:
     """Names of other repositories are left out, also by an engine that ignores the filter."""
     images = [{"RepoTags": ["edge:5000/a:1", "other:1"]}, {"RepoTags": None}, {"RepoTags": ["edge:5000/a:2"]}]
-    daemon.on("GET", "/images/json", lambda exchange: exchange.answer(images))
+    daemon.on("GET", "/images/json", lambda exchange: exchange.respond(images))
 
     assert ("edge:5000/a:1", "edge:5000/a:2") == image_references(_at(daemon), call, "edge:5000/a")
     assert {"reference": ["edge:5000/a"]} == json.loads(daemon.exchanges[-1].query["filters"])
@@ -366,7 +366,7 @@ def test_the_names_of_a_repository(daemon: FakeDaemon, call: Call) -> None:
 def test_info_returns_version_driver_and_folder(daemon: FakeDaemon, call: Call) -> None:
     """As `docker info` does."""
     told = {"ServerVersion": "28.5.2", "Driver": "overlayfs", "DockerRootDir": "/var/lib/docker", "Name": "x"}
-    daemon.on("GET", "/info", lambda exchange: exchange.answer(told))
+    daemon.on("GET", "/info", lambda exchange: exchange.respond(told))
 
     assert EngineInfo("28.5.2", "overlayfs", "/var/lib/docker") == engine_info(_at(daemon), call)
 
@@ -377,7 +377,7 @@ def test_an_odd_response_means_an_unavailable_engine(
     daemon: FakeDaemon, call: Call, answer: bytes, ask: Callable[[Endpoint, Call], Any]
 ) -> None:
     """It is not the response of an engine."""
-    daemon.on("GET", "/.*", lambda exchange: exchange.answer(answer, Api_Version="1.41"))
+    daemon.on("GET", "/.*", lambda exchange: exchange.respond(answer, Api_Version="1.41"))
     with pytest.raises(OperationError) as caught:
         ask(_at(daemon), call)
 
@@ -387,7 +387,7 @@ def test_an_odd_response_means_an_unavailable_engine(
 @pytest.mark.parametrize("answer", [b"{}", b"[{}]", b"[1]", b"nothing"])
 def test_an_odd_list_of_images_means_an_unavailable_engine(daemon: FakeDaemon, call: Call, answer: bytes) -> None:
     """An empty one is a list."""
-    daemon.on("GET", "/images/json", lambda exchange: exchange.answer(answer))
+    daemon.on("GET", "/images/json", lambda exchange: exchange.respond(answer))
     with pytest.raises(OperationError) as caught:
         image_references(_at(daemon), call, "x")
 

@@ -90,7 +90,7 @@ async def test_cancelling_waits_for_no_engine(daemon: FakeDaemon) -> None:
 
 async def test_a_refusal_is_reported_with_the_engines_message(daemon: FakeDaemon, runtime: ContainerRuntime) -> None:
     """With the id as the docker command shows it."""
-    daemon.on("POST", "/containers/.*/start", lambda it: it.answer({"message": "no such command"}, 400))
+    daemon.on("POST", "/containers/.*/start", lambda it: it.respond({"message": "no such command"}, 400))
     with pytest.raises(OperationError) as caught:
         await runtime.start(ID)
 

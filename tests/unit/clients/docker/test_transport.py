@@ -62,7 +62,7 @@ def client(tmp_path: Path, daemon: FakeDaemon) -> Iterator[Client]:
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_connection_is_used_again(client: Client, daemon: FakeDaemon, chunked: bool) -> None:
     """Once its response was read."""
-    daemon.on("GET", "/thing", lambda it: it.stream(b"a", b"b") if chunked else it.answer(b"ab"))
+    daemon.on("GET", "/thing", lambda it: it.stream(b"a", b"b") if chunked else it.respond(b"ab"))
 
     assert [b"ab"] * 3 == [client.ask().content for _ in range(3)]
     assert 1 == len(client.opened)
@@ -70,7 +70,7 @@ def test_a_connection_is_used_again(client: Client, daemon: FakeDaemon, chunked:
 
 def test_a_response_that_is_not_read_keeps_its_connection(client: Client, daemon: FakeDaemon) -> None:
     """The next request has another."""
-    daemon.on("GET", "/thing", lambda it: it.answer(b"x" * 3_000_000))
+    daemon.on("GET", "/thing", lambda it: it.respond(b"x" * 3_000_000))
     first, second = client.ask(stream=True), client.ask()
 
     assert (2, second.content) == (len(client.opened), first.content)
@@ -78,7 +78,7 @@ def test_a_response_that_is_not_read_keeps_its_connection(client: Client, daemon
 
 def test_a_connection_that_was_closed_is_not_used_again(client: Client, daemon: FakeDaemon) -> None:
     """An engine may announce the end of a connection, or just close it."""
-    daemon.on("GET", "/thing", lambda it: it.answer(b"x", Connection="close"))
+    daemon.on("GET", "/thing", lambda it: it.respond(b"x", Connection="close"))
     client.ask()
     client.ask()
 

@@ -58,7 +58,7 @@ async def test_the_old_one_goes_when_the_new_one_is_proved(serving: Serving, eng
 
 async def test_two_never_write_to_one_volume_at_once(serving: Serving, engine: FakeEngine) -> None:
     """The old one is stopped before the new one is started, where its data is carried over."""
-    engine.runtime.asked = {"one": ("/data",), "two": ("/data", "/new")}
+    engine.runtime.declared_volumes = {"one": ("/data",), "two": ("/data", "/new")}
     await serving.deploy("hello", "one")
     volume = engine.runtime.named("hello").facts.volumes["/data"]
     engine.runtime.diary.clear()
@@ -73,7 +73,7 @@ async def test_data_comes_back_to_a_container_whose_predecessor_was_removed_by_h
     serving: Serving, engine: FakeEngine
 ) -> None:
     """The record knows its volumes; one that is gone, too, is made anew."""
-    engine.runtime.asked = {"one": ("/data",)}
+    engine.runtime.declared_volumes = {"one": ("/data",)}
     first = await serving.deploy("hello", "one")
     volume = engine.runtime.named("hello").facts.volumes["/data"]
     assert first.container_id is not None
@@ -91,7 +91,7 @@ async def test_data_comes_back_to_a_container_whose_predecessor_was_removed_by_h
 @pytest.mark.parametrize("path", ["/data", "/other"])
 async def test_a_failure_puts_back_what_was(serving: Serving, engine: FakeEngine, path: str) -> None:
     """Whether the old container had to be stopped or not; the new one's own volumes go."""
-    engine.runtime.asked = {"one": ("/data",), "bad": (path,)}
+    engine.runtime.declared_volumes = {"one": ("/data",), "bad": (path,)}
     engine.runtime.ends["bad"] = ContainerEnd(4, oom_killed=False)
     engine.runtime.log = "\nno config"
     good = await serving.deploy("hello", "one")
@@ -267,7 +267,7 @@ async def test_a_receiver_that_is_killed_during_a_start_puts_everything_in_order
 ) -> None:
     """At every moment: one container of the name runs after the next look, with its data, and nothing is left."""
     runtime = engine.runtime
-    runtime.asked = {"one": ("/data",), "two": ("/data",)}
+    runtime.declared_volumes = {"one": ("/data",), "two": ("/data",)}
     foreign = runtime.add_foreign("hello.next")
     async with serving_from(tmp_path, engine) as serving:
         await serving.deploy("hello", "one")
