@@ -219,7 +219,7 @@ def test_an_engine_that_comes_later_than_the_receiver(versions: Versions, door: 
         state = asked(receiver, receipt)
         receiver.kill()
     assert ("received", "DOCKER_UNAVAILABLE") == (state["status"], state["error_code"])
-    assert "does not answer" in state["error_message"]
+    assert "is not available" in state["error_message"]
     with ReceiverProcess(tmp_path / "store", environ=door.environ) as receiver:
         receiver.wait_for("the engine cannot be used for now")
         door.open()
@@ -256,4 +256,4 @@ def test_a_receiver_describes_itself(real_engine: RealEngine, door: Door, tmp_pa
         engine["architecture"],
     )
     assert None is away["engine"]
-    assert "does not answer" in away["engine_error"]
+    assert "is not available" in away["engine_error"]

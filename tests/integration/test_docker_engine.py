@@ -87,10 +87,10 @@ async def _eventually(is_so: Callable[[], bool]) -> bool:
 
 async def test_info_returns_what_docker_info_shows(engine: DockerEngine, real_engine: RealEngine) -> None:
     """Version, image store, data folder."""
-    told = real_engine.api.info()
+    shown = real_engine.api.info()
     info = await engine.info()
 
-    assert (told["ServerVersion"], told["Driver"], told["DockerRootDir"]) == (
+    assert (shown["ServerVersion"], shown["Driver"], shown["DockerRootDir"]) == (
         info.version,
         info.storage_driver,
         info.data_folder,

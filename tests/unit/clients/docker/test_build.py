@@ -1,4 +1,4 @@
-"""Builds, against an engine that says what the test wants."""
+"""Builds, against an engine whose responses the test chooses."""
 
 import io
 import json
@@ -126,8 +126,8 @@ def test_a_build_is_repeated_when_a_cached_image_was_removed(
 ) -> None:
     """The context is the same, the log reports it, and it happens a few times at most."""
     lost = {"errorDetail": {"message": f'unable to find image "sha256:{"0" * 64}"'}}
-    answers = iter([[lost]] * losses + [list(DONE)])
-    daemon.on("POST", "/build", lambda exchange: exchange.stream({"stream": "Step\n"}, *next(answers)))
+    streams = iter([[lost]] * losses + [list(DONE)])
+    daemon.on("POST", "/build", lambda exchange: exchange.stream({"stream": "Step\n"}, *next(streams)))
     lines: list[str] = []
     with closing(Call()) as call, suppress(OperationError):
         build_image(_at(daemon), call, BuildRequest(context, "Dockerfile", "hello:1.0"), lines.append)

@@ -101,7 +101,7 @@ def test_a_closed_port_is_reported() -> None:
     assert "Connection refused" in _error(_endpoint(f"tcp://127.0.0.1:{port}")).message
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
 def test_a_socket_without_permission_is_reported_with_advice(tmp_path: Path) -> None:
     """This is the most common mistake."""
     tmp_path.chmod(0o700)
@@ -306,11 +306,11 @@ def test_missing_certificates_are_named(call: Call, tmp_path: Path) -> None:
     assert "certificate" in error.message
 
 
-@pytest.mark.parametrize("answer", [{}, {"b": {}}, "a", [], None])
-def test_a_missing_field_is_named(answer: object) -> None:
+@pytest.mark.parametrize("record", [{}, {"b": {}}, "a", [], None])
+def test_a_missing_field_is_named(record: object) -> None:
     """The response may be of any type."""
     with pytest.raises(DockerException, match="has no a"):
-        required_field(answer, "a")
+        required_field(record, "a")
 
 
 @pytest.mark.parametrize(("status", "kind"), [(500, EngineRefusedError), (503, EngineUnavailableError)])

@@ -1,4 +1,4 @@
-"""What is said to an engine about containers, and what is made of its answers."""
+"""The requests about containers, and how their responses are read."""
 
 import json
 import struct
@@ -29,7 +29,7 @@ GONE = {"message": "No such container"}
 
 @pytest.fixture
 def daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeDaemon]:
-    """An engine that says what the test wants; the developer's ~/.docker/config.json does not matter."""
+    """An engine whose responses the test chooses; the developer's ~/.docker/config.json does not matter."""
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     with FakeDaemon(tmp_path / "engine.sock") as started:
         yield started
@@ -105,16 +105,16 @@ def test_stopping_waits_for_whole_seconds(
     daemon: FakeDaemon, calls: ContainerCalls, seconds: float, asked: str
 ) -> None:
     """At least for one: none would be a kill."""
-    told: list[str] = []
+    sent: list[str] = []
 
     def stop(exchange: Exchange) -> None:
-        told.append(exchange.query["t"])
+        sent.append(exchange.query["t"])
         exchange.respond(b"", 204)
 
     daemon.on("POST", f"/containers/{ID}/stop", stop)
     calls.stop(ID, seconds)
 
-    assert [asked] == told
+    assert [asked] == sent
 
 
 @pytest.mark.parametrize(("volumes", "asked"), [(True, "True"), (False, "False")])
@@ -122,16 +122,16 @@ def test_volumes_go_with_the_container_where_that_is_wanted(
     daemon: FakeDaemon, calls: ContainerCalls, volumes: bool, asked: str
 ) -> None:
     """And only there."""
-    told: list[str] = []
+    sent: list[str] = []
 
     def remove(exchange: Exchange) -> None:
-        told.append(exchange.query["v"])
+        sent.append(exchange.query["v"])
         exchange.respond(b"", 204)
 
     daemon.on("DELETE", f"/containers/{ID}", remove)
     calls.remove(ID, volumes=volumes)
 
-    assert [asked] == told
+    assert [asked] == sent
 
 
 def test_a_missing_container_can_be_stopped_and_removed(daemon: FakeDaemon, calls: ContainerCalls) -> None:
@@ -147,9 +147,9 @@ def test_a_container_is_found_by_its_whole_name_or_id(
     daemon: FakeDaemon, calls: ContainerCalls, key: str, is_found: bool
 ) -> None:
     """The engine also finds the first characters of an id."""
-    answer = {"Id": ID, "Name": "/hello", "Config": {}, "State": {"Status": "running"}}
+    container = {"Id": ID, "Name": "/hello", "Config": {}, "State": {"Status": "running"}}
     daemon.on("GET", "/containers/other/json", lambda it: it.respond(GONE, 404))
-    daemon.on("GET", "/containers/(hello|1+)/json", lambda it: it.respond(answer))
+    daemon.on("GET", "/containers/(hello|1+)/json", lambda it: it.respond(container))
 
     assert is_found == (calls.inspect(key) is not None)
 

@@ -74,10 +74,14 @@ def test_a_wrong_address_is_refused(docker_host: str) -> None:
 
 def test_tls_has_its_own_port_and_certificates() -> None:
     """The folder is the docker command's own if none is set."""
-    own, told = _endpoint("tcp://x", tls=True), _endpoint("tcp://x", tls=True, certificates=Path("/told"))
+    default, given = _endpoint("tcp://x", tls=True), _endpoint("tcp://x", tls=True, certificates=Path("/given"))
 
-    assert TcpAddress("x", 2376, tls=True, prefix="") == own.address
-    assert (Path("/config"), Path("/told"), None) == (own.certificates, told.certificates, _endpoint("x").certificates)
+    assert TcpAddress("x", 2376, tls=True, prefix="") == default.address
+    assert (Path("/config"), Path("/given"), None) == (
+        default.certificates,
+        given.certificates,
+        _endpoint("x").certificates,
+    )
 
 
 def test_the_docker_commands_folder_is_in_the_home() -> None:

@@ -1,4 +1,4 @@
-"""Images in and out, against an engine that says what the test wants."""
+"""Images in and out, against an engine whose responses the test chooses."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -50,16 +50,16 @@ def _at(daemon: FakeDaemon) -> Endpoint:
 
 
 def _export(
-    daemon: FakeDaemon, answer: Callable[[Exchange], None], consume: Callable[[Iterator[bytes]], Any] = b"".join
+    daemon: FakeDaemon, response: Callable[[Exchange], None], consume: Callable[[Iterator[bytes]], Any] = b"".join
 ) -> Any:
-    daemon.on("GET", "/images/hello:1.0/get", answer)
+    daemon.on("GET", "/images/hello:1.0/get", response)
     with closing(Call()) as call:
         return export_image(_at(daemon), call, "hello:1.0", consume, 0.3)
 
 
-def _failing_export(daemon: FakeDaemon, answer: Callable[[Exchange], None]) -> OperationError:
+def _failing_export(daemon: FakeDaemon, response: Callable[[Exchange], None]) -> OperationError:
     with pytest.raises(OperationError) as caught:
-        _export(daemon, answer)
+        _export(daemon, response)
     return caught.value
 
 
@@ -224,7 +224,7 @@ def test_a_load_streams_its_chunks(daemon: FakeDaemon, call: Call) -> None:
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         lambda exchange: exchange.stream({"stream": "x"}, {"errorDetail": {"message": "invalid diffID"}}),
         lambda exchange: exchange.respond({"message": "invalid diffID"}, 500),
@@ -232,10 +232,10 @@ def test_a_load_streams_its_chunks(daemon: FakeDaemon, call: Call) -> None:
     ],
 )
 def test_a_refused_load_is_reported_with_the_engines_message(
-    daemon: FakeDaemon, call: Call, answer: Callable[[Exchange], None]
+    daemon: FakeDaemon, call: Call, response: Callable[[Exchange], None]
 ) -> None:
     """It is an EngineRefusedError."""
-    daemon.on("POST", "/images/load", answer)
+    daemon.on("POST", "/images/load", response)
     with pytest.raises(OperationError) as caught:
         load_image(_at(daemon), call, iter([b"ab"]))
 
@@ -288,22 +288,24 @@ def test_a_cut_load_means_an_unavailable_engine(daemon: FakeDaemon, call: Call) 
 
 
 @pytest.mark.parametrize(
-    ("answer", "expected"),
+    ("response", "expected"),
     [
         ({"Id": "sha256:1", "RootFS": {"Layers": ["sha256:a", "sha256:b"]}}, ("sha256:a", "sha256:b")),
         ({"Id": "sha256:1", "RootFS": {"Type": "layers"}}, ()),
         ({"Id": "sha256:1", "RootFS": {"Layers": None}}, ()),
     ],
 )
-def test_inspect_returns_id_and_layers(daemon: FakeDaemon, call: Call, answer: Any, expected: tuple[str, ...]) -> None:
+def test_inspect_returns_id_and_layers(
+    daemon: FakeDaemon, call: Call, response: Any, expected: tuple[str, ...]
+) -> None:
     """An image of nothing has no layers."""
-    daemon.on("GET", "/images/a/b:1.0/json", lambda exchange: exchange.respond(answer))
+    daemon.on("GET", "/images/a/b:1.0/json", lambda exchange: exchange.respond(response))
 
     assert ImageFacts("sha256:1", expected) == inspect_image(_at(daemon), call, "a/b:1.0")
 
 
 @pytest.mark.parametrize(
-    ("told", "platform"),
+    ("reported", "platform"),
     [
         ({"Os": "linux", "Architecture": "arm64", "Variant": "v8"}, "linux/arm64"),
         ({"Os": "linux", "Architecture": "arm", "Variant": "v7"}, "linux/arm/v7"),
@@ -312,9 +314,9 @@ def test_inspect_returns_id_and_layers(daemon: FakeDaemon, call: Call, answer: A
         ({}, None),
     ],
 )
-def test_inspect_returns_the_platform(daemon: FakeDaemon, call: Call, told: Any, platform: str | None) -> None:
+def test_inspect_returns_the_platform(daemon: FakeDaemon, call: Call, reported: Any, platform: str | None) -> None:
     """In its one form, where the image has one."""
-    daemon.on("GET", "/images/x/json", lambda exchange: exchange.respond({"Id": "sha256:1", "RootFS": {}, **told}))
+    daemon.on("GET", "/images/x/json", lambda exchange: exchange.respond({"Id": "sha256:1", "RootFS": {}, **reported}))
     facts = inspect_image(_at(daemon), call, "x")
 
     assert facts is not None
@@ -365,29 +367,29 @@ def test_the_names_of_a_repository(daemon: FakeDaemon, call: Call) -> None:
 
 def test_info_returns_version_driver_and_folder(daemon: FakeDaemon, call: Call) -> None:
     """As `docker info` does."""
-    told = {"ServerVersion": "28.5.2", "Driver": "overlayfs", "DockerRootDir": "/var/lib/docker", "Name": "x"}
-    daemon.on("GET", "/info", lambda exchange: exchange.respond(told))
+    reported = {"ServerVersion": "28.5.2", "Driver": "overlayfs", "DockerRootDir": "/var/lib/docker", "Name": "x"}
+    daemon.on("GET", "/info", lambda exchange: exchange.respond(reported))
 
     assert EngineInfo("28.5.2", "overlayfs", "/var/lib/docker") == engine_info(_at(daemon), call)
 
 
-@pytest.mark.parametrize("answer", [b"{}", b"[]", b"nothing", json.dumps({"message": "no"}).encode()])
+@pytest.mark.parametrize("response", [b"{}", b"[]", b"nothing", json.dumps({"message": "no"}).encode()])
 @pytest.mark.parametrize("ask", [engine_info, lambda at, call: inspect_image(at, call, "x")])
 def test_an_odd_response_means_an_unavailable_engine(
-    daemon: FakeDaemon, call: Call, answer: bytes, ask: Callable[[Endpoint, Call], Any]
+    daemon: FakeDaemon, call: Call, response: bytes, ask: Callable[[Endpoint, Call], Any]
 ) -> None:
     """It is not the response of an engine."""
-    daemon.on("GET", "/.*", lambda exchange: exchange.respond(answer, Api_Version="1.41"))
+    daemon.on("GET", "/.*", lambda exchange: exchange.respond(response, Api_Version="1.41"))
     with pytest.raises(OperationError) as caught:
         ask(_at(daemon), call)
 
     assert isinstance(caught.value, EngineUnavailableError)
 
 
-@pytest.mark.parametrize("answer", [b"{}", b"[{}]", b"[1]", b"nothing"])
-def test_an_odd_list_of_images_means_an_unavailable_engine(daemon: FakeDaemon, call: Call, answer: bytes) -> None:
+@pytest.mark.parametrize("response", [b"{}", b"[{}]", b"[1]", b"nothing"])
+def test_an_odd_list_of_images_means_an_unavailable_engine(daemon: FakeDaemon, call: Call, response: bytes) -> None:
     """An empty one is a list."""
-    daemon.on("GET", "/images/json", lambda exchange: exchange.respond(answer))
+    daemon.on("GET", "/images/json", lambda exchange: exchange.respond(response))
     with pytest.raises(OperationError) as caught:
         image_references(_at(daemon), call, "x")
 

@@ -8,7 +8,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.platfo
 
 
 @pytest.mark.parametrize(
-    ("told", "architecture", "variant"),
+    ("reported", "architecture", "variant"),
     [
         ("x86_64", "amd64", None),
         ("aarch64", "arm64", None),
@@ -21,10 +21,10 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.platfo
         ("s390x", "s390x", None),
     ],
 )
-def test_an_architecture_is_named_as_images_name_it(told: str, architecture: str, variant: str | None) -> None:
+def test_an_architecture_is_named_as_images_name_it(reported: str, architecture: str, variant: str | None) -> None:
     """The engine reports the kernel's name or Go's."""
     expected = {"os": "linux", "architecture": architecture, "variant": variant}
-    assert expected == engine_platform({"OSType": "linux", "Architecture": told})
+    assert expected == engine_platform({"OSType": "linux", "Architecture": reported})
 
 
 @pytest.mark.parametrize("info", [{}, {"OSType": None, "Architecture": None}])

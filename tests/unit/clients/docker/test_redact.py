@@ -37,9 +37,9 @@ def test_the_longest_value_goes_first() -> None:
 
 def test_each_line_of_a_value_is_found_by_itself() -> None:
     """A log shows a key line by line."""
-    scrub = Redactor(["-----BEGIN KEY-----\nMIIabc\r\n}\n"])
+    redact = Redactor(["-----BEGIN KEY-----\nMIIabc\r\n}\n"])
 
-    assert ["***", "***", "}"] == [scrub(line) for line in ("-----BEGIN KEY-----", "MIIabc", "}")]
+    assert ["***", "***", "}"] == [redact(line) for line in ("-----BEGIN KEY-----", "MIIabc", "}")]
 
 
 @pytest.mark.parametrize(

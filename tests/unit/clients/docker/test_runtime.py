@@ -22,7 +22,7 @@ ID = "1" * 64
 
 @pytest.fixture
 def daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeDaemon]:
-    """An engine that says what the test wants; the developer's ~/.docker/config.json does not matter."""
+    """An engine whose responses the test chooses; the developer's ~/.docker/config.json does not matter."""
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     with FakeDaemon(tmp_path / "engine.sock") as started:
         yield started
@@ -40,12 +40,12 @@ def silent(daemon: FakeDaemon, method: str, path: str) -> threading.Event:
     """Make the engine accept a request and send nothing; return an event that is set when it has one."""
     asked = threading.Event()
 
-    def hear(exchange: Exchange) -> None:
+    def accept(exchange: Exchange) -> None:
         exchange.body()
         asked.set()
         exchange.wait_until_gone()
 
-    daemon.on(method, path, hear)
+    daemon.on(method, path, accept)
     return asked
 
 

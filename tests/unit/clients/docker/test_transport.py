@@ -1,4 +1,4 @@
-"""HTTP over sockets of our own, against an engine that says what the test wants."""
+"""HTTP over sockets of our own, against an engine whose responses the test chooses."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
