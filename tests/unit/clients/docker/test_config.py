@@ -1,4 +1,4 @@
-"""What is read of docker's config.json, and that nothing in it breaks a build."""
+"""The docker command's config.json as it is read; no entry of it breaks a build."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""docker-py's client: what it speaks to, what it refuses, and that nothing stays open."""
+"""docker-py's client: its address, the responses that it refuses, and that no connection stays open."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""Credentials by helper programs (scripts of the test's) and by what stands in docker's configuration."""
+"""Credentials from helper programs (scripts of the test) and from docker's configuration."""
 
 import json
 import os

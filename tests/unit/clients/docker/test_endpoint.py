@@ -1,4 +1,4 @@
-"""Where an engine is, as the docker command reads it."""
+"""The address of an engine, as the docker command reads it."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What an engine says of its machine."""
+"""An engine's platform and image store."""
 
 from typing import Any
 

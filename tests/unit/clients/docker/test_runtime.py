@@ -1,4 +1,4 @@
-"""Calls about containers in threads: their deadlines, and how they are broken off."""
+"""Calls about containers in threads: their deadlines and their cancellation."""
 
 import asyncio
 import threading

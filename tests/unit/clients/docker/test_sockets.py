@@ -1,4 +1,4 @@
-"""Sockets to an engine; making one can be broken off."""
+"""Sockets to an engine, which a call can abort while they are opened."""
 
 import socket
 import threading

@@ -1,4 +1,4 @@
-"""How the machine's own ssh is called, and what becomes of it; the program here is a script of the test's."""
+"""How this machine's ssh is started, and how its end is explained; the program here is a script of the test."""
 
 import os
 from collections.abc import Callable, Iterator

@@ -14,7 +14,7 @@ from ..image.errors import ArchiveCutShortError, ArchiveError
 from ..models import ModelContainerPackageInput, ModelContainerPackageOutput
 from ..models.fields import Compression
 from ..models.platform import Platform
-from ..ports import BuildRequest, ImageSource, Progress, ProgressCallback
+from ..ports import BuildRequest, ImageBuilder, ImageSource, Progress, ProgressCallback
 from ..resources import Resources
 from ..telemetry.metrics import Span
 from .build_context import check_context
@@ -95,8 +95,9 @@ class PackageContainerHandler:
         reference = f"{request.container_name}:{request.image_tag}"
         with resources.metrics.span("builds", reference) as span:
             engine = await resources.engine()
+            builder: ImageBuilder = engine
             with span.stage("build"):
-                image_id = await engine.build(
+                image_id = await builder.build(
                     BuildRequest(
                         context=context,
                         dockerfile=dockerfile,
@@ -127,7 +128,8 @@ class PackageContainerHandler:
 
     async def _keep(self, built: _Built, tell: ProgressCallback) -> tuple["PackageManifest", Path]:
         """Export into the store; what a cancelled caller will never hear of does not stay."""
-        engine, store = await self._resources.engine(), await self._resources.store()
+        source: ImageSource = await self._resources.engine()
+        store = await self._resources.store()
         max_bytes = self._resources.settings.max_package_size_bytes
         on_bytes = _told_on_loop(tell)
         kept: list[tuple[PackageManifest, Path]] = []
@@ -137,7 +139,7 @@ class PackageContainerHandler:
             kept.append(_export_into(store, built, chunks, max_bytes, on_bytes))
 
         try:
-            await engine.export(built.reference, consume)
+            await source.export(built.reference, consume)
         except asyncio.CancelledError:
             for manifest, _ in kept:
                 await run_in_thread(_undo, store, manifest.package_id)
@@ -145,13 +147,13 @@ class PackageContainerHandler:
         return kept[0]
 
 
-async def _platform(engine: ImageSource, image_id: str, reference: str, asked: str | None) -> str | None:
+async def _platform(source: ImageSource, image_id: str, reference: str, asked: str | None) -> str | None:
     """Return what an image is for, and insist that it is what was asked for.
 
     The build cache of the classic builder (Docker 20.10) answers `--platform linux/amd64` with an image for
     linux/arm64 that was built from the same lines before.
     """
-    facts = await engine.inspect(image_id)
+    facts = await source.inspect(image_id)
     if facts is None:  # it is gone again; the export will tell what is there in its place
         return None
     found = facts.platform
