@@ -73,7 +73,7 @@ def _packaged(nursery: Nursery, packaging: Packaging, *dockerfiles: str, **limit
     contracts = [packaging.contract(dockerfile) for dockerfile in dockerfiles]
     child = nursery.child("support.process.children:package", packaging.settings(), contracts, *limits.values())
     results: list[dict[str, Any]] = child.begin().end()
-    packaging.told.append(str(results))
+    packaging.outputs.append(str(results))
     return results
 
 

@@ -218,7 +218,7 @@ def test_a_deployment_waits_for_the_engine(versions: Versions, link: EngineLink,
         state = state_of(receiver, receipt)
         receiver.kill()
     assert ("received", "DOCKER_UNAVAILABLE") == (state["status"], state["error_code"])
-    assert "does not answer" in state["error_message"]
+    assert "is not available" in state["error_message"]
     with ReceiverProcess(tmp_path / "store", environ=link.environ) as receiver:
         receiver.wait_for("the engine is unavailable")
         link.connect()
@@ -255,4 +255,4 @@ def test_a_receiver_describes_itself(real_engine: RealEngine, link: EngineLink, 
         engine["architecture"],
     )
     assert None is away["engine"]
-    assert "does not answer" in away["engine_error"]
+    assert "is not available" in away["engine_error"]

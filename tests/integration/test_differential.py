@@ -12,7 +12,7 @@ _MUTANTS = 400
 
 
 async def test_mutated_archives(tmp_path: Path, real_engine: object) -> None:
-    """Some hundred archives, the same each time; `./dev fuzz` tries others for as long as one likes."""
+    """Some hundred archives, the same each time; `./dev fuzz` tries others without end."""
     async with Differential(tmp_path, engine_hosts()) as differential:
         for seed in range(_MUTANTS):
             await differential.check(f"mutated({seed})", mutated(seed))

@@ -80,21 +80,19 @@ def _inspected(real_engine: RealEngine, reference: str) -> dict[str, Any]:
     return dict(real_engine.api.inspect_image(reference))  # type: ignore[no-untyped-call]
 
 
-async def test_info_tells_what_docker_info_tells(engine: DockerEngine, real_engine: RealEngine) -> None:
+async def test_info_returns_what_docker_info_shows(engine: DockerEngine, real_engine: RealEngine) -> None:
     """Version, image store, data folder."""
-    told = real_engine.api.info()
+    shown = real_engine.api.info()
     info = await engine.info()
 
-    assert (told["ServerVersion"], told["Driver"], told["DockerRootDir"]) == (
+    assert (shown["ServerVersion"], shown["Driver"], shown["DockerRootDir"]) == (
         info.version,
         info.storage_driver,
         info.data_folder,
     )
 
 
-async def test_a_build_does_all_that_was_asked_for(
-    engine: DockerEngine, real_engine: RealEngine, context: Context
-) -> None:
+async def test_a_build_applies_every_option(engine: DockerEngine, real_engine: RealEngine, context: Context) -> None:
     """Arguments, target, labels, .dockerignore; the id is the engine's."""
     context.dockerfile(
         "FROM BASE AS first\nARG WHAT\nLABEL from=file\nCOPY . /context\n"
@@ -119,7 +117,7 @@ async def test_a_build_does_all_that_was_asked_for(
 async def test_a_credential_helper_ends_no_build(
     real_engine: RealEngine, context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, helper: str
 ) -> None:
-    """The base image is there, so nobody needs credentials; the log says what was wrong."""
+    """The base image is there, so no credentials are needed; the log has a warning."""
     program = tmp_path / "docker-credential-hanging"
     program.write_text("#!/bin/sh\nexec sleep 600\n")
     program.chmod(0o755)
@@ -187,7 +185,7 @@ async def test_no_line_holds_a_build_argument(engine: DockerEngine, real_engine:
 async def test_a_dockerfile_that_cannot_be_built(
     engine: DockerEngine, real_engine: RealEngine, context: Context, dockerfile: str, expected: str
 ) -> None:
-    """BUILD_FAILED in the engine's words."""
+    """The error has the engine's message."""
     context.dockerfile(dockerfile)
     error = await _failed(engine, context, real_engine.new_image())
 
@@ -195,19 +193,19 @@ async def test_a_dockerfile_that_cannot_be_built(
 
 
 async def test_a_dockerfile_that_is_not_there(engine: DockerEngine, real_engine: RealEngine, context: Context) -> None:
-    """BUILD_FAILED."""
+    """It is an error of the build, with its reason."""
     assert "Dockerfile" in (await _failed(engine, context, real_engine.new_image())).message
 
 
 async def test_a_target_that_is_not_there(engine: DockerEngine, real_engine: RealEngine, context: Context) -> None:
-    """BUILD_FAILED."""
+    """It is an error of the build, with its reason."""
     context.dockerfile("FROM BASE\n")
 
     assert "nowhere" in (await _failed(engine, context, real_engine.new_image(), target="nowhere")).message
 
 
 async def test_a_context_may_hold_a_fifo(engine: DockerEngine, real_engine: RealEngine, context: Context) -> None:
-    """Nobody reads it."""
+    """It is not read."""
     context.dockerfile("FROM BASE\nCOPY Dockerfile /\n")
     os.mkfifo(context.folder / "fifo")
 
@@ -264,7 +262,7 @@ async def test_an_image_survives_export_and_load(
 
 
 async def test_an_image_that_is_not_there_cannot_be_exported(engine: DockerEngine, real_engine: RealEngine) -> None:
-    """BUILD_FAILED."""
+    """It is an EngineRefusedError."""
     reference = f"{real_engine.new_name()}:1"
     with pytest.raises(OperationError) as caught:
         await engine.export(reference, list)
@@ -277,7 +275,7 @@ async def test_an_image_that_is_not_there_cannot_be_exported(engine: DockerEngin
 
 @pytest.mark.parametrize("broken", ["cut", "garbage", "empty"])
 async def test_a_broken_archive_is_refused(engine: DockerEngine, real_engine: RealEngine, broken: str) -> None:
-    """BUILD_FAILED in the engine's words."""
+    """The error has the engine's message."""
     archive: bytes = b"x" * 5_000_000 if broken == "garbage" else b""
     if broken == "cut":
         archive = await engine.export(real_engine.base_image, lambda chunks: b"".join(chunks)[:300_000])
@@ -331,8 +329,8 @@ async def test_cancelling_an_export_returns_at_once(engine: DockerEngine, large_
     assert sum(sizes) < LARGE_BYTES
 
 
-async def test_what_a_consumer_raises_passes_through(engine: DockerEngine, large_image: str) -> None:
-    """And the engine goes on."""
+async def test_an_error_of_a_consumer_is_raised(engine: DockerEngine, large_image: str) -> None:
+    """The engine goes on."""
 
     def full(chunks: Iterator[bytes]) -> None:
         next(chunks)

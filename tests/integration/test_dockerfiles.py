@@ -32,7 +32,7 @@ async def _build(engine: DockerEngine, real_engine: RealEngine, folder: Path, te
 async def test_ordinary_dockerfiles_are_built(
     engine: DockerEngine, real_engine: RealEngine, tmp_path: Path, text: str
 ) -> None:
-    """None is taken for one that needs BuildKit."""
+    """None is mistaken for one that needs BuildKit."""
     lines = await _build(engine, real_engine, tmp_path, text)
 
     assert any(line.startswith("Successfully built ") for line in lines)
@@ -45,7 +45,7 @@ async def test_ordinary_dockerfiles_are_built(
         ("FROM BASE\nRUN true\nCOPY --exclude=*.key . /\n", "line 3: COPY --exclude"),
     ],
 )
-async def test_what_the_engine_would_pass_over_never_gets_to_it(
+async def test_features_that_the_engine_would_ignore_are_not_sent(
     engine: DockerEngine, real_engine: RealEngine, tmp_path: Path, text: str, said: str
 ) -> None:
     """No step is run."""

@@ -25,16 +25,16 @@ def _version() -> str:
     return subprocess.run(["podman", "--version"], capture_output=True, text=True, check=True).stdout.split()[-1]
 
 
-def test_doctor_says_that_it_is_podman(podman: Podman) -> None:
-    """By the header that it sends, and with its own version."""
+def test_doctor_names_podman(podman: Podman) -> None:
+    """The version is podman's own."""
     settings = DeploymentSenderSettings.load({"docker_host": podman.docker_host})
     finding, _ = asyncio.run(check_engine(settings, Openers()))
 
     assert Finding("engine", "ok", f"Podman Engine {_version()}, vfs") == finding
 
 
-async def test_so_does_every_message(podman: Podman) -> None:
-    """From its first response on, also when it is gone."""
+async def test_every_message_names_podman(podman: Podman) -> None:
+    """They do so from its first response on, also when it is gone."""
     engine = await open_engine(docker_host=podman.docker_host)
     podman.stop()
     with pytest.raises(OperationError) as caught:

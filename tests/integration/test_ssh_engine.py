@@ -98,7 +98,7 @@ async def test_the_address_may_name_user_port_and_socket(ssh_server: SshServer, 
 
 
 async def test_a_machine_without_docker_is_named(ssh_server: SshServer) -> None:
-    """With the shell's words, and what to do."""
+    """The message has the shell's error, the recovery the next step."""
     error = await _refused("ssh://bare")
 
     assert "is not available: there is no docker program on bare: " in error.message
@@ -106,7 +106,7 @@ async def test_a_machine_without_docker_is_named(ssh_server: SshServer) -> None:
 
 
 async def test_a_machine_without_an_engine_is_named(ssh_server: SshServer) -> None:
-    """With docker's words."""
+    """The message has docker's error."""
     error = await _refused("ssh://dead")
 
     assert "`docker system dial-stdio` on dead: " in error.message
@@ -114,7 +114,7 @@ async def test_a_machine_without_an_engine_is_named(ssh_server: SshServer) -> No
 
 
 async def test_a_login_that_is_refused_is_named(ssh_server: SshServer) -> None:
-    """With ssh's words; nobody is asked for a password."""
+    """The message has ssh's error; ssh does not prompt for a password."""
     error = await _refused("ssh://locked")
 
     assert "ssh to locked: " in error.message
@@ -123,19 +123,19 @@ async def test_a_login_that_is_refused_is_named(ssh_server: SshServer) -> None:
 
 
 async def test_a_machine_that_is_not_known_is_not_trusted(ssh_server: SshServer) -> None:
-    """Nobody is asked whether it shall be."""
+    """The program does not prompt for that."""
     assert "Host key verification failed" in (await _refused("ssh://stranger")).message
 
 
-async def test_a_machine_that_says_nothing_has_a_deadline(ssh_server: SshServer) -> None:
-    """Its port takes the connection, and that is all; no program stays."""
+async def test_a_silent_machine_has_a_deadline(ssh_server: SshServer) -> None:
+    """Its port accepts the connection and sends nothing; no program is left."""
     error = await _refused("ssh://silent", 0.3)
 
     assert "The Docker Engine at ssh://silent " in error.message
     assert [] == await asyncio.to_thread(children, "ssh")
 
 
-async def test_a_connection_that_breaks_is_the_engines_absence(
+async def test_a_broken_connection_means_an_unavailable_engine(
     engine: DockerEngine, real_engine: RealEngine, ssh_server: SshServer
 ) -> None:
     """Its ssh is killed in the middle of an export."""
@@ -181,8 +181,8 @@ async def test_no_call_leaves_a_program(engine: DockerEngine, real_engine: RealE
     assert [] == await asyncio.to_thread(children, "ssh")
 
 
-async def test_a_machine_without_ssh_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In one sentence, and how to get it."""
+async def test_a_missing_ssh_program_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The recovery names the package."""
     monkeypatch.setenv("PATH", str(tmp_path))
     error = await _refused("ssh://edge")
 

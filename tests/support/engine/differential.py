@@ -94,7 +94,7 @@ class _Engine:
         return names, frozenset(image["Id"] for image in images)
 
     def changes(self, image: ImageArchive, loaded: str | None, inside: frozenset[str]) -> list[str]:
-        """Tell what changed beside the announced name and image, and make that the state to compare with.
+        """Return what changed beside the announced name and image, and make that the state to compare with.
 
         Args:
             image: What was announced.

@@ -48,7 +48,7 @@ class DockerClient:
         daemon: Where it sends to.
 
     Attributes:
-        version: As the client says.
+        version: As the client prints it.
     """
 
     def __init__(self, program: str, version: str, daemon: FakeDaemon) -> None:
@@ -56,7 +56,7 @@ class DockerClient:
         self._program = program
         self._daemon = daemon
         daemon.on("HEAD", "/_ping", _pong)
-        daemon.on("POST", "/build", lambda exchange: exchange.answer(b'{"stream":"done"}\n'))
+        daemon.on("POST", "/build", lambda exchange: exchange.respond(b'{"stream":"done"}\n'))
 
     @classmethod
     @contextmanager

@@ -42,7 +42,7 @@ class RealEngine:
         self._containers: list[str] = []
 
     def new_name(self) -> str:
-        """Make a name that nobody else has, for an image or a container."""
+        """Make a name that is not used yet, for an image or a container."""
         return f"deployment-sender-test-{uuid.uuid4().hex[:12]}"
 
     def new_image(self) -> str:
@@ -78,12 +78,12 @@ class RealEngine:
 
 @pytest.fixture(scope="session")
 def docker_api() -> Iterator[docker.APIClient]:
-    """A client of the real engine, or a failure that says that there is none."""
+    """A client of the real engine; the test fails if there is none."""
     host = os.environ.get("DOCKER_HOST") or None
     try:
         api = docker.APIClient(base_url=host, version="auto", timeout=60)
     except DockerException as exc:
-        pytest.fail(f"no Docker Engine answers at {host or 'unix:///var/run/docker.sock'}: {exc}", pytrace=False)
+        pytest.fail(f"no Docker Engine responds at {host or 'unix:///var/run/docker.sock'}: {exc}", pytrace=False)
     yield api
     api.close()
 
@@ -91,8 +91,8 @@ def docker_api() -> Iterator[docker.APIClient]:
 @pytest.fixture(scope="session")
 def base_image(docker_api: docker.APIClient) -> str:
     """An image with a shell: DEPLOYMENT_SENDER_BASE_IMAGE, busybox, or one made of Debian's busybox-static."""
-    told = os.environ.get("DEPLOYMENT_SENDER_BASE_IMAGE")
-    for name in filter(None, (told, _PULLED, _IMPORTED)):
+    configured = os.environ.get("DEPLOYMENT_SENDER_BASE_IMAGE")
+    for name in filter(None, (configured, _PULLED, _IMPORTED)):
         with suppress(NotFound):
             docker_api.inspect_image(name)  # type: ignore[no-untyped-call]
             return name

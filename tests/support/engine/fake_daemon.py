@@ -1,4 +1,4 @@
-"""A Docker Engine that says what the test wants, byte by byte, over a real socket."""
+"""A Docker Engine whose responses the test chooses, byte by byte, over a real socket."""
 
 import json
 import re
@@ -18,7 +18,7 @@ __all__ = ["Exchange", "FakeDaemon"]
 
 @dataclass
 class Exchange:
-    """One request, and the means to answer it."""
+    """One request, and the means to respond to it."""
 
     method: str
     path: str
@@ -48,18 +48,18 @@ class Exchange:
         """Send bytes as they are."""
         self.connection.sendall(data)
 
-    def answer(self, body: bytes | Any = b"", status: int = 200, **headers: str) -> None:
-        """Answer with a length; what is not bytes goes as JSON."""
+    def respond(self, body: bytes | Any = b"", status: int = 200, **headers: str) -> None:
+        """Send a response with a length; anything but bytes is sent as JSON."""
         self.body()
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        lines = [f"HTTP/1.1 {status} Told", f"Content-Length: {len(content)}"]
+        lines = [f"HTTP/1.1 {status} Status", f"Content-Length: {len(content)}"]
         lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
         self.send("\r\n".join(lines).encode() + b"\r\n\r\n" + content)
 
     def begin(self, status: int = 200) -> None:
-        """Begin a chunked answer."""
+        """Begin a chunked response."""
         self.body()
-        self.send(b"HTTP/1.1 %d Told\r\nTransfer-Encoding: chunked\r\n\r\n" % status)
+        self.send(b"HTTP/1.1 %d Status\r\nTransfer-Encoding: chunked\r\n\r\n" % status)
 
     def chunk(self, data: bytes | Any) -> None:
         """Send one chunk; what is not bytes goes as a line of JSON."""
@@ -67,11 +67,11 @@ class Exchange:
         self.send(b"%x\r\n%b\r\n" % (len(content), content))
 
     def end(self) -> None:
-        """End a chunked answer well."""
+        """End a chunked response in order."""
         self.send(b"0\r\n\r\n")
 
     def stream(self, *chunks: bytes | Any, status: int = 200) -> None:
-        """Answer in chunks, and end well."""
+        """Send a whole chunked response."""
         self.begin(status)
         for chunk in chunks:
             self.chunk(chunk)
@@ -118,10 +118,10 @@ class FakeDaemon:
         self._routes: list[tuple[str, re.Pattern[str], Callable[[Exchange], None]]] = []
         self._connections: list[socket.socket] = []
         self._threads = [threading.Thread(target=self._accept)]
-        self.on("GET", "/_ping", lambda exchange: exchange.answer(b"OK", Api_Version="1.41"))
+        self.on("GET", "/_ping", lambda exchange: exchange.respond(b"OK", Api_Version="1.41"))
 
     def on(self, method: str, path: str, handler: Callable[[Exchange], None]) -> None:
-        """Answer a request so from now on; `path` is a pattern, without the API version."""
+        """Respond to a request like this from now on; `path` is a pattern, without the API version."""
         self._routes.insert(0, (method, re.compile(path), handler))
 
     def __enter__(self) -> Self:
@@ -176,4 +176,4 @@ class FakeDaemon:
         for method, path, handler in self._routes:
             if method == exchange.method and path.fullmatch(exchange.path):
                 return handler
-        return lambda exchange: exchange.answer({"message": f"no route for {exchange.path}"}, 404)
+        return lambda exchange: exchange.respond({"message": f"no route for {exchange.path}"}, 404)

@@ -18,14 +18,14 @@ _LOAD = re.compile(rb"POST /v[0-9.]+/images/load\?")
 
 
 class LoadGate(EngineRelay):
-    """Passes everything on until it is told where to hold loads.
+    """Passes everything on until a test sets where it holds loads.
 
     Args:
         docker_host: The engine's address; None for the local socket.
 
     Attributes:
         hold: Where to hold loads, until `release`: before the engine hears of one, when it has read some of the
-            archive, or when it has answered.
+            archive, or when it has responded.
         loads: How many the engine has heard of.
     """
 
@@ -35,7 +35,7 @@ class LoadGate(EngineRelay):
         self.loads = 0
 
     def release(self) -> None:
-        """Let go of what is held, and hold nothing more; what somebody sent who has gone since is thrown away."""
+        """Pass on what is held, and hold nothing more; what a closed connection has sent is dropped."""
         self.hold = None
         super().release()
 
@@ -55,7 +55,7 @@ class LoadGate(EngineRelay):
         shut(engine)
 
     def down(self, client: socket.socket, engine: socket.socket, noticed: threading.Event) -> None:
-        """Hold the answer to a load."""
+        """Hold the response to a load."""
         with suppress(OSError):
             while piece := engine.recv(PIECE_BYTES):
                 if noticed.is_set():

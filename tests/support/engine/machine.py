@@ -11,7 +11,7 @@ from support.engine.engines import RealEngine
 
 __all__ = ["UP", "Machine"]
 
-# A service that stays up, and ends as soon as it is asked to.
+# A service that stays up, and ends at once on SIGTERM.
 UP = "trap 'exit 0' TERM; while :; do sleep 60 & wait $!; done"
 
 
@@ -73,7 +73,7 @@ class Machine:
         return {mount["Destination"]: mount["Name"] for mount in mounts}
 
     def all_volumes(self) -> set[str]:
-        """Return the name of every volume of the engine but those in containers of somebody else."""
+        """Return the name of every volume of the engine except those in containers of other programs."""
         others = (
             one
             for one in self.engine.api.containers(all=True)

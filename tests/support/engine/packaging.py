@@ -31,7 +31,7 @@ class Packaging:
         engine: As given.
         context: The build context; holds one small file, `hello`.
         folder: The package folder; not there yet.
-        told: Every result, as JSON.
+        outputs: Every result, as JSON.
     """
 
     def __init__(self, folder: Path, engine: RealEngine) -> None:
@@ -42,11 +42,11 @@ class Packaging:
         self._id = uuid.uuid4().hex
         (self.context / "hello").write_text(f"Hello {self._id}\n")
         self.folder = folder / "store"
-        self.told: list[str] = []
+        self.outputs: list[str] = []
 
     def betrayals(self, log: str) -> list[str]:
-        """Answer the results, and the log, that hold the secret."""
-        return [text for text in (*self.told, log) if any(spelling in text for spelling in _SPELLINGS)]
+        """Return the results, and the log, that hold the secret."""
+        return [text for text in (*self.outputs, log) if any(spelling in text for spelling in _SPELLINGS)]
 
     def settings(self, **values: object) -> dict[str, object]:
         """Make a container for a node: this folder and this engine, and what the test wants."""
@@ -78,13 +78,13 @@ class Packaging:
         """Package once."""
         result = await node.execute_effect(self.contract(dockerfile, **fields))
         assert isinstance(result, ModelContainerPackageOutput)
-        self.told.append(result.model_dump_json())
+        self.outputs.append(result.model_dump_json())
         return result
 
     async def fails(
         self, node: NodeDeploymentSenderEffect, code: ErrorCode, dockerfile: str = SMALL, **fields: object
     ) -> ModelContainerPackageOutput:
-        """Package and see that it fails so, that nothing of it stays, and that the output says what to do."""
+        """Package, and check that it fails with this code, leaves nothing, and has a recovery."""
         before = self.files()
         result = await self.package(node, dockerfile, **fields)
         assert (False, code) == (result.success, result.error_code), result
@@ -113,10 +113,10 @@ class Packaging:
         assert [] == self.staged()
 
     def staged(self) -> list[str]:
-        """Answer the names of what is being written, or was left."""
+        """Return the names of the entries that are being written, or were left."""
         folder = self.folder / "staging"
         return [one.name for one in folder.iterdir()] if folder.is_dir() else []
 
     def files(self) -> list[str]:
-        """Answer every file in the package folder."""
+        """Return every file in the package folder."""
         return [str(path.relative_to(self.folder)) for path in self.folder.rglob("*") if not path.is_dir()]

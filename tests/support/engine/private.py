@@ -1,4 +1,4 @@
-"""A Docker Engine of the test's own: nobody else's is touched when it is killed, frozen or out of space.
+"""A Docker Engine of the test's own: no other is touched when it is killed, frozen or out of space.
 
 It lives in namespaces of its own (namespaces(7)): without network, so that it leaves the bridge and the rules of the
 machine's engine alone, and with process ids of its own, so that all that it has started dies with it.
@@ -110,7 +110,7 @@ class PrivateEngine(RealEngine):
         self._process = None
 
     def freeze(self) -> None:
-        """Stop it where it is: it takes connections, and says nothing."""
+        """Freeze it: it accepts connections, and sends nothing."""
         os.kill(self.pid, signal.SIGSTOP)
         until_stopped(self.pid)
 

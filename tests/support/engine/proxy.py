@@ -14,16 +14,16 @@ _BUILD = re.compile(rb"POST /v[0-9.]+/build\?")
 
 
 class EngineProxy(EngineRelay):
-    """Nothing goes wrong until it is told so.
+    """Nothing goes wrong until a test sets it.
 
     Args:
         docker_host: The engine's address; None for the local socket.
 
     Attributes:
-        cut_after_bytes: Close both sides once so many bytes of an export's answer came through.
+        cut_after_bytes: Close both sides once so many bytes of an export's response came through.
         hold_after_bytes: Pass no more on after so many, until `release`.
         hold_builds: Pass nothing of a build's request on, until `release`.
-        exported_bytes: What came through of exports' answers, heads and all.
+        exported_bytes: The size of exports' responses that came through, with their heads.
     """
 
     def __init__(self, docker_host: str | None) -> None:

@@ -51,12 +51,12 @@ class EngineRelay(ABC):
         Args:
             client: Its side.
             engine: The other.
-            noticed: Of this connection, and for its two directions to tell each other what they like.
+            noticed: Notes about this connection, which its two directions share.
         """
 
     @abstractmethod
     def down(self, client: socket.socket, engine: socket.socket, noticed: threading.Event) -> None:
-        """Pass on what the engine answers."""
+        """Pass on the engine's response."""
 
     def __enter__(self) -> Self:
         self._threads[0].start()

@@ -15,7 +15,7 @@ class Container:
     """A container that the engine has.
 
     Attributes:
-        spec: What it was created with; None if somebody else has.
+        spec: What it was created with; None if another program created it.
         kept_up: Whether the engine starts it again.
     """
 
@@ -31,9 +31,9 @@ class FakeRuntime:
     Attributes:
         containers: By id.
         volumes: The names of those that there are.
-        asked: The paths of each image's VOLUME lines, by the image's id.
+        declared_volumes: The paths of each image's VOLUME lines, by the image's id.
         ends: How the process of an image ends as soon as it is started; it stays up if not given.
-        health: What the health checks of an image say; none if not given.
+        health: The result of the health checks of an image; none if not given.
         ignores_stop: Images whose process has to be killed.
         log: What every container has written.
         diary: What was done, in order: the method, and the container's name.
@@ -47,7 +47,7 @@ class FakeRuntime:
     after: Callable[[str], Awaitable[None]]
     containers: dict[str, Container] = field(default_factory=dict)
     volumes: set[str] = field(default_factory=set)
-    asked: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    declared_volumes: dict[str, tuple[str, ...]] = field(default_factory=dict)
     ends: dict[str, ContainerEnd] = field(default_factory=dict)
     health: dict[str, str] = field(default_factory=dict)
     ignores_stop: set[str] = field(default_factory=set)
@@ -70,7 +70,7 @@ class FakeRuntime:
         return {one.facts.name: one.facts.status for one in self.containers.values()}
 
     def add_foreign(self, name: str, labels: Mapping[str, str] | None = None) -> str:
-        """Put a container there that somebody else has started; return its id."""
+        """Add a container that another program started; return its id."""
         container_id = self._new_id(name)
         self.containers[container_id] = Container(ContainerFacts(container_id, name, "running", dict(labels or {})))
         return container_id
@@ -170,7 +170,7 @@ class FakeRuntime:
     async def volume_paths(self, image_id: str) -> tuple[str, ...]:
         self.check_open()
         await self._require_image(image_id)
-        return self.asked.get(image_id, ())
+        return self.declared_volumes.get(image_id, ())
 
     async def has_volume(self, name: str) -> bool:
         self.check_open()
@@ -181,7 +181,7 @@ class FakeRuntime:
             raise EngineRefusedError(f"No such image: {image_id}")
 
     def _asked(self, spec: ContainerSpec) -> list[str]:
-        return [path for path in self.asked.get(spec.image_id, ()) if path not in spec.volumes]
+        return [path for path in self.declared_volumes.get(spec.image_id, ()) if path not in spec.volumes]
 
     def _new_id(self, name: str) -> str:
         return hashlib.sha256(f"{name} {len(self.diary)} {len(self.containers)}".encode()).hexdigest()

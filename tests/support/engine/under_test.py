@@ -70,7 +70,7 @@ class EngineUnderTest:
         request = self.request(self.new_reference(), dockerfile + (f"VOLUME {volume}\n" if volume else ""))
         image_id = await self.engine.build(request, lambda _: None)
         if isinstance(self.engine, FakeEngine) and volume:
-            self.engine.runtime.asked[image_id] = (volume,)
+            self.engine.runtime.declared_volumes[image_id] = (volume,)
         return image_id
 
     async def created(self, image_id: str) -> str:

@@ -1,4 +1,4 @@
-"""Builds, against an engine that says what the test wants."""
+"""Builds, against an engine whose responses the test chooses."""
 
 import io
 import json
@@ -69,8 +69,8 @@ def _says(daemon: FakeDaemon, *records: Any) -> None:
     daemon.on("POST", "/build", lambda exchange: exchange.stream(*records))
 
 
-def test_the_request_says_all_that_was_asked_for(daemon: FakeDaemon, context: Path) -> None:
-    """And that no intermediate container shall stay."""
+def test_the_request_holds_every_option(daemon: FakeDaemon, context: Path) -> None:
+    """It also removes intermediate containers."""
     _says(daemon, *DONE)
     _build(
         daemon, context, build_args={"A": "b"}, target="stage", platform="linux/arm64", labels={"l": "v"}, no_cache=True
@@ -95,22 +95,22 @@ def test_the_context_is_the_body(daemon: FakeDaemon, context: Path) -> None:
 
 
 def test_the_image_and_the_lines_come_out(daemon: FakeDaemon, context: Path) -> None:
-    """The id is the last one told."""
+    """The id is the last one in the log."""
     _says(daemon, {"stream": "Step 1/1 : FROM scratch"}, {"stream": "\n"}, {"aux": {"ID": "sha256:stage"}}, *DONE)
 
     assert (IMAGE_ID, ["Step 1/1 : FROM scratch", "Successfully built 0123456789ab"]) == _build(daemon, context)
 
 
-def test_an_engine_that_tells_no_id_is_asked_for_it(daemon: FakeDaemon, context: Path) -> None:
+def test_an_id_that_the_log_lacks_is_requested(daemon: FakeDaemon, context: Path) -> None:
     """By the reference."""
     _says(daemon, DONE[1])
-    daemon.on("GET", "/images/hello:1.0/json", lambda exchange: exchange.answer({"Id": IMAGE_ID}))
+    daemon.on("GET", "/images/hello:1.0/json", lambda exchange: exchange.respond({"Id": IMAGE_ID}))
 
     assert IMAGE_ID == _build(daemon, context)[0]
 
 
-def test_a_failing_step_is_told_in_the_engines_words(daemon: FakeDaemon, context: Path) -> None:
-    """BUILD_FAILED."""
+def test_a_failing_step_is_reported_with_the_engines_message(daemon: FakeDaemon, context: Path) -> None:
+    """It is a BuildError."""
     _says(daemon, {"stream": "oh\n"}, {"errorDetail": {"code": 1, "message": "returned a non-zero code: 1"}})
     error = _error(daemon, context)
 
@@ -121,13 +121,13 @@ def test_a_failing_step_is_told_in_the_engines_words(daemon: FakeDaemon, context
 
 
 @pytest.mark.parametrize(("losses", "builds"), [(1, 2), (4, 5), (9, 5)])
-def test_a_build_that_a_removal_has_overtaken_is_done_again(
+def test_a_build_is_repeated_when_a_cached_image_was_removed(
     daemon: FakeDaemon, context: Path, losses: int, builds: int
 ) -> None:
-    """With the same context, a few times, and told; an engine loses a build when anybody's image goes meanwhile."""
+    """The context is the same, the log reports it, and it happens a few times at most."""
     lost = {"errorDetail": {"message": f'unable to find image "sha256:{"0" * 64}"'}}
-    answers = iter([[lost]] * losses + [list(DONE)])
-    daemon.on("POST", "/build", lambda exchange: exchange.stream({"stream": "Step\n"}, *next(answers)))
+    streams = iter([[lost]] * losses + [list(DONE)])
+    daemon.on("POST", "/build", lambda exchange: exchange.stream({"stream": "Step\n"}, *next(streams)))
     lines: list[str] = []
     with closing(Call()) as call, suppress(OperationError):
         build_image(_at(daemon), call, BuildRequest(context, "Dockerfile", "hello:1.0"), lines.append)
@@ -137,8 +137,8 @@ def test_a_build_that_a_removal_has_overtaken_is_done_again(
     assert (losses < builds) == ("Successfully built 0123456789ab" in lines)
 
 
-def test_a_removal_that_always_overtakes_a_build_is_told(daemon: FakeDaemon, context: Path) -> None:
-    """BUILD_FAILED, in the engine's words."""
+def test_a_build_is_not_repeated_for_ever(daemon: FakeDaemon, context: Path) -> None:
+    """The error has the engine's message."""
     _says(daemon, {"errorDetail": {"message": f'unable to find image "sha256:{"0" * 64}"'}})
     error = _error(daemon, context)
 
@@ -152,8 +152,8 @@ def test_an_error_after_the_image_is_still_one(daemon: FakeDaemon, context: Path
     assert "no space left on device" in _error(daemon, context).message
 
 
-def test_a_log_that_ends_early_but_well_is_no_success(daemon: FakeDaemon, context: Path) -> None:
-    """Whatever made the engine stop, there is no image."""
+def test_a_log_without_an_image_is_a_build_error(daemon: FakeDaemon, context: Path) -> None:
+    """The engine stopped for a reason that it does not report."""
     _says(daemon, {"stream": "Step 1/9 : FROM scratch\n"}, {"aux": {"ID": "sha256:stage"}})
     error = _error(daemon, context)
 
@@ -161,7 +161,7 @@ def test_a_log_that_ends_early_but_well_is_no_success(daemon: FakeDaemon, contex
 
 
 @pytest.mark.parametrize("last", [b'5\r\n{"str', b"5\r\n", b"", b"zz\r\n"])
-def test_a_log_that_is_cut_is_the_engines_absence(daemon: FakeDaemon, context: Path, last: bytes) -> None:
+def test_a_log_that_is_cut_means_an_unavailable_engine(daemon: FakeDaemon, context: Path, last: bytes) -> None:
     """Wherever the cut is."""
 
     def cut(exchange: Exchange) -> None:
@@ -176,7 +176,7 @@ def test_a_log_that_is_cut_is_the_engines_absence(daemon: FakeDaemon, context: P
     assert isinstance(_error(daemon, context), EngineUnavailableError)
 
 
-def test_half_a_record_is_the_engines_absence(daemon: FakeDaemon, context: Path) -> None:
+def test_half_a_record_means_an_unavailable_engine(daemon: FakeDaemon, context: Path) -> None:
     """The stream ends well, its last line does not."""
     _says(daemon, b'{"stream": "Succ')
 
@@ -184,7 +184,7 @@ def test_half_a_record_is_the_engines_absence(daemon: FakeDaemon, context: Path)
 
 
 def test_an_engine_that_goes_away_while_the_context_is_sent(daemon: FakeDaemon, context: Path) -> None:
-    """DOCKER_UNAVAILABLE."""
+    """It is an EngineUnavailableError."""
     (context / "large").write_bytes(bytes(5_000_000))
     daemon.on("POST", "/build", lambda exchange: exchange.cut())
     error = _error(daemon, context)
@@ -192,8 +192,8 @@ def test_an_engine_that_goes_away_while_the_context_is_sent(daemon: FakeDaemon, 
     assert (EngineUnavailableError, True) == (type(error), "went away" in error.message)
 
 
-def test_a_refusal_while_the_context_is_sent_is_heard(daemon: FakeDaemon, context: Path) -> None:
-    """The engine answers before it has read all."""
+def test_an_error_response_while_the_context_is_sent_is_read(daemon: FakeDaemon, context: Path) -> None:
+    """The engine responds before it has read everything."""
     (context / "large").write_bytes(bytes(5_000_000))
 
     def refuse(exchange: Exchange) -> None:
@@ -209,7 +209,7 @@ def test_a_refusal_while_the_context_is_sent_is_heard(daemon: FakeDaemon, contex
 @pytest.mark.parametrize("status", [400, 500])
 def test_no_build_argument_is_in_an_error_or_behind_it(daemon: FakeDaemon, context: Path, status: int) -> None:
     """The vendor's exception would have the URL, and the engine may quote."""
-    daemon.on("POST", "/build", lambda exchange: exchange.answer({"message": f"what is {quote_plus(VALUE)}?"}, status))
+    daemon.on("POST", "/build", lambda exchange: exchange.respond({"message": f"what is {quote_plus(VALUE)}?"}, status))
     error = _error(daemon, context, build_args={"TOKEN": VALUE})
 
     assert "The image hello:1.0 could not be built: what is ***?" == error.message
@@ -223,8 +223,8 @@ def test_no_build_argument_is_in_a_line(daemon: FakeDaemon, context: Path) -> No
     assert "token ***" == _build(daemon, context, build_args={"TOKEN": VALUE})[1][0]
 
 
-def test_nor_are_the_proxies_of_the_docker_command(daemon: FakeDaemon, context: Path, tmp_path: Path) -> None:
-    """They hold passwords, too; the caller's own win."""
+def test_no_password_of_a_proxy_is_in_a_line(daemon: FakeDaemon, context: Path, tmp_path: Path) -> None:
+    """The caller's build arguments replace the proxies of the docker command."""
     (tmp_path / "config.json").write_text('{"proxies": {"default": {"httpProxy": "http://user:word@proxy"}}}')
     _says(daemon, {"stream": "via http://user:word@proxy\n"}, *DONE)
     _, lines = _build(daemon, context, config=tmp_path, build_args={"HTTP_PROXY": "mine"})
@@ -256,8 +256,8 @@ def test_credentials_go_to_the_engine_with_the_build(daemon: FakeDaemon, context
     assert {"one.example": {"serveraddress": "one.example", "username": "one.example", "password": "pw"}} == sent
 
 
-def test_a_name_that_docker_py_refuses_is_told(daemon: FakeDaemon, context: Path) -> None:
-    """BUILD_FAILED: it is no trouble of the engine's."""
+def test_a_name_that_docker_py_refuses_is_a_build_error(daemon: FakeDaemon, context: Path) -> None:
+    """The engine itself is not the reason."""
     with pytest.raises(OperationError) as caught, closing(Call()) as call:
         build_image(_at(daemon), call, BuildRequest(context, "Dockerfile", "Hello World:1.0"), print)
 
@@ -274,7 +274,7 @@ def _open_in(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("ends_well", [True, False])
-def test_the_packed_context_does_not_stay(
+def test_the_packed_context_is_removed(
     daemon: FakeDaemon, context: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends_well: bool
 ) -> None:
     """It never has a name, and no open file is left."""
@@ -290,8 +290,8 @@ def test_the_packed_context_does_not_stay(
     assert ([], []) == (list(folder.iterdir()), _open_in(folder))
 
 
-def test_what_needs_buildkit_is_refused_before_anything_is_sent(daemon: FakeDaemon, context: Path) -> None:
-    """With the lines, and with what to do; the engine would build something else, and call it a success."""
+def test_features_of_buildkit_are_refused_before_anything_is_sent(daemon: FakeDaemon, context: Path) -> None:
+    """The message has the lines and the alternatives; the engine would build something else and report success."""
     (context / "Dockerfile").write_text("FROM scratch\nRUN <<EOF\ntouch /made\nEOF\nCOPY --exclude=*.key . /\n")
     error = _error(daemon, context)
 
@@ -300,8 +300,8 @@ def test_what_needs_buildkit_is_refused_before_anything_is_sent(daemon: FakeDaem
     assert "COPY --exclude: name the files in .dockerignore" in str(error.recovery)
 
 
-def test_of_much_that_needs_buildkit_some_is_listed(daemon: FakeDaemon, context: Path) -> None:
-    """And how much more there is."""
+def test_of_many_features_of_buildkit_some_are_listed(daemon: FakeDaemon, context: Path) -> None:
+    """The message has the number of the others."""
     (context / "Dockerfile").write_text("FROM scratch\n" + "COPY --link a /\n" * 8)
 
     assert _error(daemon, context).message.endswith("line 6: COPY --link; and 3 more")
@@ -334,9 +334,9 @@ def test_a_stage_behind_the_target_may_need_buildkit(daemon: FakeDaemon, context
 def test_arguments_about_the_platform_are_set(
     daemon: FakeDaemon, context: Path, platform: str | None, given: dict[str, str], sent: dict[str, str]
 ) -> None:
-    """Those that the Dockerfile declares, as BuildKit would; what the caller gives goes before."""
+    """They are those that the Dockerfile declares, as with BuildKit; the caller's values replace them."""
     _says(daemon, *DONE)
-    daemon.on("GET", "/version", lambda exchange: exchange.answer({"Os": "linux", "Arch": "amd64"}))
+    daemon.on("GET", "/version", lambda exchange: exchange.respond({"Os": "linux", "Arch": "amd64"}))
     names = " ".join(sent)
     (context / "Dockerfile").write_text(f"FROM scratch\nARG {names} OTHER TARGETOS=linux\n")
     _build(daemon, context, platform=platform, build_args=given)

@@ -8,7 +8,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.build_
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.redact import Redactor
 
 
-def _told(*records: Any, values: tuple[str, ...] = ()) -> tuple[list[str], BuildLog]:
+def _read(*records: Any, values: tuple[str, ...] = ()) -> tuple[list[str], BuildLog]:
     lines: list[str] = []
     log = BuildLog(Redactor(values), lines.append)
     for record in records:
@@ -19,7 +19,7 @@ def _told(*records: Any, values: tuple[str, ...] = ()) -> tuple[list[str], Build
 
 def test_pieces_become_lines() -> None:
     """A step's name and its line break come apart; blank lines are left out."""
-    lines, _ = _told(
+    lines, _ = _read(
         {"stream": "Step 1/2 : FROM a"}, {"stream": "\n"}, {"stream": "\n\none\r\ntwo\rthr"}, {"stream": "ee"}
     )
 
@@ -27,15 +27,15 @@ def test_pieces_become_lines() -> None:
 
 
 def test_a_value_in_two_pieces_is_found() -> None:
-    """Lines are put together before they are scrubbed."""
-    lines, _ = _told({"stream": "token sec"}, {"stream": "ret\n"}, values=("secret",))
+    """Lines are joined before they are redacted."""
+    lines, _ = _read({"stream": "token sec"}, {"stream": "ret\n"}, values=("secret",))
 
     assert ["token ***"] == lines
 
 
 def test_stderr_in_between_does_not_break_a_line() -> None:
     """The engine sends it in red."""
-    lines, _ = _told(
+    lines, _ = _read(
         {"stream": "sec"}, {"stream": "\x1b[91merr\n\x1b[0m"}, {"stream": "ret\n"}, {"stream": "\x1b[91mor\x1b[0m"},
         values=("secret",),
     )  # fmt: skip
@@ -43,9 +43,9 @@ def test_stderr_in_between_does_not_break_a_line() -> None:
     assert ["err", "***", "or"] == lines
 
 
-def test_a_pull_tells_what_it_does_but_not_each_step_of_its_bars() -> None:
+def test_a_pull_reports_its_steps_without_its_progress_bars() -> None:
     """A bar has thousands."""
-    lines, _ = _told(
+    lines, _ = _read(
         {"status": "Pulling from library/busybox", "id": "latest"},
         {"status": "Downloading", "progressDetail": {"current": 1, "total": 2}, "id": "abc"},
         {"status": "Download complete", "progressDetail": {}, "id": "abc"},
@@ -56,23 +56,23 @@ def test_a_pull_tells_what_it_does_but_not_each_step_of_its_bars() -> None:
 
 
 def test_a_line_without_end_is_not_kept() -> None:
-    """Nor cut, where half a value would be left."""
-    lines, _ = _told({"stream": "x" * 50_000}, {"stream": "x" * 50_000}, {"stream": "y\nnext\n"})
+    """It is not cut either: half a value would be left."""
+    lines, _ = _read({"stream": "x" * 50_000}, {"stream": "x" * 50_000}, {"stream": "y\nnext\n"})
 
     assert ["(a line of more than 65536 characters is left out)", "next"] == lines
 
 
-def test_a_long_line_is_told_to_4096_characters() -> None:
-    """After it was scrubbed."""
-    lines, _ = _told({"stream": "x" * 5000 + "\n"})
+def test_a_long_line_is_cut_after_4096_characters() -> None:
+    """It is cut after it was redacted."""
+    lines, _ = _read({"stream": "x" * 5000 + "\n"})
 
     assert [4096] == [len(line) for line in lines]
 
 
-def test_the_last_image_is_the_result_once_the_engine_says_so() -> None:
-    """Every stage tells one."""
+def test_the_last_image_is_the_result_once_the_engine_reports_it() -> None:
+    """Every stage reports one."""
     records = ({"aux": {"ID": "sha256:aa11"}}, {"aux": {"ID": "sha256:bb22"}}, {"stream": "Successfully built bb22\n"})
-    _, log = _told(*records)
+    _, log = _read(*records)
 
     assert ("sha256:bb22", True) == (log.image_id, log.finished)
 
@@ -87,13 +87,13 @@ def test_the_last_image_is_the_result_once_the_engine_says_so() -> None:
     ],
 )
 def test_anything_else_is_no_end(records: tuple[Any, ...]) -> None:
-    """Not a stage's image, and not what a step prints."""
-    assert not _told(*records)[1].finished
+    """Neither a stage's image nor the output of a step is."""
+    assert not _read(*records)[1].finished
 
 
-def test_an_engine_that_tells_no_id_is_finished_by_its_word() -> None:
-    """The id is asked for then."""
-    _, log = _told({"stream": "Successfully built 0123\n"})
+def test_a_build_without_an_id_is_finished_by_its_last_line() -> None:
+    """The id is requested then."""
+    _, log = _read({"stream": "Successfully built 0123\n"})
 
     assert (True, None) == (log.finished, log.image_id)
 
@@ -116,6 +116,6 @@ def test_an_error_is_read_in_either_form(record: Any, expected: str | None) -> N
 
 def test_the_log_keeps_the_error() -> None:
     """What comes after it does not undo it."""
-    _, log = _told({"error": "it broke"}, {"stream": "bye\n"})
+    _, log = _read({"error": "it broke"}, {"stream": "bye\n"})
 
     assert "it broke" == log.error

@@ -16,8 +16,8 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
         yield one, other
 
 
-def test_nothing_is_adopted_after_an_abort(pair: tuple[socket.socket, socket.socket]) -> None:
-    """A connection that comes too late would never be broken off."""
+def test_no_connection_is_registered_after_an_abort(pair: tuple[socket.socket, socket.socket]) -> None:
+    """A connection that is made too late would never be closed."""
     call = Call()
     call.abort()
     with pytest.raises(AbortedError):
@@ -25,7 +25,7 @@ def test_nothing_is_adopted_after_an_abort(pair: tuple[socket.socket, socket.soc
 
 
 def test_sleep_is_cut_short_by_an_abort() -> None:
-    """And does not return as if nothing were."""
+    """It raises AbortedError."""
     call = Call()
     call.sleep(0.001)
     call.abort()
@@ -45,7 +45,7 @@ def test_an_abort_reaches_a_socket_that_was_handed_on(pair: tuple[socket.socket,
         call.close()
 
 
-def test_an_abort_reaches_what_is_no_socket() -> None:
+def test_an_abort_reaches_other_connections_than_sockets() -> None:
     """An ssh channel is closed in its own way."""
 
     class Channel:

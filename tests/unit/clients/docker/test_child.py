@@ -23,14 +23,14 @@ def test_its_end_is_its_exit_code() -> None:
     assert [7, -9] == ends
 
 
-def test_one_that_goes_on_has_no_end_yet() -> None:
-    """Nobody waits for longer than told."""
+def test_a_program_that_runs_has_no_exit_code() -> None:
+    """The call waits no longer than its argument says."""
     child, _ = _shell("sleep 600")
 
     assert (None, -15) == (child.wait(0.01), _closed(child))
 
 
-def test_what_it_has_started_ends_with_it() -> None:
+def test_programs_that_it_started_end_with_it() -> None:
     """They share a session of their own."""
     child, group = _shell("sleep 600 & wait")
     _closed(child)
@@ -38,7 +38,7 @@ def test_what_it_has_started_ends_with_it() -> None:
     until_group_ends(group)
 
 
-def test_one_that_does_not_listen_is_killed() -> None:
+def test_a_program_that_ignores_sigterm_is_killed() -> None:
     """After a moment."""
     child, _ = _shell("while :; do sleep 600; done", "trap '' TERM")
 

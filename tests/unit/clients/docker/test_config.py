@@ -1,4 +1,4 @@
-"""What is read of docker's config.json, and that nothing in it breaks a build."""
+"""The docker command's config.json as it is read; no entry of it breaks a build."""
 
 import json
 from pathlib import Path
@@ -33,15 +33,15 @@ def test_everything_that_a_build_needs_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["auths", "credHelpers", "credsStore", "proxies", "HttpHeaders"])
 @pytest.mark.parametrize("value", [None, "", {}, [], 5, {"default": None}, {"one.example": ""}])
-def test_whatever_the_docker_command_takes_breaks_nothing(tmp_path: Path, name: str, value: Any) -> None:
-    """Null, empty, or another type than expected: passed over."""
+def test_odd_entries_are_ignored(tmp_path: Path, name: str, value: Any) -> None:
+    """They are null, empty, or of another type."""
     config = _read(tmp_path, {name: value, "unknown": [{}]})
 
     assert (None, {}) == (config.problem, config.proxy_args(None))
 
 
 def test_no_file_is_an_empty_configuration(tmp_path: Path) -> None:
-    """Nor is a missing folder any trouble."""
+    """A missing folder is no problem either."""
     assert [DockerConfig()] * 2 == [read_config(tmp_path), read_config(None)]
 
 
@@ -54,7 +54,7 @@ def test_a_file_that_is_broken_is_named(tmp_path: Path, content: str, trouble: s
     assert config.problem.startswith(f"{tmp_path}/config.json {trouble}")
 
 
-def test_a_folder_in_its_place_is_none(tmp_path: Path) -> None:
+def test_a_folder_in_its_place_is_ignored(tmp_path: Path) -> None:
     """It is no file that could be read."""
     (tmp_path / "config.json").mkdir()
 
@@ -72,7 +72,7 @@ def test_proxies_are_build_arguments_in_both_spellings(tmp_path: Path) -> None:
 
 
 def test_an_engines_own_proxies_win(tmp_path: Path) -> None:
-    """They stand by its address."""
+    """They are found by its address."""
     content = {"proxies": {"default": {"httpProxy": "any"}, "tcp://there:2375": {"noProxy": "own"}}}
 
     assert {"NO_PROXY": "own", "no_proxy": "own"} == _read(tmp_path, content).proxy_args("tcp://there:2375")

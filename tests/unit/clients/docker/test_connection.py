@@ -1,4 +1,4 @@
-"""docker-py's client: what it speaks to, what it refuses, and that nothing stays open."""
+"""docker-py's client: its address, the responses that it refuses, and that no connection stays open."""
 
 import logging
 import os
@@ -58,24 +58,24 @@ def _error(endpoint: Endpoint, call: Call | None = None) -> OperationError:
     return caught.value
 
 
-def test_it_speaks_the_engines_own_api_version(call: Call, daemon: FakeDaemon) -> None:
-    """As `GET /_ping` tells it."""
+def test_the_api_version_is_the_engines(call: Call, daemon: FakeDaemon) -> None:
+    """It is in the response to `GET /_ping`."""
     with connected_client(_endpoint(daemon.docker_host), call) as client:
         assert "1.41" == client.api_version
 
 
-def test_nothing_of_the_environment_gets_in(call: Call, daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A proxy for the web is none for the engine."""
+def test_the_environment_is_ignored(call: Call, daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy for the web is not used for the engine."""
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
-    daemon.on("GET", "/info", lambda exchange: exchange.answer({"Name": "here"}))
+    daemon.on("GET", "/info", lambda exchange: exchange.respond({"Name": "here"}))
     with connected_client(_endpoint(daemon.docker_host), call) as client:
         assert {"Name": "here"} == client.info()
 
 
-def test_what_responds_is_named(call: Call, daemon: FakeDaemon) -> None:
-    """Podman says what it is in a header of each response; from then on every message says so."""
-    daemon.on("GET", "/_ping", lambda it: it.answer(b"OK", Api_Version="1.41", Libpod_Api_Version="4.3.1"))
+def test_the_kind_of_engine_is_named(call: Call, daemon: FakeDaemon) -> None:
+    """Podman sends a header in each response; every later message names it."""
+    daemon.on("GET", "/_ping", lambda it: it.respond(b"OK", Api_Version="1.41", Libpod_Api_Version="4.3.1"))
     endpoint = _endpoint(daemon.docker_host)
     before = endpoint.engine
     with connected_client(endpoint, call) as client:
@@ -85,7 +85,7 @@ def test_what_responds_is_named(call: Call, daemon: FakeDaemon) -> None:
 
 
 def test_an_engine_that_is_not_there_is_named(tmp_path: Path) -> None:
-    """With the system's words, and what to do from the table."""
+    """The message has the system's error, the recovery is that of the table."""
     error = _error(_endpoint(f"unix://{tmp_path}/nothing.sock"))
 
     assert f"The Docker Engine at unix://{tmp_path}/nothing.sock is not available: No such file or directory" == (
@@ -93,17 +93,17 @@ def test_an_engine_that_is_not_there_is_named(tmp_path: Path) -> None:
     )
 
 
-def test_a_port_where_nobody_listens_is_named() -> None:
-    """With the system's words."""
+def test_a_closed_port_is_reported() -> None:
+    """The message has the system's error."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
 
     assert "Connection refused" in _error(_endpoint(f"tcp://127.0.0.1:{port}")).message
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")
-def test_a_socket_without_permission_says_what_to_do(tmp_path: Path) -> None:
-    """The most common trouble of all."""
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+def test_a_socket_without_permission_is_reported_with_advice(tmp_path: Path) -> None:
+    """This is the most common mistake."""
     tmp_path.chmod(0o700)
     path = tmp_path / "engine.sock"
     with socket.socket(socket.AF_UNIX) as listener:
@@ -119,7 +119,7 @@ def test_a_socket_without_permission_says_what_to_do(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("where", ["unix", "tcp", "tls"])
-def test_an_engine_that_accepts_and_says_nothing_has_a_deadline(where: str, tmp_path: Path) -> None:
+def test_a_silent_engine_has_a_deadline(where: str, tmp_path: Path) -> None:
     """Also in the middle of the TLS handshake."""
     path = tmp_path / "engine.sock"
     listener = socket.socket(socket.AF_UNIX) if where == "unix" else socket.create_server(("127.0.0.1", 0))
@@ -155,21 +155,21 @@ def test_an_abort_ends_the_silence(tls: bool, tmp_path: Path) -> None:
 
 
 def test_after_an_abort_no_connection_is_made(daemon: FakeDaemon) -> None:
-    """It would never be broken off."""
+    """It would never be closed."""
     call = Call()
     call.abort()
     with pytest.raises(AbortedError), connected_client(_endpoint(daemon.docker_host), call):
         pass
 
 
-def test_something_else_that_answers_is_no_engine(call: Call, daemon: FakeDaemon) -> None:
+def test_another_http_server_is_not_an_engine(call: Call, daemon: FakeDaemon) -> None:
     """A web server, for one."""
-    daemon.on("GET", "/_ping", lambda exchange: exchange.answer(b"hello", Api_Version="soon"))
+    daemon.on("GET", "/_ping", lambda exchange: exchange.respond(b"hello", Api_Version="soon"))
 
     assert "not that of a Docker Engine" in _error(_endpoint(daemon.docker_host), call).message
 
 
-def test_what_is_no_http_is_no_engine(call: Call, daemon: FakeDaemon) -> None:
+def test_another_protocol_is_not_an_engine(call: Call, daemon: FakeDaemon) -> None:
     """An ssh server, for one."""
 
     def greet(exchange: Exchange) -> None:
@@ -193,8 +193,8 @@ def test_what_is_no_http_is_no_engine(call: Call, daemon: FakeDaemon) -> None:
         ("ssh://someone:s3cret@elsewhere", "log in with a key"),
     ],
 )
-def test_an_address_that_does_not_work_says_why(docker_host: str, expected: str) -> None:
-    """DOCKER_UNAVAILABLE, like an engine that is not there; a password is not repeated."""
+def test_a_wrong_address_is_reported_with_its_reason(docker_host: str, expected: str) -> None:
+    """It is an EngineUnavailableError; a password is not repeated."""
     message = _error(_endpoint(docker_host)).message
 
     assert (True, False) == (expected in message, "s3cret" in message)
@@ -209,7 +209,7 @@ def test_an_error_is_refused_before_it_is_read_as_a_stream(call: Call, daemon: F
         if chunked:
             exchange.stream(message, status=400)
         else:
-            exchange.answer(message, 400)
+            exchange.respond(message, 400)
 
     daemon.on("POST", "/images/load", refuse)
     with connected_client(_endpoint(daemon.docker_host), call) as client, pytest.raises(APIError) as caught:
@@ -219,16 +219,16 @@ def test_an_error_is_refused_before_it_is_read_as_a_stream(call: Call, daemon: F
 
 
 @pytest.mark.parametrize("body", [b"[]", b"{}", b'"text"', b'{"message": 5}', b"<html>", b""])
-def test_an_odd_error_is_still_one(call: Call, daemon: FakeDaemon, body: bytes) -> None:
-    """docker-py itself falls over some."""
-    daemon.on("GET", "/info", lambda exchange: exchange.answer(body, 404))
+def test_an_odd_error_response_is_still_an_error(call: Call, daemon: FakeDaemon, body: bytes) -> None:
+    """docker-py itself fails on some."""
+    daemon.on("GET", "/info", lambda exchange: exchange.respond(body, 404))
     with connected_client(_endpoint(daemon.docker_host), call) as client, pytest.raises(DockerException):
         client.info()
 
 
 def test_no_log_holds_build_arguments(call: Call, daemon: FakeDaemon, caplog: pytest.LogCaptureFixture) -> None:
     """They are in the URL of a build, and libraries for HTTP like to log URLs at DEBUG."""
-    daemon.on("GET", "/info", lambda exchange: exchange.answer({}))
+    daemon.on("GET", "/info", lambda exchange: exchange.respond({}))
     with caplog.at_level(logging.DEBUG), connected_client(_endpoint(daemon.docker_host), call) as client:
         client.get(f"{client.base_url}/info?t=x&buildargs=%7B%22A%22%3A+%22secret%22%7D&q=1")
 
@@ -265,14 +265,14 @@ def tls_daemon(tmp_path: Path) -> Iterator[FakeDaemon]:
         yield daemon
 
 
-def test_tls_shows_and_checks_certificates(call: Call, tls_daemon: FakeDaemon, tmp_path: Path) -> None:
+def test_tls_presents_and_checks_certificates(call: Call, tls_daemon: FakeDaemon, tmp_path: Path) -> None:
     """Both sides."""
     with connected_client(_endpoint(tls_daemon.docker_host, certificates=tmp_path), call) as client:
         assert "1.41" == client.api_version
 
 
 def test_an_abort_reaches_through_tls(call: Call, tls_daemon: FakeDaemon, tmp_path: Path) -> None:
-    """In the middle of an answer."""
+    """It happens in the middle of a response."""
 
     def abort(exchange: Exchange) -> None:
         call.abort()
@@ -289,7 +289,7 @@ def test_an_abort_reaches_through_tls(call: Call, tls_daemon: FakeDaemon, tmp_pa
 
 
 def test_a_certificate_of_another_is_refused(call: Call, tls_daemon: FakeDaemon, tmp_path: Path) -> None:
-    """That is what the check is for."""
+    """The certificate is of another authority."""
     other = tmp_path / "other"
     other.mkdir()
 
@@ -306,19 +306,19 @@ def test_missing_certificates_are_named(call: Call, tmp_path: Path) -> None:
     assert "certificate" in error.message
 
 
-@pytest.mark.parametrize("answer", [{}, {"b": {}}, "a", [], None])
-def test_a_member_that_is_not_there_is_named(answer: object) -> None:
-    """Whatever the answer is."""
+@pytest.mark.parametrize("record", [{}, {"b": {}}, "a", [], None])
+def test_a_missing_field_is_named(record: object) -> None:
+    """The response may be of any type."""
     with pytest.raises(DockerException, match="has no a"):
-        required_field(answer, "a")
+        required_field(record, "a")
 
 
 @pytest.mark.parametrize(("status", "kind"), [(500, EngineRefusedError), (503, EngineUnavailableError)])
 def test_an_error_of_a_proxy_is_not_the_engines(
     call: Call, daemon: FakeDaemon, status: int, kind: type[OperationError]
 ) -> None:
-    """502, 503 and 504 come from something before it."""
-    daemon.on("GET", "/info", lambda exchange: exchange.answer(b"", status))
+    """502, 503 and 504 come from a proxy before it."""
+    daemon.on("GET", "/info", lambda exchange: exchange.respond(b"", status))
     with (
         connected_client(_endpoint(daemon.docker_host), call) as client,
         pytest.raises(OperationError) as caught,
@@ -329,8 +329,8 @@ def test_an_error_of_a_proxy_is_not_the_engines(
     assert (kind, f"It failed: the engine responded with status {status}") == (type(caught.value), caught.value.message)
 
 
-def test_what_is_a_mistake_of_ours_stays_one() -> None:
-    """Nothing is called the engine's absence that is not."""
+def test_a_mistake_of_ours_is_not_mapped() -> None:
+    """Only errors of the engine and the connection are."""
     with pytest.raises(KeyError):
         _raise_translated(KeyError("ours"))
 

@@ -1,4 +1,4 @@
-"""What is said to an engine about containers, and what is made of its answers."""
+"""The requests about containers, and how their responses are read."""
 
 import json
 import struct
@@ -29,7 +29,7 @@ GONE = {"message": "No such container"}
 
 @pytest.fixture
 def daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeDaemon]:
-    """An engine that says what the test wants; the developer's ~/.docker/config.json does not matter."""
+    """An engine whose responses the test chooses; the developer's ~/.docker/config.json does not matter."""
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     with FakeDaemon(tmp_path / "engine.sock") as started:
         yield started
@@ -49,7 +49,7 @@ def created(daemon: FakeDaemon, calls: ContainerCalls, spec: ContainerSpec) -> d
 
     def create(exchange: Exchange) -> None:
         asked.update(json.loads(exchange.body()), name=exchange.query["name"])
-        exchange.answer({"Id": ID}, 201)
+        exchange.respond({"Id": ID}, 201)
 
     daemon.on("POST", "/containers/create", create)
     assert ID == calls.create(spec)
@@ -79,7 +79,7 @@ def test_a_container_is_created_with_its_limits_and_no_more_than_it_needs(
     }
 
 
-def test_without_a_limit_on_cores_none_is_asked_for(daemon: FakeDaemon, calls: ContainerCalls) -> None:
+def test_without_a_limit_on_cores_none_is_sent(daemon: FakeDaemon, calls: ContainerCalls) -> None:
     """The engine would take 0 for one."""
     limits = ContainerLimits(memory_bytes=64_000_000, cpus=None, pids=50, log_file_bytes=1, log_files=1)
 
@@ -92,7 +92,7 @@ def test_a_container_is_kept_up_until_it_is_stopped(daemon: FakeDaemon, calls: C
 
     def update(exchange: Exchange) -> None:
         asked.update(json.loads(exchange.body()))
-        exchange.answer({"Warnings": None})
+        exchange.respond({"Warnings": None})
 
     daemon.on("POST", f"/containers/{ID}/update", update)
     calls.keep_up(ID)
@@ -105,16 +105,16 @@ def test_stopping_waits_for_whole_seconds(
     daemon: FakeDaemon, calls: ContainerCalls, seconds: float, asked: str
 ) -> None:
     """At least for one: none would be a kill."""
-    told: list[str] = []
+    sent: list[str] = []
 
     def stop(exchange: Exchange) -> None:
-        told.append(exchange.query["t"])
-        exchange.answer(b"", 204)
+        sent.append(exchange.query["t"])
+        exchange.respond(b"", 204)
 
     daemon.on("POST", f"/containers/{ID}/stop", stop)
     calls.stop(ID, seconds)
 
-    assert [asked] == told
+    assert [asked] == sent
 
 
 @pytest.mark.parametrize(("volumes", "asked"), [(True, "True"), (False, "False")])
@@ -122,22 +122,22 @@ def test_volumes_go_with_the_container_where_that_is_wanted(
     daemon: FakeDaemon, calls: ContainerCalls, volumes: bool, asked: str
 ) -> None:
     """And only there."""
-    told: list[str] = []
+    sent: list[str] = []
 
     def remove(exchange: Exchange) -> None:
-        told.append(exchange.query["v"])
-        exchange.answer(b"", 204)
+        sent.append(exchange.query["v"])
+        exchange.respond(b"", 204)
 
     daemon.on("DELETE", f"/containers/{ID}", remove)
     calls.remove(ID, volumes=volumes)
 
-    assert [asked] == told
+    assert [asked] == sent
 
 
-def test_what_is_gone_need_not_be_stopped_or_removed(daemon: FakeDaemon, calls: ContainerCalls) -> None:
-    """Somebody else was faster."""
-    daemon.on("POST", "/containers/.*", lambda it: it.answer(GONE, 404))
-    daemon.on("DELETE", "/containers/.*", lambda it: it.answer(GONE, 404))
+def test_a_missing_container_can_be_stopped_and_removed(daemon: FakeDaemon, calls: ContainerCalls) -> None:
+    """Another program may have removed it."""
+    daemon.on("POST", "/containers/.*", lambda it: it.respond(GONE, 404))
+    daemon.on("DELETE", "/containers/.*", lambda it: it.respond(GONE, 404))
     calls.stop(ID, 1)
     calls.remove(ID, volumes=True)
 
@@ -146,10 +146,10 @@ def test_what_is_gone_need_not_be_stopped_or_removed(daemon: FakeDaemon, calls: 
 def test_a_container_is_found_by_its_whole_name_or_id(
     daemon: FakeDaemon, calls: ContainerCalls, key: str, is_found: bool
 ) -> None:
-    """The engine takes the beginning of an id, too."""
-    answer = {"Id": ID, "Name": "/hello", "Config": {}, "State": {"Status": "running"}}
-    daemon.on("GET", "/containers/other/json", lambda it: it.answer(GONE, 404))
-    daemon.on("GET", "/containers/(hello|1+)/json", lambda it: it.answer(answer))
+    """The engine also finds the first characters of an id."""
+    container = {"Id": ID, "Name": "/hello", "Config": {}, "State": {"Status": "running"}}
+    daemon.on("GET", "/containers/other/json", lambda it: it.respond(GONE, 404))
+    daemon.on("GET", "/containers/(hello|1+)/json", lambda it: it.respond(container))
 
     assert is_found == (calls.inspect(key) is not None)
 
@@ -184,18 +184,18 @@ def test_an_end_that_the_engine_has_forgotten_has_no_exit_code(daemon: FakeDaemo
 
 
 def test_the_end_of_a_log_is_read_line_by_line(daemon: FakeDaemon, calls: ContainerCalls) -> None:
-    """Without what would play with a terminal."""
+    """Control characters are removed."""
     log = b"\x1b[31mno config\x1b[0m\r\nbye\n"
     described = {"Id": ID, "Name": "/hello", "Config": {"Tty": False}, "State": {"Status": "running"}}
-    daemon.on("GET", f"/containers/{ID}/json", lambda it: it.answer(described))
-    daemon.on("GET", f"/containers/{ID}/logs", lambda it: it.answer(struct.pack(">BxxxL", 1, len(log)) + log))
+    daemon.on("GET", f"/containers/{ID}/json", lambda it: it.respond(described))
+    daemon.on("GET", f"/containers/{ID}/logs", lambda it: it.respond(struct.pack(">BxxxL", 1, len(log)) + log))
 
     assert "\nno config\nbye" == calls.log_tail(ID)
 
 
 def test_a_container_that_keeps_no_log_has_none(daemon: FakeDaemon, calls: ContainerCalls) -> None:
     """Some log drivers cannot be read."""
-    daemon.on("GET", "/containers/.*", lambda it: it.answer({"message": "cannot be read"}, 501))
+    daemon.on("GET", "/containers/.*", lambda it: it.respond({"message": "cannot be read"}, 501))
 
     assert "" == calls.log_tail(ID)
 
@@ -208,18 +208,18 @@ def test_a_container_that_keeps_no_log_has_none(daemon: FakeDaemon, calls: Conta
         (None, ()),
     ],
 )
-def test_an_image_asks_for_volumes_at_paths(
+def test_an_image_declares_volumes_at_paths(
     daemon: FakeDaemon, calls: ContainerCalls, config: dict[str, Any] | None, paths: tuple[str, ...]
 ) -> None:
     """As the engine will mount them."""
-    daemon.on("GET", "/images/sha256:2/json", lambda it: it.answer({"Id": "sha256:2", "Config": config}))
+    daemon.on("GET", "/images/sha256:2/json", lambda it: it.respond({"Id": "sha256:2", "Config": config}))
 
     assert paths == calls.volume_paths("sha256:2")
 
 
 def test_a_volume_is_there_or_not(daemon: FakeDaemon, calls: ContainerCalls) -> None:
     """By its name."""
-    daemon.on("GET", "/volumes/there", lambda it: it.answer({"Name": "there"}))
-    daemon.on("GET", "/volumes/gone", lambda it: it.answer({"message": "no such volume"}, 404))
+    daemon.on("GET", "/volumes/there", lambda it: it.respond({"Name": "there"}))
+    daemon.on("GET", "/volumes/gone", lambda it: it.respond({"message": "no such volume"}, 404))
 
     assert (True, False) == (calls.has_volume("there"), calls.has_volume("gone"))

@@ -94,7 +94,7 @@ def test_a_dockerignore_may_be_a_link_inside_the_context(context: Path) -> None:
     } == _packed(context)
 
 
-def test_a_dockerignore_that_leads_out_of_the_context_is_refused(context: Path) -> None:
+def test_a_dockerignore_that_links_outside_the_context_is_refused(context: Path) -> None:
     """Nothing outside is read."""
     (context.parent / "outside").write_text("sub\n")
     (context / ".dockerignore").symlink_to("../outside")
@@ -137,7 +137,7 @@ def test_a_dockerfile_in_an_ignored_folder_goes_in(context: Path) -> None:
 
 
 def test_the_dockerfile_is_returned_as_it_was_packed(context: Path) -> None:
-    """What is looked at is what is built."""
+    """The text that is checked is the text that is built."""
     assert b"FROM scratch\n" == pack_context(Call(), context, "Dockerfile", io.BytesIO())
 
 
@@ -153,8 +153,8 @@ def test_the_same_files_are_left_out_as_by_docker(tmp_path: Path, case: dict[str
         assert case["left_out"] == sorted({*names_in(files)} - _packed(tmp_path).keys())
 
 
-def test_an_ignored_folder_is_not_looked_into(context: Path) -> None:
-    """However much is in it."""
+def test_an_ignored_folder_is_not_opened(context: Path) -> None:
+    """It may hold very many files."""
     (context / "seen").mkdir()
     (context / "seen" / "file").touch()
     (context / ".dockerignore").write_text("sub\n!other/file\n")
@@ -172,8 +172,8 @@ def test_an_ignored_folder_is_not_looked_into(context: Path) -> None:
 
 @pytest.mark.parametrize("becomes", ["a link", "a FIFO"])
 @pytest.mark.parametrize("what", ["sub", "sub/file", "Dockerfile", ".dockerignore"])
-def test_what_is_swapped_meanwhile_leads_nowhere(context: Path, what: str, becomes: str) -> None:
-    """At whatever step: the build fails, or gets what is inside the context, and nothing is waited for."""
+def test_a_file_that_is_replaced_meanwhile_leads_nowhere(context: Path, what: str, becomes: str) -> None:
+    """At every step the build fails or gets a file of the context, and nothing blocks."""
     (context / ".dockerignore").write_text("nothing\n")
     outside = context.parent / "outside"
     outside.mkdir()
@@ -235,8 +235,8 @@ def test_links_are_not_followed(context: Path) -> None:
     assert (tarfile.SYMTYPE, tarfile.SYMTYPE, 5) == (packed["sub/up"], packed["passwd"], len(packed))
 
 
-def test_what_cannot_be_read_is_named(context: Path) -> None:
-    """BUILD_FAILED, with the reason."""
+def test_an_unreadable_file_is_named(context: Path) -> None:
+    """The message has the reason."""
     (context / "gone").symlink_to("/nowhere")  # a link is fine, and goes in as such
     with pytest.raises(OperationError) as caught:
         _packed(context / "nothing")
@@ -259,7 +259,7 @@ def test_a_file_that_shrinks_while_it_is_read_is_named(context: Path) -> None:
 
 
 def test_an_abort_ends_the_walk(context: Path) -> None:
-    """A large tree takes long to look at."""
+    """A large tree takes long to read."""
     call = Call()
     call.abort()
     with pytest.raises(AbortedError):

@@ -1,4 +1,4 @@
-"""Credentials by helper programs (scripts of the test's) and by what stands in docker's configuration."""
+"""Credentials from helper programs (scripts of the test) and from docker's configuration."""
 
 import json
 import os
@@ -23,7 +23,7 @@ ENTRY = {"auth": b64encode(b"me:s3cret").decode()}
 
 
 class Helpers:
-    """Programs on the PATH, and which registries each was asked for."""
+    """Programs on the PATH, and the registries that each was called for."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -70,8 +70,8 @@ def _account(registry: str) -> dict[str, dict[str, str]]:
     return {registry: {"serveraddress": registry, "username": "me", "password": "s3cret"}}
 
 
-def test_a_helper_answers_for_its_registry(call: Call, helpers: Helpers) -> None:
-    """It is asked by the registry's name, and for no other."""
+def test_a_helper_has_the_credentials_of_its_registry(call: Call, helpers: Helpers) -> None:
+    """It is called with the registry's name, and for no other."""
     helpers.add("one", f"echo '{ANSWER}'")
     found = _found(call, "one.example", "two.example", helpers={"one.example": "one"})
 
@@ -79,7 +79,7 @@ def test_a_helper_answers_for_its_registry(call: Call, helpers: Helpers) -> None
     assert ["get one.example"] == helpers.asked("one")
 
 
-def test_the_store_answers_for_every_other_registry(call: Call, helpers: Helpers) -> None:
+def test_the_store_has_the_credentials_of_every_other_registry(call: Call, helpers: Helpers) -> None:
     """The Docker Hub has an old name there."""
     helpers.add("all", f"echo '{ANSWER}'")
     found, _ = _found(call, DOCKER_HUB, store="all", helpers={"one.example": "one"})
@@ -87,14 +87,14 @@ def test_the_store_answers_for_every_other_registry(call: Call, helpers: Helpers
     assert (_account(DOCKER_HUB), [f"get {DOCKER_HUB}"]) == (found, helpers.asked("all"))
 
 
-def test_nobody_is_asked_for_nothing(call: Call, helpers: Helpers) -> None:
+def test_without_registries_no_helper_runs(call: Call, helpers: Helpers) -> None:
     """A Dockerfile may name no registry."""
     helpers.add("all", f"echo '{ANSWER}'")
 
     assert (({}, []), []) == (_found(call, store="all"), helpers.asked("all"))
 
 
-def test_an_empty_helper_stands_for_none(call: Call, helpers: Helpers) -> None:
+def test_an_empty_helper_means_none(call: Call, helpers: Helpers) -> None:
     """So one registry is taken from a store, as the docker command reads it."""
     helpers.add("all", f"echo '{ANSWER}'")
     _found(call, "one.example", store="all", helpers={"one.example": ""})
@@ -102,7 +102,7 @@ def test_an_empty_helper_stands_for_none(call: Call, helpers: Helpers) -> None:
     assert [] == helpers.asked("all")
 
 
-def test_a_token_is_told_by_its_user(call: Call, helpers: Helpers) -> None:
+def test_a_token_is_recognised_by_its_user(call: Call, helpers: Helpers) -> None:
     """`<token>` stands for none."""
     helpers.add("one", """echo '{"Username": "<token>", "Secret": "t"}'""")
     found, _ = _found(call, "one.example", store="one")
@@ -113,8 +113,8 @@ def test_a_token_is_told_by_its_user(call: Call, helpers: Helpers) -> None:
 @pytest.mark.parametrize(
     "script", ["echo 'credentials not found in native keychain'; exit 1", """echo '{"Username": "", "Secret": ""}'"""]
 )
-def test_a_helper_may_have_none(call: Call, helpers: Helpers, script: str) -> None:
-    """That is no trouble."""
+def test_a_helper_may_have_no_credentials(call: Call, helpers: Helpers, script: str) -> None:
+    """That is not an error."""
     helpers.add("one", script)
 
     assert ({}, []) == _found(call, "one.example", store="one")
@@ -147,7 +147,7 @@ def test_a_helper_that_is_missing_is_a_warning(call: Call) -> None:
 
 
 def test_a_helper_that_hangs_is_ended_at_the_deadline(call: Call, helpers: Helpers) -> None:
-    """With all that it has started; and it is not asked again."""
+    """Programs that it started end, too, and it is not called again."""
     helpers.add("slow", f"echo $$ >{helpers.folder}/pid; sleep 600; echo late")
     found, warnings = _found(call, "one.example", "two.example", store="slow", seconds=0.3)
 
@@ -172,7 +172,7 @@ def test_a_helper_ends_at_once_with_the_call(helpers: Helpers) -> None:
     thread.join()
 
 
-def test_what_is_written_down_stands_in_for_a_helper(call: Call) -> None:
+def test_an_entry_of_the_file_replaces_a_helper(call: Call) -> None:
     """The docker command may have been used without one before."""
     found, warnings = _found(call, "one.example", store="not-there", auths={"one.example": ENTRY})
 

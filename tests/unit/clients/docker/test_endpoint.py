@@ -1,4 +1,4 @@
-"""Where an engine is, as the docker command reads it."""
+"""The address of an engine, as the docker command reads it."""
 
 from pathlib import Path
 
@@ -66,22 +66,26 @@ def test_an_address_has_parts(docker_host: str | None, expected: object) -> None
         "ssh://[edge",
     ],
 )
-def test_what_cannot_be_read_says_so(docker_host: str) -> None:
-    """Nothing that ssh or a shell could take for something else gets to them."""
+def test_a_wrong_address_is_refused(docker_host: str) -> None:
+    """Nothing that ssh or a shell could interpret reaches them."""
     with pytest.raises(ValueError, match=r"\w"):
         _ = _endpoint(docker_host).address
 
 
 def test_tls_has_its_own_port_and_certificates() -> None:
-    """The folder is the docker command's own if none is told."""
-    own, told = _endpoint("tcp://x", tls=True), _endpoint("tcp://x", tls=True, certificates=Path("/told"))
+    """The folder is the docker command's own if none is set."""
+    default, given = _endpoint("tcp://x", tls=True), _endpoint("tcp://x", tls=True, certificates=Path("/given"))
 
-    assert TcpAddress("x", 2376, tls=True, prefix="") == own.address
-    assert (Path("/config"), Path("/told"), None) == (own.certificates, told.certificates, _endpoint("x").certificates)
+    assert TcpAddress("x", 2376, tls=True, prefix="") == default.address
+    assert (Path("/config"), Path("/given"), None) == (
+        default.certificates,
+        given.certificates,
+        _endpoint("x").certificates,
+    )
 
 
 def test_the_docker_commands_folder_is_in_the_home() -> None:
-    """If no other is told."""
+    """It is used if no other is set."""
     assert (
         Path("~/.docker").expanduser()
         == Endpoint(None, tls_verify=False, cert_path=None, connect_timeout_seconds=1).config_folder

@@ -1,4 +1,4 @@
-"""The client as its callers see it, against an engine that says what the test wants."""
+"""The client as its callers see it, against an engine whose responses the test chooses."""
 
 import asyncio
 import os
@@ -31,7 +31,7 @@ def no_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def threads() -> Callable[[], list[str]]:
-    """Tell which threads of a client live that began with this test: an earlier one's may not have ended yet."""
+    """Return the client's threads that started during this test: an earlier test's may not have ended yet."""
     others = set(threading.enumerate())
 
     def living() -> list[str]:
@@ -49,7 +49,7 @@ def daemon(tmp_path: Path) -> Iterator[FakeDaemon]:
 
 @pytest.fixture
 async def engine(daemon: FakeDaemon) -> AsyncIterator[DockerEngine]:
-    """Our client of it, impatient."""
+    """Our client of it, with short time-outs."""
     engine = DockerEngine(
         docker_host=daemon.docker_host,
         connect_timeout_seconds=2,
@@ -62,8 +62,8 @@ async def engine(daemon: FakeDaemon) -> AsyncIterator[DockerEngine]:
 
 
 @pytest.fixture
-async def patient(daemon: FakeDaemon) -> AsyncIterator[DockerEngine]:
-    """Our client of it, with its usual patience."""
+async def unhurried(daemon: FakeDaemon) -> AsyncIterator[DockerEngine]:
+    """Our client of it, with the usual time-outs."""
     engine = await open_engine(docker_host=daemon.docker_host)
     yield engine
     await engine.close()
@@ -79,7 +79,7 @@ def request_(tmp_path: Path) -> BuildRequest:
 
 
 def _silent(daemon: FakeDaemon, method: str, path: str) -> threading.Event:
-    """Make the engine take a request and say nothing; answer what tells that it has one."""
+    """Make the engine accept a request and send nothing; return an event that is set when it has one."""
     asked = threading.Event()
 
     def silent(exchange: Exchange) -> None:
@@ -99,8 +99,8 @@ async def _cancel(task: asyncio.Task[Any], asked: threading.Event) -> None:
         await task
 
 
-def test_both_engines_are_image_engines() -> None:
-    """Mypy checks it; the fake of the tests keeps in step."""
+def test_both_engines_implement_the_port() -> None:
+    """Mypy checks it."""
     engines: list[ContainerEngine] = [DockerEngine(), FakeEngine()]
 
     assert 2 == len(engines)
@@ -114,10 +114,10 @@ def test_making_one_touches_nothing(threads: Callable[[], list[str]]) -> None:
     assert ([], before) == (threads(), os.listdir("/proc/self/fd"))  # noqa: PTH208
 
 
-async def test_open_engine_has_it_answer(daemon: FakeDaemon, threads: Callable[[], list[str]]) -> None:
+async def test_open_engine_waits_for_a_response(daemon: FakeDaemon, threads: Callable[[], list[str]]) -> None:
     """Then it is open."""
     engine = await open_engine(docker_host=daemon.docker_host)
-    daemon.on("GET", "/info", lambda it: it.answer({"ServerVersion": "1", "Driver": "d", "DockerRootDir": "/r"}))
+    daemon.on("GET", "/info", lambda it: it.respond({"ServerVersion": "1", "Driver": "d", "DockerRootDir": "/r"}))
 
     assert EngineInfo("1", "d", "/r") == await engine.info()
     await engine.close()
@@ -145,7 +145,7 @@ async def test_opening_a_silent_engine_ends_in_time(daemon: FakeDaemon) -> None:
 
 
 async def test_opening_can_be_cancelled(daemon: FakeDaemon, threads: Callable[[], list[str]]) -> None:
-    """And leaves nothing open."""
+    """Nothing is left open."""
     asked = _silent(daemon, "GET", "/_ping")
     task = asyncio.create_task(open_engine(docker_host=daemon.docker_host, connect_timeout_seconds=3600))
 
@@ -153,30 +153,30 @@ async def test_opening_can_be_cancelled(daemon: FakeDaemon, threads: Callable[[]
     assert [] == threads()
 
 
-async def test_a_build_tells_its_lines_and_answers_the_image(
-    daemon: FakeDaemon, patient: DockerEngine, request_: BuildRequest
+async def test_a_build_reports_its_lines_and_returns_the_image(
+    daemon: FakeDaemon, unhurried: DockerEngine, request_: BuildRequest
 ) -> None:
     """Each on the loop's thread, all of them before it returns."""
     lines: list[str] = []
     daemon.on("POST", "/build", lambda it: it.stream(*({"stream": f"{n}\n"} for n in range(500)), *DONE))
-    image_id = await patient.build(request_, lines.append)
+    image_id = await unhurried.build(request_, lines.append)
 
     assert ("sha256:0123456789abcdef", [*map(str, range(500)), "Successfully built 0123456789ab"]) == (image_id, lines)
 
 
 async def test_a_failed_build_shows_the_end_of_its_log(
-    daemon: FakeDaemon, patient: DockerEngine, request_: BuildRequest
+    daemon: FakeDaemon, unhurried: DockerEngine, request_: BuildRequest
 ) -> None:
-    """Scrubbed."""
+    """It is redacted."""
     daemon.on("POST", "/build", lambda it: it.stream({"stream": "one\ntoken s3cret\n"}, {"error": "no s3cret"}))
     with pytest.raises(OperationError) as caught:
-        await patient.build(request_, lambda _: None)
+        await unhurried.build(request_, lambda _: None)
 
     assert "The image hello:1.0 could not be built: no ***\nThe end of its log:\none\ntoken ***" == caught.value.message
 
 
 async def test_a_build_has_a_deadline(daemon: FakeDaemon, engine: DockerEngine, request_: BuildRequest) -> None:
-    """BUILD_FAILED with the log, as the engine did work."""
+    """It is a BuildError with the log, because the engine was working."""
 
     def hangs(exchange: Exchange) -> None:
         exchange.begin()
@@ -191,10 +191,10 @@ async def test_a_build_has_a_deadline(daemon: FakeDaemon, engine: DockerEngine, 
     assert daemon.exchanges[-1].gone.wait(60)
 
 
-async def test_an_engine_that_never_begins_a_build_does_not_answer(
+async def test_a_build_that_never_begins_means_an_unavailable_engine(
     daemon: FakeDaemon, engine: DockerEngine, request_: BuildRequest
 ) -> None:
-    """DOCKER_UNAVAILABLE."""
+    """It is an EngineUnavailableError."""
     _silent(daemon, "POST", "/build")
     with pytest.raises(OperationError) as caught:
         await engine.build(request_, lambda _: None)
@@ -203,18 +203,18 @@ async def test_an_engine_that_never_begins_a_build_does_not_answer(
 
 
 async def test_cancelling_a_build_closes_its_connection(
-    daemon: FakeDaemon, patient: DockerEngine, request_: BuildRequest
+    daemon: FakeDaemon, unhurried: DockerEngine, request_: BuildRequest
 ) -> None:
-    """That is how the engine hears of it."""
+    """The engine notices that, and stops."""
     asked = _silent(daemon, "POST", "/build")
-    task = asyncio.create_task(patient.build(request_, lambda _: None))
+    task = asyncio.create_task(unhurried.build(request_, lambda _: None))
 
     await _cancel(task, asked)
     assert daemon.exchanges[-1].gone.wait(60)
 
 
 async def test_cancelling_while_the_context_is_sent(
-    daemon: FakeDaemon, patient: DockerEngine, request_: BuildRequest
+    daemon: FakeDaemon, unhurried: DockerEngine, request_: BuildRequest
 ) -> None:
     """The engine does not even read it."""
     (request_.context / "large").write_bytes(bytes(20_000_000))
@@ -226,16 +226,16 @@ async def test_cancelling_while_the_context_is_sent(
         exchange.closed = True
 
     daemon.on("POST", "/build", stuck)
-    task = asyncio.create_task(patient.build(request_, lambda _: None))
+    task = asyncio.create_task(unhurried.build(request_, lambda _: None))
 
     await _cancel(task, asked)
     go_on.set()
 
 
-async def test_what_the_callback_raises_ends_the_build(
-    daemon: FakeDaemon, patient: DockerEngine, request_: BuildRequest
+async def test_an_error_of_the_callback_ends_the_build(
+    daemon: FakeDaemon, unhurried: DockerEngine, request_: BuildRequest
 ) -> None:
-    """It is the caller's own."""
+    """It keeps its type."""
 
     def hangs(exchange: Exchange) -> None:
         exchange.begin()
@@ -247,12 +247,12 @@ async def test_what_the_callback_raises_ends_the_build(
 
     daemon.on("POST", "/build", hangs)
     with pytest.raises(KeyError, match="a line"):
-        await patient.build(request_, on_line)
+        await unhurried.build(request_, on_line)
     assert daemon.exchanges[-1].gone.wait(60)
 
 
 @pytest.mark.parametrize("sent", [b"", bytes(3_000_000)])
-async def test_cancelling_an_export_ends_its_consumer(daemon: FakeDaemon, patient: DockerEngine, sent: bytes) -> None:
+async def test_cancelling_an_export_ends_its_consumer(daemon: FakeDaemon, unhurried: DockerEngine, sent: bytes) -> None:
     """In the silence before the first byte, and in the middle; twice is the same as once."""
     asked = threading.Event()
 
@@ -277,7 +277,7 @@ async def test_cancelling_an_export_ends_its_consumer(daemon: FakeDaemon, patien
             raise
 
     daemon.on("GET", "/images/hello:1.0/get", stuck)
-    task = asyncio.create_task(patient.export("hello:1.0", consume))
+    task = asyncio.create_task(unhurried.export("hello:1.0", consume))
     await asyncio.to_thread(asked.wait)
     await asyncio.to_thread(began.wait)
     task.cancel()
@@ -290,15 +290,15 @@ async def test_cancelling_an_export_ends_its_consumer(daemon: FakeDaemon, patien
     assert (1, True) == (len(ended), daemon.exchanges[-1].gone.wait(60))
 
 
-async def test_an_export_answers_what_its_consumer_answers(daemon: FakeDaemon, patient: DockerEngine) -> None:
-    """From a worker's thread."""
+async def test_an_export_returns_the_result_of_its_consumer(daemon: FakeDaemon, unhurried: DockerEngine) -> None:
+    """It runs in a thread."""
     daemon.on("GET", "/images/hello:1.0/get", lambda it: it.stream(bytes(2048)))
 
-    assert 2048 == await patient.export("hello:1.0", lambda chunks: sum(map(len, chunks)))
+    assert 2048 == await unhurried.export("hello:1.0", lambda chunks: sum(map(len, chunks)))
 
 
 async def test_a_load_has_a_deadline(daemon: FakeDaemon, engine: DockerEngine) -> None:
-    """DOCKER_UNAVAILABLE: it is not available."""
+    """It is an EngineUnavailableError."""
     _silent(daemon, "POST", "/images/load")
     with pytest.raises(OperationError) as caught:
         await engine.load(iter([b"x"]))
@@ -306,8 +306,8 @@ async def test_a_load_has_a_deadline(daemon: FakeDaemon, engine: DockerEngine) -
     assert (EngineUnavailableError, True) == (type(caught.value), "within 0.3 s" in caught.value.message)
 
 
-async def test_cancelling_a_load_stops_reading(daemon: FakeDaemon, patient: DockerEngine) -> None:
-    """An endless archive is left at once."""
+async def test_cancelling_a_load_stops_reading(daemon: FakeDaemon, unhurried: DockerEngine) -> None:
+    """An endless archive is not read further."""
     asked = threading.Event()
 
     def chunks() -> Iterator[bytes]:
@@ -315,13 +315,13 @@ async def test_cancelling_a_load_stops_reading(daemon: FakeDaemon, patient: Dock
             asked.set()
             yield bytes(100_000)
 
-    task = asyncio.create_task(patient.load(chunks()))
+    task = asyncio.create_task(unhurried.load(chunks()))
 
     await _cancel(task, asked)
 
 
 async def test_inspect_has_a_deadline(daemon: FakeDaemon, engine: DockerEngine) -> None:
-    """DOCKER_UNAVAILABLE."""
+    """It is an EngineUnavailableError."""
     _silent(daemon, "GET", "/images/.*")
     with pytest.raises(OperationError) as caught:
         await engine.inspect("hello:1.0")
@@ -329,28 +329,28 @@ async def test_inspect_has_a_deadline(daemon: FakeDaemon, engine: DockerEngine) 
     assert isinstance(caught.value, EngineUnavailableError)
 
 
-async def test_inspect_knows_no_such_image(daemon: FakeDaemon, patient: DockerEngine) -> None:
-    """None."""
-    assert await patient.inspect("hello:1.0") is None
+async def test_a_missing_image_is_none(daemon: FakeDaemon, unhurried: DockerEngine) -> None:
+    """It has neither that name nor that id."""
+    assert await unhurried.inspect("hello:1.0") is None
 
 
 async def test_closing_ends_what_runs(
-    daemon: FakeDaemon, patient: DockerEngine, request_: BuildRequest, threads: Callable[[], list[str]]
+    daemon: FakeDaemon, unhurried: DockerEngine, request_: BuildRequest, threads: Callable[[], list[str]]
 ) -> None:
-    """Its caller hears DOCKER_UNAVAILABLE, and so does the next."""
+    """Its caller gets EngineUnavailableError, as the next one does."""
     asked = _silent(daemon, "POST", "/build")
-    task = asyncio.create_task(patient.build(request_, lambda _: None))
+    task = asyncio.create_task(unhurried.build(request_, lambda _: None))
     assert await asyncio.to_thread(asked.wait, 5)
-    await patient.close()
+    await unhurried.close()
     with pytest.raises(OperationError, match="closed"):
         await task
     with pytest.raises(OperationError, match="closed"):
-        await patient.info()
+        await unhurried.info()
 
     assert [] == threads()
 
 
-async def test_many_calls_at_once_have_connections_of_their_own(daemon: FakeDaemon, patient: DockerEngine) -> None:
+async def test_many_calls_at_once_have_connections_of_their_own(daemon: FakeDaemon, unhurried: DockerEngine) -> None:
     """Cancelling one disturbs no other."""
     meet = threading.Barrier(6)
 
@@ -362,7 +362,9 @@ async def test_many_calls_at_once_have_connections_of_their_own(daemon: FakeDaem
         exchange.end()
 
     daemon.on("GET", "/images/.*/get", wait)
-    tasks = [asyncio.create_task(patient.export(f"hello:{n}", lambda chunks: sum(map(len, chunks)))) for n in range(5)]
+    tasks = [
+        asyncio.create_task(unhurried.export(f"hello:{n}", lambda chunks: sum(map(len, chunks)))) for n in range(5)
+    ]
     await asyncio.to_thread(meet.wait, 10)
     tasks[0].cancel()
 

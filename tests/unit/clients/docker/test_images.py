@@ -1,4 +1,4 @@
-"""Images in and out, against an engine that says what the test wants."""
+"""Images in and out, against an engine whose responses the test chooses."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -50,16 +50,16 @@ def _at(daemon: FakeDaemon) -> Endpoint:
 
 
 def _export(
-    daemon: FakeDaemon, answer: Callable[[Exchange], None], consume: Callable[[Iterator[bytes]], Any] = b"".join
+    daemon: FakeDaemon, response: Callable[[Exchange], None], consume: Callable[[Iterator[bytes]], Any] = b"".join
 ) -> Any:
-    daemon.on("GET", "/images/hello:1.0/get", answer)
+    daemon.on("GET", "/images/hello:1.0/get", response)
     with closing(Call()) as call:
         return export_image(_at(daemon), call, "hello:1.0", consume, 0.3)
 
 
-def _failing_export(daemon: FakeDaemon, answer: Callable[[Exchange], None]) -> OperationError:
+def _failing_export(daemon: FakeDaemon, response: Callable[[Exchange], None]) -> OperationError:
     with pytest.raises(OperationError) as caught:
-        _export(daemon, answer)
+        _export(daemon, response)
     return caught.value
 
 
@@ -73,7 +73,7 @@ def test_an_export_is_handed_on_in_large_chunks(daemon: FakeDaemon) -> None:
     assert [1_048_576] * 3 + [100 * 32_768 + 1024 - 3 * 1_048_576] == sizes
 
 
-def test_an_export_is_asked_for_without_chunks(daemon: FakeDaemon) -> None:
+def test_an_export_is_requested_without_chunks(daemon: FakeDaemon) -> None:
     """By HTTP/1.0, though with the Host that a proxy may want."""
 
     def plain(exchange: Exchange) -> None:
@@ -100,8 +100,8 @@ def test_a_consumer_may_stop_early(daemon: FakeDaemon) -> None:
     assert daemon.exchanges[-1].gone.wait(5)
 
 
-def test_what_the_consumer_raises_passes_through(daemon: FakeDaemon) -> None:
-    """A full disk is not the engine's absence."""
+def test_an_error_of_the_consumer_is_raised(daemon: FakeDaemon) -> None:
+    """A full disk here does not mean that the engine is unavailable."""
 
     def full(chunks: Iterator[bytes]) -> None:
         next(chunks)
@@ -112,8 +112,8 @@ def test_what_the_consumer_raises_passes_through(daemon: FakeDaemon) -> None:
 
 
 def test_an_image_that_is_not_there(daemon: FakeDaemon) -> None:
-    """BUILD_FAILED; 20.10 gives no reason."""
-    error = _failing_export(daemon, lambda exchange: exchange.answer(b"", 404))
+    """It is an EngineRefusedError; Docker 20.10 sends no reason."""
+    error = _failing_export(daemon, lambda exchange: exchange.respond(b"", 404))
 
     assert (EngineRefusedError, "The image hello:1.0 could not be exported: no such image") == (
         type(error),
@@ -121,9 +121,9 @@ def test_an_image_that_is_not_there(daemon: FakeDaemon) -> None:
     )
 
 
-def test_another_refusal_is_told_in_the_engines_words(daemon: FakeDaemon) -> None:
-    """BUILD_FAILED."""
-    error = _failing_export(daemon, lambda exchange: exchange.answer({"message": "disk is ill"}, 500))
+def test_another_refusal_is_reported_with_the_engines_message(daemon: FakeDaemon) -> None:
+    """It is an EngineRefusedError."""
+    error = _failing_export(daemon, lambda exchange: exchange.respond({"message": "disk is ill"}, 500))
 
     assert (EngineRefusedError, "The image hello:1.0 could not be exported: disk is ill") == (
         type(error),
@@ -168,7 +168,7 @@ def test_an_export_without_a_length_is_judged_by_its_end(daemon: FakeDaemon, hea
 
 
 def test_an_engine_that_fails_in_the_middle_appends_its_error(daemon: FakeDaemon) -> None:
-    """And ends its answer as if all were well."""
+    """It ends its response as usual then."""
     error = _failing_export(daemon, lambda exchange: exchange.stream(b"x" * 100_000, ERROR))
 
     assert (EngineRefusedError, "The image hello:1.0 could not be exported: layer is gone") == (
@@ -178,8 +178,8 @@ def test_an_engine_that_fails_in_the_middle_appends_its_error(daemon: FakeDaemon
 
 
 @pytest.mark.parametrize("chunks", [(b"short",), (), (b'x{"errorDetail"',), (b"x", *[b"yz"] * 9)])
-def test_an_archive_without_its_end_is_none(daemon: FakeDaemon, chunks: tuple[bytes, ...]) -> None:
-    """DOCKER_UNAVAILABLE: it went away in good manners."""
+def test_an_archive_without_its_end_is_refused(daemon: FakeDaemon, chunks: tuple[bytes, ...]) -> None:
+    """The response ended as usual, but too early."""
     error = _failing_export(daemon, lambda exchange: exchange.stream(*chunks))
 
     assert (EngineUnavailableError, True) == (type(error), "ends too early" in error.message)
@@ -202,7 +202,7 @@ def test_a_silent_export_has_a_deadline(daemon: FakeDaemon, sent: tuple[bytes, .
 
 
 def test_silence_counts_anew_with_every_byte(daemon: FakeDaemon) -> None:
-    """Slow is not silent."""
+    """A slow engine is not silent."""
 
     def slow(exchange: Exchange) -> None:
         exchange.begin()
@@ -224,18 +224,18 @@ def test_a_load_streams_its_chunks(daemon: FakeDaemon, call: Call) -> None:
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         lambda exchange: exchange.stream({"stream": "x"}, {"errorDetail": {"message": "invalid diffID"}}),
-        lambda exchange: exchange.answer({"message": "invalid diffID"}, 500),
+        lambda exchange: exchange.respond({"message": "invalid diffID"}, 500),
         lambda exchange: exchange.stream({"message": "invalid diffID"}, status=400),
     ],
 )
-def test_a_refused_load_is_told_in_the_engines_words(
-    daemon: FakeDaemon, call: Call, answer: Callable[[Exchange], None]
+def test_a_refused_load_is_reported_with_the_engines_message(
+    daemon: FakeDaemon, call: Call, response: Callable[[Exchange], None]
 ) -> None:
-    """BUILD_FAILED."""
-    daemon.on("POST", "/images/load", answer)
+    """It is an EngineRefusedError."""
+    daemon.on("POST", "/images/load", response)
     with pytest.raises(OperationError) as caught:
         load_image(_at(daemon), call, iter([b"ab"]))
 
@@ -245,7 +245,7 @@ def test_a_refused_load_is_told_in_the_engines_words(
     )
 
 
-def test_a_refusal_is_heard_before_all_is_sent(daemon: FakeDaemon, call: Call) -> None:
+def test_an_error_response_is_read_before_all_is_sent(daemon: FakeDaemon, call: Call) -> None:
     """A full disk shows early."""
 
     def refuse(exchange: Exchange) -> None:
@@ -261,8 +261,8 @@ def test_a_refusal_is_heard_before_all_is_sent(daemon: FakeDaemon, call: Call) -
 
 
 @pytest.mark.parametrize("failure", [KeyError("mine"), BrokenPipeError("mine"), TimeoutError("mine")])
-def test_what_the_chunks_raise_passes_through(daemon: FakeDaemon, call: Call, failure: Exception) -> None:
-    """Also what would pass for the connection's; the engine gets no end of the archive."""
+def test_an_error_of_the_chunks_is_raised(daemon: FakeDaemon, call: Call, failure: Exception) -> None:
+    """The connection could raise some of these types, too; the engine does not get the end of the archive."""
 
     def chunks() -> Iterator[bytes]:
         yield b"ab"
@@ -273,8 +273,8 @@ def test_what_the_chunks_raise_passes_through(daemon: FakeDaemon, call: Call, fa
         load_image(_at(daemon), call, chunks())
 
 
-def test_a_cut_load_is_the_engines_absence(daemon: FakeDaemon, call: Call) -> None:
-    """DOCKER_UNAVAILABLE."""
+def test_a_cut_load_means_an_unavailable_engine(daemon: FakeDaemon, call: Call) -> None:
+    """It is an EngineUnavailableError."""
 
     def cut(exchange: Exchange) -> None:
         exchange.begin()
@@ -288,22 +288,24 @@ def test_a_cut_load_is_the_engines_absence(daemon: FakeDaemon, call: Call) -> No
 
 
 @pytest.mark.parametrize(
-    ("answer", "expected"),
+    ("response", "expected"),
     [
         ({"Id": "sha256:1", "RootFS": {"Layers": ["sha256:a", "sha256:b"]}}, ("sha256:a", "sha256:b")),
         ({"Id": "sha256:1", "RootFS": {"Type": "layers"}}, ()),
         ({"Id": "sha256:1", "RootFS": {"Layers": None}}, ()),
     ],
 )
-def test_inspect_tells_id_and_layers(daemon: FakeDaemon, call: Call, answer: Any, expected: tuple[str, ...]) -> None:
+def test_inspect_returns_id_and_layers(
+    daemon: FakeDaemon, call: Call, response: Any, expected: tuple[str, ...]
+) -> None:
     """An image of nothing has no layers."""
-    daemon.on("GET", "/images/a/b:1.0/json", lambda exchange: exchange.answer(answer))
+    daemon.on("GET", "/images/a/b:1.0/json", lambda exchange: exchange.respond(response))
 
     assert ImageFacts("sha256:1", expected) == inspect_image(_at(daemon), call, "a/b:1.0")
 
 
 @pytest.mark.parametrize(
-    ("told", "platform"),
+    ("reported", "platform"),
     [
         ({"Os": "linux", "Architecture": "arm64", "Variant": "v8"}, "linux/arm64"),
         ({"Os": "linux", "Architecture": "arm", "Variant": "v7"}, "linux/arm/v7"),
@@ -312,33 +314,33 @@ def test_inspect_tells_id_and_layers(daemon: FakeDaemon, call: Call, answer: Any
         ({}, None),
     ],
 )
-def test_inspect_tells_the_platform(daemon: FakeDaemon, call: Call, told: Any, platform: str | None) -> None:
+def test_inspect_returns_the_platform(daemon: FakeDaemon, call: Call, reported: Any, platform: str | None) -> None:
     """In its one form, where the image has one."""
-    daemon.on("GET", "/images/x/json", lambda exchange: exchange.answer({"Id": "sha256:1", "RootFS": {}, **told}))
+    daemon.on("GET", "/images/x/json", lambda exchange: exchange.respond({"Id": "sha256:1", "RootFS": {}, **reported}))
     facts = inspect_image(_at(daemon), call, "x")
 
     assert facts is not None
     assert platform == facts.platform
 
 
-def test_inspect_knows_no_such_image(daemon: FakeDaemon, call: Call) -> None:
-    """None."""
-    daemon.on("GET", "/images/.*", lambda exchange: exchange.answer({"message": "No such image: x"}, 404))
+def test_a_missing_image_is_none(daemon: FakeDaemon, call: Call) -> None:
+    """It has neither that name nor that id."""
+    daemon.on("GET", "/images/.*", lambda exchange: exchange.respond({"message": "No such image: x"}, 404))
 
     assert inspect_image(_at(daemon), call, "x") is None
 
 
 def test_an_image_is_named(daemon: FakeDaemon, call: Call) -> None:
     """Repository and tag, also where the repository has a port."""
-    daemon.on("POST", "/images/sha256:1/tag", lambda exchange: exchange.answer(status=201))
+    daemon.on("POST", "/images/sha256:1/tag", lambda exchange: exchange.respond(status=201))
     tag_image(_at(daemon), call, "sha256:1", "edge:5000/a/b:1.0")
 
     assert ("edge:5000/a/b", "1.0") == (daemon.exchanges[-1].query["repo"], daemon.exchanges[-1].query["tag"])
 
 
 def test_a_name_that_is_refused(daemon: FakeDaemon, call: Call) -> None:
-    """BUILD_FAILED, in the engine's words."""
-    daemon.on("POST", "/images/.*", lambda exchange: exchange.answer({"message": "no such image"}, 404))
+    """The error has the engine's message."""
+    daemon.on("POST", "/images/.*", lambda exchange: exchange.respond({"message": "no such image"}, 404))
     with pytest.raises(OperationError) as caught:
         tag_image(_at(daemon), call, "sha256:1", "hello:1.0")
 
@@ -347,47 +349,47 @@ def test_a_name_that_is_refused(daemon: FakeDaemon, call: Call) -> None:
 
 @pytest.mark.parametrize("status", [200, 404])
 def test_a_name_is_removed_without_pruning(daemon: FakeDaemon, call: Call, status: int) -> None:
-    """One that is not there is fine."""
-    daemon.on("DELETE", "/images/hello:1.0", lambda exchange: exchange.answer({"message": "No such image"}, status))
+    """A missing one is not an error."""
+    daemon.on("DELETE", "/images/hello:1.0", lambda exchange: exchange.respond({"message": "No such image"}, status))
     untag_image(_at(daemon), call, "hello:1.0")
 
     assert "True" == daemon.exchanges[-1].query["noprune"]
 
 
 def test_the_names_of_a_repository(daemon: FakeDaemon, call: Call) -> None:
-    """Those of others are passed over, whatever the engine makes of the filter."""
+    """Names of other repositories are left out, also by an engine that ignores the filter."""
     images = [{"RepoTags": ["edge:5000/a:1", "other:1"]}, {"RepoTags": None}, {"RepoTags": ["edge:5000/a:2"]}]
-    daemon.on("GET", "/images/json", lambda exchange: exchange.answer(images))
+    daemon.on("GET", "/images/json", lambda exchange: exchange.respond(images))
 
     assert ("edge:5000/a:1", "edge:5000/a:2") == image_references(_at(daemon), call, "edge:5000/a")
     assert {"reference": ["edge:5000/a"]} == json.loads(daemon.exchanges[-1].query["filters"])
 
 
-def test_info_tells_three_things(daemon: FakeDaemon, call: Call) -> None:
+def test_info_returns_version_driver_and_folder(daemon: FakeDaemon, call: Call) -> None:
     """As `docker info` does."""
-    told = {"ServerVersion": "28.5.2", "Driver": "overlayfs", "DockerRootDir": "/var/lib/docker", "Name": "x"}
-    daemon.on("GET", "/info", lambda exchange: exchange.answer(told))
+    reported = {"ServerVersion": "28.5.2", "Driver": "overlayfs", "DockerRootDir": "/var/lib/docker", "Name": "x"}
+    daemon.on("GET", "/info", lambda exchange: exchange.respond(reported))
 
     assert EngineInfo("28.5.2", "overlayfs", "/var/lib/docker") == engine_info(_at(daemon), call)
 
 
-@pytest.mark.parametrize("answer", [b"{}", b"[]", b"nothing", json.dumps({"message": "no"}).encode()])
+@pytest.mark.parametrize("response", [b"{}", b"[]", b"nothing", json.dumps({"message": "no"}).encode()])
 @pytest.mark.parametrize("ask", [engine_info, lambda at, call: inspect_image(at, call, "x")])
-def test_an_odd_answer_is_the_engines_absence(
-    daemon: FakeDaemon, call: Call, answer: bytes, ask: Callable[[Endpoint, Call], Any]
+def test_an_odd_response_means_an_unavailable_engine(
+    daemon: FakeDaemon, call: Call, response: bytes, ask: Callable[[Endpoint, Call], Any]
 ) -> None:
-    """Whatever it is that answers, it is no engine that we know."""
-    daemon.on("GET", "/.*", lambda exchange: exchange.answer(answer, Api_Version="1.41"))
+    """It is not the response of an engine."""
+    daemon.on("GET", "/.*", lambda exchange: exchange.respond(response, Api_Version="1.41"))
     with pytest.raises(OperationError) as caught:
         ask(_at(daemon), call)
 
     assert isinstance(caught.value, EngineUnavailableError)
 
 
-@pytest.mark.parametrize("answer", [b"{}", b"[{}]", b"[1]", b"nothing"])
-def test_an_odd_list_of_images_is_the_engines_absence(daemon: FakeDaemon, call: Call, answer: bytes) -> None:
+@pytest.mark.parametrize("response", [b"{}", b"[{}]", b"[1]", b"nothing"])
+def test_an_odd_list_of_images_means_an_unavailable_engine(daemon: FakeDaemon, call: Call, response: bytes) -> None:
     """An empty one is a list."""
-    daemon.on("GET", "/images/json", lambda exchange: exchange.answer(answer))
+    daemon.on("GET", "/images/json", lambda exchange: exchange.respond(response))
     with pytest.raises(OperationError) as caught:
         image_references(_at(daemon), call, "x")
 

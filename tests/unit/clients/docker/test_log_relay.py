@@ -1,4 +1,4 @@
-"""Lines from a worker's thread to the loop."""
+"""Lines from a thread to the loop."""
 
 import asyncio
 import threading
@@ -9,104 +9,104 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.call i
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.log_relay import LogRelay
 
 
-def _put(pump: LogRelay, *lines: str) -> None:
+def _put(relay: LogRelay, *lines: str) -> None:
     for line in lines:
-        pump.put(line)
+        relay.put(line)
 
 
 def _fails(line: str) -> None:
     raise KeyError(line)
 
 
-async def test_every_line_is_told_in_order_on_the_loop() -> None:
-    """Also what came last, after the worker's end."""
-    told: list[tuple[str, bool]] = []
+async def test_every_line_is_passed_on_in_order_on_the_loop() -> None:
+    """The last ones are passed on after the thread has ended."""
+    passed: list[tuple[str, bool]] = []
     loop_thread = threading.current_thread()
-    pump = LogRelay(lambda line: told.append((line, threading.current_thread() is loop_thread)), Call())
+    relay = LogRelay(lambda line: passed.append((line, threading.current_thread() is loop_thread)), Call())
 
-    await asyncio.to_thread(_put, pump, *map(str, range(2000)))
-    pump.finish()
+    await asyncio.to_thread(_put, relay, *map(str, range(2000)))
+    relay.finish()
 
-    assert [(str(number), True) for number in range(2000)] == told
+    assert [(str(number), True) for number in range(2000)] == passed
 
 
 async def test_the_loop_goes_on_while_a_build_chatters() -> None:
-    """A fast worker waits for a slow callback; the loop gets its turn after a bounded number of lines."""
-    told: list[str] = []
-    pump = LogRelay(told.append, Call())
-    worker = asyncio.ensure_future(asyncio.to_thread(_put, pump, *["line"] * 5000))
+    """A fast thread waits for a slow callback; other tasks run after a limited number of lines."""
+    passed: list[str] = []
+    relay = LogRelay(passed.append, Call())
+    worker = asyncio.ensure_future(asyncio.to_thread(_put, relay, *["line"] * 5000))
     most = 0
     while not worker.done():
-        before = len(told)
+        before = len(passed)
         await asyncio.sleep(0)
-        most = max(most, len(told) - before)
-    pump.finish()
+        most = max(most, len(passed) - before)
+    relay.finish()
 
-    assert 5000 == len(told)
+    assert 5000 == len(passed)
     assert 2 * 64 >= most
 
 
-async def test_what_the_callback_raises_comes_out_of_finish_and_stops_the_worker() -> None:
-    """It is the caller's own; nothing more is told."""
-    told: list[str] = []
+async def test_an_error_of_the_callback_is_raised_by_finish_and_aborts_the_call() -> None:
+    """It keeps its type; no further line is passed on."""
+    passed: list[str] = []
 
     def on_line(line: str) -> None:
-        told.append(line)
+        passed.append(line)
         raise KeyError(line)
 
-    pump = LogRelay(on_line, call := Call())
+    relay = LogRelay(on_line, call := Call())
 
     with pytest.raises(AbortedError):
-        await asyncio.to_thread(_put, pump, *map(str, range(100_000)))
+        await asyncio.to_thread(_put, relay, *map(str, range(100_000)))
     with pytest.raises(KeyError, match="0"):
-        pump.finish()
+        relay.finish()
 
-    assert (["0"], True) == (told, call.aborted)
+    assert (["0"], True) == (passed, call.aborted)
 
 
 async def test_the_callback_may_also_fail_at_the_very_end() -> None:
-    """When `finish` tells the rest."""
-    pump = LogRelay(_fails, Call())
-    await asyncio.to_thread(pump.put, "last")
+    """`finish` passes on the last lines."""
+    relay = LogRelay(_fails, Call())
+    await asyncio.to_thread(relay.put, "last")
     with pytest.raises(KeyError, match="last"):
-        pump.finish()
+        relay.finish()
 
 
-async def test_nothing_is_told_after_stop() -> None:
-    """A cancelled caller hears no more."""
-    told: list[str] = []
-    pump = LogRelay(told.append, Call())
-    putting = threading.Thread(target=_put, args=(pump, "late"))
+async def test_no_line_is_passed_on_after_stop() -> None:
+    """A cancelled caller gets no further line."""
+    passed: list[str] = []
+    relay = LogRelay(passed.append, Call())
+    putting = threading.Thread(target=_put, args=(relay, "late"))
     putting.start()
     putting.join()  # the loop does not come to it
-    pump.stop()
+    relay.stop()
     await asyncio.sleep(0.01)
 
-    assert [] == told
+    assert [] == passed
 
 
 async def test_a_callback_may_stop_it() -> None:
-    """In the middle of a turn."""
-    told: list[str] = []
+    """It may do so in the middle of a step."""
+    passed: list[str] = []
 
     def on_line(line: str) -> None:
-        told.append(line)
-        pump.stop()
+        passed.append(line)
+        relay.stop()
 
-    pump = LogRelay(on_line, Call())
-    putting = threading.Thread(target=_put, args=(pump, "one", "two"))
+    relay = LogRelay(on_line, Call())
+    putting = threading.Thread(target=_put, args=(relay, "one", "two"))
     putting.start()
     putting.join()
     await asyncio.sleep(0.01)
 
-    assert ["one"] == told
+    assert ["one"] == passed
 
 
 async def test_the_tail_has_at_most_30_lines_and_4_kb() -> None:
     """Whole lines, the last ones, each after a line break."""
-    pump = LogRelay(lambda _: None, Call())
-    await asyncio.to_thread(_put, pump, *(f"{number:02}" for number in range(40)))
-    assert "".join(f"\n{number}" for number in range(10, 40)) == pump.tail()
+    relay = LogRelay(lambda _: None, Call())
+    await asyncio.to_thread(_put, relay, *(f"{number:02}" for number in range(40)))
+    assert "".join(f"\n{number}" for number in range(10, 40)) == relay.tail()
 
-    await asyncio.to_thread(_put, pump, *["x" * 2000] * 3)
-    assert ("\n" + "x" * 2000) * 2 == pump.tail()
+    await asyncio.to_thread(_put, relay, *["x" * 2000] * 3)
+    assert ("\n" + "x" * 2000) * 2 == relay.tail()

@@ -1,4 +1,4 @@
-"""What an engine says of its machine."""
+"""An engine's platform and image store."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.platfo
 
 
 @pytest.mark.parametrize(
-    ("told", "architecture", "variant"),
+    ("reported", "architecture", "variant"),
     [
         ("x86_64", "amd64", None),
         ("aarch64", "arm64", None),
@@ -21,15 +21,15 @@ from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.platfo
         ("s390x", "s390x", None),
     ],
 )
-def test_an_architecture_is_named_as_images_name_it(told: str, architecture: str, variant: str | None) -> None:
-    """Whether the engine has the kernel's word or Go's."""
+def test_an_architecture_is_named_as_images_name_it(reported: str, architecture: str, variant: str | None) -> None:
+    """The engine reports the kernel's name or Go's."""
     expected = {"os": "linux", "architecture": architecture, "variant": variant}
-    assert expected == engine_platform({"OSType": "linux", "Architecture": told})
+    assert expected == engine_platform({"OSType": "linux", "Architecture": reported})
 
 
 @pytest.mark.parametrize("info", [{}, {"OSType": None, "Architecture": None}])
-def test_an_engine_that_does_not_say_so_leaves_it_open(info: dict[str, Any]) -> None:
-    """Nothing is made up."""
+def test_an_unreported_platform_is_empty(info: dict[str, Any]) -> None:
+    """Nothing is guessed."""
     assert {"os": "", "architecture": "", "variant": None} == engine_platform(info)
 
 
@@ -45,6 +45,6 @@ def test_an_engine_that_does_not_say_so_leaves_it_open(info: dict[str, Any]) -> 
         ({"Driver": "overlay", "DriverStatus": [None, []]}, ""),
     ],
 )
-def test_an_image_store_is_told_from_a_storage_driver(info: dict[str, Any], store: str) -> None:
+def test_an_image_store_is_distinguished_from_a_storage_driver(info: dict[str, Any], store: str) -> None:
     """Containerd's has drivers of the same names."""
     assert store == image_store(info)

@@ -37,9 +37,9 @@ def test_the_longest_value_goes_first() -> None:
 
 def test_each_line_of_a_value_is_found_by_itself() -> None:
     """A log shows a key line by line."""
-    scrub = Redactor(["-----BEGIN KEY-----\nMIIabc\r\n}\n"])
+    redact = Redactor(["-----BEGIN KEY-----\nMIIabc\r\n}\n"])
 
-    assert ["***", "***", "}"] == [scrub(line) for line in ("-----BEGIN KEY-----", "MIIabc", "}")]
+    assert ["***", "***", "}"] == [redact(line) for line in ("-----BEGIN KEY-----", "MIIabc", "}")]
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_a_value_that_no_url_can_hold_is_found() -> None:
 
 
 def test_a_value_with_control_characters_is_found_without_them() -> None:
-    """Lines lose theirs before they are scrubbed."""
+    """Lines lose theirs before they are redacted."""
     assert "***" == Redactor(["sec\x07ret"])(strip_control_characters("sec\x07ret"))
 
 

@@ -1,4 +1,4 @@
-"""Which registries a Dockerfile names."""
+"""The registries that a Dockerfile uses."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Calls about containers in threads: their deadlines, and how they are broken off."""
+"""Calls about containers in threads: their deadlines and their cancellation."""
 
 import asyncio
 import threading
@@ -22,7 +22,7 @@ ID = "1" * 64
 
 @pytest.fixture
 def daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeDaemon]:
-    """An engine that says what the test wants; the developer's ~/.docker/config.json does not matter."""
+    """An engine whose responses the test chooses; the developer's ~/.docker/config.json does not matter."""
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     with FakeDaemon(tmp_path / "engine.sock") as started:
         yield started
@@ -30,26 +30,26 @@ def daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeDaem
 
 @pytest.fixture
 async def runtime(daemon: FakeDaemon) -> AsyncIterator[ContainerRuntime]:
-    """Its containers, for who has little time."""
+    """Its containers, with short time-outs."""
     engine = DockerEngine(docker_host=daemon.docker_host, response_timeout_seconds=0.3)
     yield engine.runtime
     await engine.close()
 
 
 def silent(daemon: FakeDaemon, method: str, path: str) -> threading.Event:
-    """Make the engine take a request and say nothing; return what tells that it has one."""
+    """Make the engine accept a request and send nothing; return an event that is set when it has one."""
     asked = threading.Event()
 
-    def hear(exchange: Exchange) -> None:
+    def accept(exchange: Exchange) -> None:
         exchange.body()
         asked.set()
         exchange.wait_until_gone()
 
-    daemon.on(method, path, hear)
+    daemon.on(method, path, accept)
     return asked
 
 
-def test_the_fake_of_the_tests_is_a_runtime_too() -> None:
+def test_the_fake_implements_the_port_too() -> None:
     """Mypy checks it."""
 
     async def nothing(_: str) -> None:
@@ -61,7 +61,7 @@ def test_the_fake_of_the_tests_is_a_runtime_too() -> None:
 
 
 async def test_each_call_has_a_deadline(daemon: FakeDaemon, runtime: ContainerRuntime) -> None:
-    """DOCKER_UNAVAILABLE: it is not available."""
+    """It is an EngineUnavailableError."""
     silent(daemon, "GET", "/containers/.*")
     with pytest.raises(OperationError, match=r"within 0\.3 s") as caught:
         await runtime.inspect("hello")
@@ -70,14 +70,14 @@ async def test_each_call_has_a_deadline(daemon: FakeDaemon, runtime: ContainerRu
 
 
 async def test_stopping_has_the_containers_own_seconds_on_top(daemon: FakeDaemon, runtime: ContainerRuntime) -> None:
-    """The engine answers after them."""
+    """The engine responds after them."""
     silent(daemon, "POST", "/containers/.*/stop")
     with pytest.raises(OperationError, match=r"within 0\.8 s"):
         await runtime.stop("hello", 0.5)
 
 
 async def test_cancelling_waits_for_no_engine(daemon: FakeDaemon) -> None:
-    """This one never answers."""
+    """This one never responds."""
     asked = silent(daemon, "POST", "/containers/.*/start")
     engine = DockerEngine(docker_host=daemon.docker_host, response_timeout_seconds=3600)
     task = asyncio.create_task(engine.runtime.start(ID))
@@ -88,9 +88,9 @@ async def test_cancelling_waits_for_no_engine(daemon: FakeDaemon) -> None:
     await engine.close()
 
 
-async def test_what_the_engine_refuses_is_told_in_its_words(daemon: FakeDaemon, runtime: ContainerRuntime) -> None:
+async def test_a_refusal_is_reported_with_the_engines_message(daemon: FakeDaemon, runtime: ContainerRuntime) -> None:
     """With the id as the docker command shows it."""
-    daemon.on("POST", "/containers/.*/start", lambda it: it.answer({"message": "no such command"}, 400))
+    daemon.on("POST", "/containers/.*/start", lambda it: it.respond({"message": "no such command"}, 400))
     with pytest.raises(OperationError) as caught:
         await runtime.start(ID)
 

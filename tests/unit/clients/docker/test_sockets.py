@@ -1,4 +1,4 @@
-"""Sockets to an engine; making one can be broken off."""
+"""Sockets to an engine, which a call can abort while they are opened."""
 
 import socket
 import threading
@@ -53,7 +53,7 @@ def test_tcp_connects_and_watches_over_a_silent_peer(call: Call) -> None:
 
 
 def test_tcp_tries_every_address_of_a_name(call: Call) -> None:
-    """The first refuses, the second lets us in."""
+    """The first refuses, the second accepts."""
     with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_server(("127.0.0.1", 0)) as other:
         closed = other.getsockname()[1]
         other.close()
@@ -65,8 +65,8 @@ def test_tcp_tries_every_address_of_a_name(call: Call) -> None:
             assert listener.getsockname() == sock.getpeername()
 
 
-def test_a_port_where_nobody_listens_refuses(call: Call) -> None:
-    """At once, in the system's words."""
+def test_a_closed_port_refuses(call: Call) -> None:
+    """It does so at once, with the system's error."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     with pytest.raises(ConnectionRefusedError):
@@ -74,7 +74,7 @@ def test_a_port_where_nobody_listens_refuses(call: Call) -> None:
 
 
 def test_connecting_has_a_deadline(call: Call, full: int) -> None:
-    """Nobody answers at all."""
+    """There is no response at all."""
     with pytest.raises(TimeoutError):
         open_tcp(call, "127.0.0.1", full, 0.15)
 
@@ -87,8 +87,8 @@ def test_an_abort_ends_connecting(call: Call, full: int) -> None:
     timer.join()
 
 
-def test_an_abort_ends_looking_up_a_name(call: Call) -> None:
-    """The resolver itself cannot be interrupted; nobody waits for it."""
+def test_an_abort_ends_the_resolution_of_a_name(call: Call) -> None:
+    """The resolver itself cannot be interrupted, and is not waited for."""
     answered = threading.Event()
 
     def resolve(*_: Any, **__: Any) -> None:
@@ -100,14 +100,14 @@ def test_an_abort_ends_looking_up_a_name(call: Call) -> None:
     answered.set()
 
 
-def test_a_name_that_is_none_is_an_os_error(call: Call) -> None:
+def test_an_invalid_name_is_an_os_error(call: Call) -> None:
     """Not a UnicodeError."""
     with pytest.raises(OSError, match="not a host name"):
         open_tcp(call, "a..b", 1, 3)
 
 
-def test_a_name_that_nobody_knows_is_an_os_error(call: Call) -> None:
-    """As the resolver says it."""
+def test_an_unknown_name_is_an_os_error(call: Call) -> None:
+    """The error is the resolver's."""
 
     def resolve(*_: Any, **__: Any) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
@@ -117,7 +117,7 @@ def test_a_name_that_nobody_knows_is_an_os_error(call: Call) -> None:
 
 
 def test_a_name_without_addresses_is_an_os_error(call: Call) -> None:
-    """An empty answer is possible."""
+    """An empty result is possible."""
     with pytest.raises(OSError, match="engine has no address"):
         open_tcp(call, "engine", 1, 3, resolve=lambda *_, **__: [])
 

@@ -1,4 +1,4 @@
-"""How the machine's own ssh is called, and what becomes of it; the program here is a script of the test's."""
+"""How this machine's ssh is started, and how its end is explained; the program here is a script of the test."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -42,8 +42,8 @@ def _arguments(call: Call, address: SshAddress, seconds: float = 10) -> list[str
         return said.read().decode().splitlines()
 
 
-def test_it_is_called_as_the_docker_command_calls_it(call: Call, ssh: Callable[[str], None]) -> None:
-    """It asks nothing, forwards nothing, and the host cannot be taken for an option."""
+def test_ssh_is_started_as_the_docker_command_starts_it(call: Call, ssh: Callable[[str], None]) -> None:
+    """It never prompts, forwards nothing, and cannot read the host as an option."""
     ssh('printf "%s\\n" "$@"')
     options = ["BatchMode=yes", "ClearAllForwardings=yes", "ServerAliveInterval=30", "ConnectTimeout=3"]
     expected = ["-T", "-a", "-x", *(word for option in options for word in ("-o", option))]
@@ -69,8 +69,8 @@ def test_what_is_sent_comes_back(call: Call, ssh: Callable[[str], None]) -> None
         assert b"hello" == sock.recv(100)
 
 
-def test_a_program_that_talks_a_lot_is_not_held_up(call: Call, ssh: Callable[[str], None]) -> None:
-    """Nobody reads its standard error while it runs."""
+def test_a_program_with_much_error_output_is_not_blocked(call: Call, ssh: Callable[[str], None]) -> None:
+    """Its standard error is not read while it runs."""
     ssh("yes debug: nothing of interest | head -c 1000000 >&2; exec cat")
     with closing(open_ssh(call, SshAddress("edge"), 10).sock) as sock:
         sock.sendall(b"hello")
@@ -89,8 +89,8 @@ def test_a_program_that_talks_a_lot_is_not_held_up(call: Call, ssh: Callable[[st
         ("seq 9 >&2; printf 'the \\033[1mend' >&2; exit 255", "ssh to edge: 6 / 7 / 8 / 9 / the end"),
     ],
 )
-def test_its_end_is_explained(call: Call, ssh: Callable[[str], None], script: str, message: str) -> None:
-    """In its own last words, without what would play with a terminal."""
+def test_its_exit_is_explained(call: Call, ssh: Callable[[str], None], script: str, message: str) -> None:
+    """The message has the end of its error output, without control characters."""
     ssh(script)
     connected = open_ssh(call, SshAddress("edge", "me", 22), 10)
     failure = connected.explain(RemoteDisconnected(""))
@@ -100,7 +100,7 @@ def test_its_end_is_explained(call: Call, ssh: Callable[[str], None], script: st
     assert (message, True) == (str(failure), "`ssh -p 22 me@edge docker version`" in failure.recovery)
 
 
-def test_what_is_not_its_fault_stays_what_it_is(call: Call, ssh: Callable[[str], None]) -> None:
+def test_an_error_of_the_engine_is_not_explained_by_ssh(call: Call, ssh: Callable[[str], None]) -> None:
     """The engine may close a connection, too."""
     ssh("exit 0")
     connected = open_ssh(call, SshAddress("edge"), 10)
@@ -110,7 +110,7 @@ def test_what_is_not_its_fault_stays_what_it_is(call: Call, ssh: Callable[[str],
     assert reason is connected.explain(reason)
 
 
-def test_silence_is_explained_by_what_was_said(call: Call, ssh: Callable[[str], None]) -> None:
+def test_silence_is_explained_by_the_error_output(call: Call, ssh: Callable[[str], None]) -> None:
     """It still runs, and is not waited for."""
     ssh("echo trying 192.0.2.1 >&2; echo; exec sleep 60")
     connected = open_ssh(call, SshAddress("edge"), 10)
@@ -121,7 +121,7 @@ def test_silence_is_explained_by_what_was_said(call: Call, ssh: Callable[[str], 
 
 
 def test_after_an_abort_nothing_is_left(ssh: Callable[[str], None]) -> None:
-    """Nobody would end it."""
+    """Nothing else would end it."""
     ssh("exec sleep 60")
     call = Call()
     call.abort()
@@ -135,7 +135,7 @@ def test_after_an_abort_nothing_is_left(ssh: Callable[[str], None]) -> None:
 def test_a_program_that_is_not_there_leaves_nothing(
     call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One sentence says so."""
+    """The message is one sentence."""
     monkeypatch.setenv("PATH", str(tmp_path))
     before = set(os.listdir("/proc/self/fd"))  # noqa: PTH208
     with pytest.raises(TunnelError, match="ssh:// needs the program ssh on this machine"):
@@ -144,7 +144,7 @@ def test_a_program_that_is_not_there_leaves_nothing(
     assert before == set(os.listdir("/proc/self/fd"))  # noqa: PTH208
 
 
-def test_an_engine_behind_it_that_is_not_there_is_told_with_advice(call: Call, ssh: Callable[[str], None]) -> None:
+def test_an_unreachable_engine_is_reported_with_advice(call: Call, ssh: Callable[[str], None]) -> None:
     """As an engine of any other kind."""
     ssh("echo Permission denied >&2; exit 255")
     endpoint = Endpoint("ssh://edge", tls_verify=False, cert_path=None, connect_timeout_seconds=60)

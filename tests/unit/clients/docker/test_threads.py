@@ -15,11 +15,11 @@ from support.process.clock import put_forward
 
 
 @pytest.fixture
-async def workers() -> AsyncIterator[EngineThreads]:
-    """Workers that are closed afterwards."""
-    workers = EngineThreads()
-    yield workers
-    await workers.close()
+async def threads() -> AsyncIterator[EngineThreads]:
+    """Threads that are closed afterwards."""
+    threads = EngineThreads()
+    yield threads
+    await threads.close()
 
 
 @pytest.fixture
@@ -62,35 +62,35 @@ class Work:
         await asyncio.to_thread(self.broken_off.wait)
 
 
-def _run(workers: EngineThreads, call: Call, work: Callable[[], Any], seconds: float | None = None) -> Any:
+def _run(threads: EngineThreads, call: Call, work: Callable[[], Any], seconds: float | None = None) -> Any:
     late = EngineUnavailableError("too late")
-    return workers.run(call, work, seconds, lambda: late)
+    return threads.run(call, work, seconds, lambda: late)
 
 
-async def test_a_call_answers_what_its_work_answers(workers: EngineThreads) -> None:
-    """From a thread of the engine's own."""
-    assert "docker-engine" in await _run(workers, Call(), lambda: threading.current_thread().name)
+async def test_a_call_returns_the_result_of_its_work(threads: EngineThreads) -> None:
+    """It runs in a thread of the engine's."""
+    assert "docker-engine" in await _run(threads, Call(), lambda: threading.current_thread().name)
 
 
-async def test_what_the_work_raises_comes_out(workers: EngineThreads) -> None:
-    """Unchanged."""
+async def test_an_error_of_the_work_is_raised(threads: EngineThreads) -> None:
+    """It keeps its type."""
     with pytest.raises(KeyError, match="mine"):
-        await _run(workers, Call(), lambda: dict[str, str]()["mine"])
+        await _run(threads, Call(), lambda: dict[str, str]()["mine"])
 
 
-async def test_stop_iteration_becomes_a_runtime_error(workers: EngineThreads) -> None:
-    """A future cannot carry it; without this the caller would wait for ever."""
+async def test_stop_iteration_becomes_a_runtime_error(threads: EngineThreads) -> None:
+    """A future cannot carry it; the caller would wait for ever."""
     with pytest.raises(RuntimeError, match="StopIteration"):
-        await _run(workers, Call(), lambda: next(iter(())))
+        await _run(threads, Call(), lambda: next(iter(())))
 
 
-async def test_cancelling_ends_the_work_before_it_comes_out(
-    workers: EngineThreads, pair: tuple[socket.socket, socket.socket]
+async def test_cancelling_waits_for_the_end_of_the_work(
+    threads: EngineThreads, pair: tuple[socket.socket, socket.socket]
 ) -> None:
     """The thread has ended when `CancelledError` is raised."""
     work = Work(call := Call(), pair[0])
     work.go_on.clear()
-    task = asyncio.create_task(_run(workers, call, work))
+    task = asyncio.create_task(_run(threads, call, work))
     await work.until_it_waits()
     task.cancel()
     await work.until_it_is_broken_off()
@@ -103,12 +103,12 @@ async def test_cancelling_ends_the_work_before_it_comes_out(
 
 
 async def test_cancelling_twice_still_waits_for_the_end(
-    workers: EngineThreads, pair: tuple[socket.socket, socket.socket]
+    threads: EngineThreads, pair: tuple[socket.socket, socket.socket]
 ) -> None:
-    """A second, impatient cancel changes nothing."""
+    """A second cancellation changes nothing."""
     work = Work(call := Call(), pair[0])
     work.go_on.clear()
-    task = asyncio.create_task(_run(workers, call, work))
+    task = asyncio.create_task(_run(threads, call, work))
     await work.until_it_waits()
     task.cancel()
     await work.until_it_is_broken_off()
@@ -122,10 +122,10 @@ async def test_cancelling_twice_still_waits_for_the_end(
     assert work.ended.is_set()
 
 
-async def test_a_deadline_ends_the_work_too(workers: EngineThreads, pair: tuple[socket.socket, socket.socket]) -> None:
-    """And raises what the caller wants then."""
+async def test_a_deadline_ends_the_work_too(threads: EngineThreads, pair: tuple[socket.socket, socket.socket]) -> None:
+    """It raises the error that the caller passed."""
     work = Work(call := Call(), pair[0])
-    task = asyncio.create_task(_run(workers, call, work, seconds=3600))
+    task = asyncio.create_task(_run(threads, call, work, seconds=3600))
     await work.until_it_waits()
     put_forward(3600)
     with pytest.raises(OperationError, match="too late"):
@@ -135,12 +135,12 @@ async def test_a_deadline_ends_the_work_too(workers: EngineThreads, pair: tuple[
 
 
 async def test_a_cancel_during_the_end_of_a_deadline_wins(
-    workers: EngineThreads, pair: tuple[socket.socket, socket.socket]
+    threads: EngineThreads, pair: tuple[socket.socket, socket.socket]
 ) -> None:
-    """Whoever cancels hears `CancelledError`."""
+    """The caller gets `CancelledError`."""
     work = Work(call := Call(), pair[0])
     work.go_on.clear()
-    task = asyncio.create_task(_run(workers, call, work, seconds=3600))
+    task = asyncio.create_task(_run(threads, call, work, seconds=3600))
     await work.until_it_waits()
     put_forward(3600)
     await work.until_it_is_broken_off()
@@ -153,13 +153,13 @@ async def test_a_cancel_during_the_end_of_a_deadline_wins(
     assert work.ended.is_set()
 
 
-async def test_a_call_that_waits_for_a_thread_never_starts_once_cancelled(workers: EngineThreads) -> None:
+async def test_a_call_that_waits_for_a_thread_never_starts_once_cancelled(threads: EngineThreads) -> None:
     """Thirty-two are busy, one waits."""
     done = threading.Event()
-    busy = [asyncio.create_task(_run(workers, Call(), done.wait)) for _ in range(32)]
+    busy = [asyncio.create_task(_run(threads, Call(), done.wait)) for _ in range(32)]
     await asyncio.sleep(0)
     started = threading.Event()
-    waits = asyncio.create_task(_run(workers, Call(), started.set))
+    waits = asyncio.create_task(_run(threads, Call(), started.set))
     await asyncio.sleep(0.01)
     waits.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -171,19 +171,19 @@ async def test_a_call_that_waits_for_a_thread_never_starts_once_cancelled(worker
 
 
 async def test_closing_ends_what_runs_and_every_thread(pair: tuple[socket.socket, socket.socket]) -> None:
-    """The caller hears DOCKER_UNAVAILABLE; twice is safe."""
+    """The caller gets EngineUnavailableError; closing twice is safe."""
     others = set(threading.enumerate())  # an earlier test's may not have been collected yet
-    workers = EngineThreads()
+    threads = EngineThreads()
     work = Work(call := Call(), pair[0])
 
     def fails() -> None:
         work()
         call.raise_if_aborted()
 
-    task = asyncio.create_task(_run(workers, call, fails))
+    task = asyncio.create_task(_run(threads, call, fails))
     await work.until_it_waits()
-    await workers.close()
-    await workers.close()
+    await threads.close()
+    await threads.close()
     with pytest.raises(OperationError) as caught:
         await task
 
@@ -192,21 +192,21 @@ async def test_closing_ends_what_runs_and_every_thread(pair: tuple[socket.socket
 
 
 async def test_after_closing_nothing_is_done() -> None:
-    """DOCKER_UNAVAILABLE at once."""
-    workers = EngineThreads()
-    await workers.close()
+    """It raises EngineUnavailableError at once."""
+    threads = EngineThreads()
+    await threads.close()
     with pytest.raises(OperationError, match="closed"):
-        await _run(workers, Call(), lambda: None)
+        await _run(threads, Call(), lambda: None)
 
 
 async def test_closing_can_be_cancelled_and_still_ends(pair: tuple[socket.socket, socket.socket]) -> None:
-    """`CancelledError` comes out when all has ended."""
-    workers = EngineThreads()
+    """`CancelledError` is raised when everything has ended."""
+    threads = EngineThreads()
     work = Work(call := Call(), pair[0])
     work.go_on.clear()
-    task = asyncio.create_task(_run(workers, call, work))
+    task = asyncio.create_task(_run(threads, call, work))
     await work.until_it_waits()
-    closing = asyncio.create_task(workers.close())
+    closing = asyncio.create_task(threads.close())
     await work.until_it_is_broken_off()
     closing.cancel()
     await asyncio.sleep(0)
@@ -216,4 +216,4 @@ async def test_closing_can_be_cancelled_and_still_ends(pair: tuple[socket.socket
         await closing
 
     assert (b"", True) == (await task, work.ended.is_set())
-    await workers.close()
+    await threads.close()

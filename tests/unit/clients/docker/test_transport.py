@@ -1,4 +1,4 @@
-"""HTTP over sockets of our own, against an engine that says what the test wants."""
+"""HTTP over sockets of our own, against an engine whose responses the test chooses."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -62,7 +62,7 @@ def client(tmp_path: Path, daemon: FakeDaemon) -> Iterator[Client]:
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_connection_is_used_again(client: Client, daemon: FakeDaemon, chunked: bool) -> None:
     """Once its response was read."""
-    daemon.on("GET", "/thing", lambda it: it.stream(b"a", b"b") if chunked else it.answer(b"ab"))
+    daemon.on("GET", "/thing", lambda it: it.stream(b"a", b"b") if chunked else it.respond(b"ab"))
 
     assert [b"ab"] * 3 == [client.ask().content for _ in range(3)]
     assert 1 == len(client.opened)
@@ -70,15 +70,15 @@ def test_a_connection_is_used_again(client: Client, daemon: FakeDaemon, chunked:
 
 def test_a_response_that_is_not_read_keeps_its_connection(client: Client, daemon: FakeDaemon) -> None:
     """The next request has another."""
-    daemon.on("GET", "/thing", lambda it: it.answer(b"x" * 3_000_000))
+    daemon.on("GET", "/thing", lambda it: it.respond(b"x" * 3_000_000))
     first, second = client.ask(stream=True), client.ask()
 
     assert (2, second.content) == (len(client.opened), first.content)
 
 
 def test_a_connection_that_was_closed_is_not_used_again(client: Client, daemon: FakeDaemon) -> None:
-    """An engine may say so, or just do it."""
-    daemon.on("GET", "/thing", lambda it: it.answer(b"x", Connection="close"))
+    """An engine may announce the end of a connection, or just close it."""
+    daemon.on("GET", "/thing", lambda it: it.respond(b"x", Connection="close"))
     client.ask()
     client.ask()
 
@@ -100,8 +100,8 @@ def test_a_body_is_sent_as_it_is(client: Client, daemon: FakeDaemon, body: Any) 
     assert (["wörd"], "engine") == ([one.decode() for one in received], daemon.exchanges[-1].headers["host"])
 
 
-def test_what_comes_is_read_as_it_comes(client: Client, daemon: FakeDaemon) -> None:
-    """A log is live: nobody waits for more than there is."""
+def test_pieces_are_read_as_they_arrive(client: Client, daemon: FakeDaemon) -> None:
+    """A log is live: a read returns what is there."""
     pieces = []
 
     def slowly(exchange: Exchange) -> None:
@@ -131,7 +131,7 @@ def test_a_body_that_ends_early_is_an_error(client: Client, daemon: FakeDaemon, 
 
 
 def test_a_refusal_before_all_was_sent_is_read(client: Client, daemon: FakeDaemon) -> None:
-    """An engine need not read what it does not want."""
+    """An engine need not read the whole request."""
 
     def refuse(exchange: Exchange) -> None:
         exchange.send(b"HTTP/1.1 400 Told\r\nContent-Length: 2\r\n\r\nno")
@@ -143,8 +143,8 @@ def test_a_refusal_before_all_was_sent_is_read(client: Client, daemon: FakeDaemo
     assert (400, b"no") == (response.status_code, response.content)
 
 
-def test_a_failure_is_what_the_link_says(client: Client, daemon: FakeDaemon) -> None:
-    """It may know more than the socket: what the program behind it has said."""
+def test_a_failure_is_explained_by_the_socket(client: Client, daemon: FakeDaemon) -> None:
+    """The program that carries the connection may know the reason."""
     reason = RuntimeError("the program has said so")
     client.failure = lambda exc: reason
     daemon.on("GET", "/thing", lambda it: it.cut())

@@ -46,7 +46,7 @@ async def test_each_start_has_a_token_of_its_own(harness: ServiceHarness, engine
 
 async def test_a_volume_that_is_no_longer_declared_is_a_warning(harness: ServiceHarness, engine: FakeEngine) -> None:
     """It is kept, and an image that declares it again gets it."""
-    engine.runtime.asked = {"one": ("/data",), "two": ("/more",)}
+    engine.runtime.declared_volumes = {"one": ("/data",), "two": ("/more",)}
     await harness.deploy("hello", "one")
     volume = engine.runtime.named("hello").facts.volumes["/data"]
     (warning,) = (await harness.deploy("hello", "two")).warnings
@@ -61,7 +61,7 @@ async def test_a_volume_that_is_no_longer_declared_is_a_warning(harness: Service
 
 async def test_two_containers_never_write_to_one_volume_at_once(harness: ServiceHarness, engine: FakeEngine) -> None:
     """Where the new container uses a volume of the old one, the old one is stopped first."""
-    engine.runtime.asked = {"one": ("/data",), "two": ("/data", "/new")}
+    engine.runtime.declared_volumes = {"one": ("/data",), "two": ("/data", "/new")}
     await harness.deploy("hello", "one")
     volume = engine.runtime.named("hello").facts.volumes["/data"]
     engine.runtime.diary.clear()
@@ -76,7 +76,7 @@ async def test_a_volume_is_used_again_after_its_container_was_removed_by_hand(
     harness: ServiceHarness, engine: FakeEngine
 ) -> None:
     """The record has its name; a volume that no longer exists is created again."""
-    engine.runtime.asked = {"one": ("/data",)}
+    engine.runtime.declared_volumes = {"one": ("/data",)}
     first = await harness.deploy("hello", "one")
     volume = engine.runtime.named("hello").facts.volumes["/data"]
     assert first.container_id is not None

@@ -45,7 +45,7 @@ async def test_a_ready_container_replaces_the_old_one(harness: ServiceHarness, e
 @pytest.mark.parametrize("path", ["/data", "/other"])
 async def test_a_start_that_fails_is_undone(harness: ServiceHarness, engine: FakeEngine, path: str) -> None:
     """Whether the old container had to be stopped or not; volumes that only the new one has are removed."""
-    engine.runtime.asked = {"one": ("/data",), "bad": (path,)}
+    engine.runtime.declared_volumes = {"one": ("/data",), "bad": (path,)}
     engine.runtime.ends["bad"] = ContainerEnd(4, oom_killed=False)
     engine.runtime.log = "\nno config"
     good = await harness.deploy("hello", "one")
@@ -194,7 +194,7 @@ _MOMENTS = range(1, 2 * 6 + 1)
 async def test_a_start_that_was_killed_is_completed_or_undone(tmp_path: Path, engine: FakeEngine, moment: int) -> None:
     """At every moment: after the next inspection one container runs, with its data, and no other is left."""
     runtime = engine.runtime
-    runtime.asked = {"one": ("/data",), "two": ("/data",)}
+    runtime.declared_volumes = {"one": ("/data",), "two": ("/data",)}
     foreign = runtime.add_foreign("hello.next")
     async with open_harness(tmp_path, engine) as harness:
         await harness.deploy("hello", "one")

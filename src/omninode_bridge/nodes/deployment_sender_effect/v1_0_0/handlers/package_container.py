@@ -11,7 +11,7 @@ from ..errors import BuildError, ErrorCode, OperationError
 from ..lazy_import import lazy_module, load
 from ..models import ModelContainerPackageInput, ModelContainerPackageOutput
 from ..models.platform import Platform
-from ..ports import BuildRequest, ImageSource, Progress, ProgressCallback
+from ..ports import BuildRequest, ImageBuilder, ImageSource, Progress, ProgressCallback
 from ..resources import Resources
 from ..telemetry.metrics import Span
 from .build_context import check_context
@@ -87,9 +87,10 @@ class PackageContainerHandler:
         on_progress: ProgressCallback,
     ) -> "image_export.BuiltImage":
         engine, settings = await self._resources.engine(), self._resources.settings
+        builder: ImageBuilder = engine
         reference = f"{request.container_name}:{request.image_tag}"
         with span.stage("build"):
-            engine_image_id = await engine.build(
+            engine_image_id = await builder.build(
                 BuildRequest(
                     context=context,
                     dockerfile=dockerfile,
@@ -118,7 +119,8 @@ class PackageContainerHandler:
         self, image: "image_export.BuiltImage", on_progress: ProgressCallback
     ) -> "tuple[PackageManifest, Path]":
         """Export into the store; if the caller was cancelled, the package is removed: no caller would know its id."""
-        engine, store = await self._resources.engine(), await self._resources.store()
+        source: ImageSource = await self._resources.engine()
+        store = await self._resources.store()
         max_bytes = self._resources.settings.max_package_size_bytes
         on_bytes = _report_on_loop(on_progress)
         kept: list[tuple[PackageManifest, Path]] = []
@@ -128,7 +130,7 @@ class PackageContainerHandler:
             kept.append(image_export.keep_image(store, image, chunks, max_bytes=max_bytes, on_bytes=on_bytes))
 
         try:
-            await engine.export(image.reference, consume)
+            await source.export(image.reference, consume)
         except asyncio.CancelledError:
             for manifest, _ in kept:
                 await run_in_thread(_remove_cancelled, store, manifest.package_id)
@@ -136,13 +138,13 @@ class PackageContainerHandler:
         return kept[0]
 
 
-async def _platform(engine: ImageSource, engine_image_id: str, reference: str, requested: str | None) -> str | None:
+async def _platform(source: ImageSource, engine_image_id: str, reference: str, requested: str | None) -> str | None:
     """Return the platform of an image; fail if another one was requested.
 
     The build cache of the classic builder (Docker 20.10) returns for `--platform linux/amd64` an image for linux/arm64
     that was built from the same lines before.
     """
-    facts = await engine.inspect(engine_image_id)
+    facts = await source.inspect(engine_image_id)
     if facts is None:  # the image was removed again; the export will fail, or find another one
         return None
     found = facts.platform
