@@ -332,7 +332,7 @@ async def test_a_lost_response_makes_no_second_deployment(
     assert [output.remote_deployment_id] == [one["deployment_id"] for one in kept]
     assert again.remote_deployment_id == output.remote_deployment_id
     assert "uploads_stored_total 1.0\n" in figures
-    assert "uploads_repeated_total 2\n" in figures
+    assert "uploads_repeated_total 2.0\n" in figures
     assert 1 == await asyncio.to_thread(loads, real_engine, digest, since)
 
 

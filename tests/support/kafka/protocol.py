@@ -28,6 +28,7 @@ class ScriptedKafka:
         missing: Topics that do not exist; every other does.
         produce: Error codes of the next responses to an event; 0 afterwards.
         silent: Kinds of requests that get no response.
+        silenced: The number of requests that got no response.
         produced: The number of events that arrived, whatever the response was.
         connections: The number of open connections.
     """
@@ -35,6 +36,7 @@ class ScriptedKafka:
     missing: set[str] = field(default_factory=set)
     produce: deque[int] = field(default_factory=deque)
     silent: set[int] = field(default_factory=set)
+    silenced: int = 0
     produced: int = 0
     connections: int = 0
     _port: int = 0
@@ -66,7 +68,9 @@ class ScriptedKafka:
                 request = await reader.readexactly(size)
                 api, _, correlation = struct.unpack_from(">hhi", request)
                 response = self._response(api, request)
-                if api not in self.silent:
+                if api in self.silent:
+                    self.silenced += 1
+                else:
                     writer.write(struct.pack(">ii", len(response) + 4, correlation) + response)
         except (asyncio.IncompleteReadError, ConnectionError):
             pass

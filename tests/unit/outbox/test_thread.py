@@ -296,18 +296,15 @@ async def test_an_outbox_of_a_newer_version_is_refused_with_what_to_do(path: Pat
     assert [] == list(path.parent.glob("outbox.damaged-*"))
 
 
-async def test_releasing_the_lock_of_a_file_that_was_replaced_ends_no_thread(path: Path, outbox: OutboxThread) -> None:
-    """The acknowledged event cannot be marked any more; later operations work."""
+async def test_releasing_the_lock_of_a_damaged_file_does_not_end_the_thread(path: Path, outbox: OutboxThread) -> None:
+    """The next operation reports the damage, and the one after it works."""
     stored = await outbox.run(OutboxJournal.accept, an_event())
     outbox.journal.queue_acknowledged(stored, Delivery(0, 0))
+    await asyncio.to_thread(path.rename, path.with_name("gone"))
+    await asyncio.to_thread(path.touch)
 
-    def replace_in_transaction(journal: OutboxJournal) -> None:
-        with journal._transaction():
-            path.rename(path.with_name("gone"))
-
-    with pytest.raises(PublishError, match="another process has renamed it"):
-        await outbox.run(replace_in_transaction)
     outbox.start(OutboxJournal.release_delivery_lock)
 
-    assert await outbox.run(OutboxJournal.acquire_delivery_lock)
+    with pytest.raises(PublishError, match="it is empty"):
+        await outbox.run(OutboxJournal.counts)
     assert 0 == (await outbox.run(OutboxJournal.counts))[EventState.WAITING]

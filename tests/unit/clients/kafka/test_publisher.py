@@ -129,14 +129,16 @@ async def test_connecting_to_something_else_than_a_broker_ends_in_time() -> None
     assert "no Kafka broker responds" in error.message
 
 
+@pytest.mark.parametrize("times", [1, 2])
 @pytest.mark.parametrize("request_kind", [API_VERSIONS, METADATA])
-async def test_cancelling_while_it_connects_leaves_nothing_open(request_kind: int) -> None:
-    """At either request; aiokafka alone would lose a connection."""
+async def test_cancelling_while_it_connects_leaves_nothing_open(request_kind: int, times: int) -> None:
+    """At either request, once or twice; aiokafka alone would lose a connection."""
     async with ScriptedKafka(silent={request_kind}) as kafka:
         opening = asyncio.ensure_future(open_publisher(kafka.address, 5))
-        await eventually(lambda: kafka.connections)
-        await asyncio.sleep(0.05)
-        opening.cancel()
+        await eventually(lambda: kafka.silenced)
+        for _ in range(times):
+            opening.cancel()
+            await asyncio.sleep(0)
         with pytest.raises(asyncio.CancelledError):
             await opening
         del opening

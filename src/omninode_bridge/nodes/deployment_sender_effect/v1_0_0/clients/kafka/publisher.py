@@ -66,14 +66,16 @@ async def _start_producer(server: str, request_timeout_seconds: float) -> AIOKaf
         linger_ms=0,
         request_timeout_ms=int(1000 * request_timeout_seconds),
     )
-    starting = asyncio.get_running_loop().create_task(producer.start())
+    loop = asyncio.get_running_loop()
+    starting = loop.create_task(producer.start())
     try:
         await wait_until_done([starting])
         starting.result()
     except BaseException:
         if not starting.cancelled():
             starting.exception()  # retrieved, so that asyncio does not log it as never retrieved
-        await _stop(producer, server, request_timeout_seconds)
+        # A task too: a second cancellation must not leave the producer half-way open.
+        await wait_until_done([loop.create_task(_stop(producer, server, request_timeout_seconds))])
         raise
     return producer
 
