@@ -1,4 +1,7 @@
-"""Property tests try the same examples in every run, and few enough of them to run each time."""
+"""Property tests try few enough examples to run each time, and the same ones where the same modules are imported.
+
+Hypothesis takes constants from local modules, too: on the wheel the examples are others than on the tree.
+"""
 
 from hypothesis import settings
 

@@ -3,8 +3,8 @@
 import os
 import sqlite3
 import stat
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -32,11 +32,13 @@ def signed(time: int = _NOW, key_id: str = "k1") -> Credentials:
 
 
 @pytest.fixture(params=["file", "memory"])
-def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
-    """Make one of either kind."""
-    if request.param == "memory":
-        return NonceMemory
-    return lambda kept=100: NonceFile(tmp_path / "nonces.sqlite3", kept)
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
+    """Make one of either kind; a file is closed after the test."""
+    with ExitStack() as opened:
+        if request.param == "memory":
+            yield NonceMemory
+        else:
+            yield lambda kept=100: opened.enter_context(closing(NonceFile(tmp_path / "nonces.sqlite3", kept)))
 
 
 def refused(nonces: Nonces, credentials: Credentials, now: int = _NOW) -> str:
