@@ -25,18 +25,3 @@ def test_the_front_door_imports_no_client() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert [] == done.stdout.split()
-
-
-def test_the_way_to_receivers_brings_no_command_line() -> None:
-    """Httpx would load its command line, with click, rich and pygments, where those are installed."""
-    code = (
-        "import asyncio, sys\n"
-        f"from {FRONT_DOOR}.clients.http.target import HttpUploader\n"
-        f"from {FRONT_DOOR}.settings import DeploymentSenderSettings\n"
-        "asyncio.run(HttpUploader(DeploymentSenderSettings()).check('http://127.0.0.1'))\n"
-        "print(*[name for name in ('httpx', 'httpx._main', 'click', 'rich', 'pygments') if name in sys.modules])"
-    )
-
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-
-    assert ["httpx"] == done.stdout.split()

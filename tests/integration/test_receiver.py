@@ -91,7 +91,7 @@ def test_curl_can_send_an_image(real_engine: RealEngine, tmp_path: Path, program
     with ReceiverProcess(tmp_path / "store") as receiver:
         status, receipt = curl(receiver.url, package, announced(package, reference))
         state = finished(receiver.url, receipt)
-    assert (status, receipt["checksum_verified"]) == (201, True)
+    assert (201, True) == (status, receipt["checksum_verified"])
     assert (state["status"], state["image_id"]) == ("loaded", image_id(real_engine, reference))
 
 
@@ -102,7 +102,7 @@ def test_an_image_is_run_where_the_receiver_runs_containers(real_engine: RealEng
     package.write_bytes(exported(real_engine, reference))
     with ReceiverProcess(tmp_path / "store", "--run") as receiver:
         state = finished(receiver.url, curl(receiver.url, package, announced(package, reference))[1])
-    assert (state["status"], state["error_message"]) == ("running", None)
+    assert ("running", None) == (state["status"], state["error_message"])
     container = real_engine.api.inspect_container(state["container_id"])
     assert container["State"]["Running"]
     assert container["Config"]["Labels"]["omninode.deployment.id"] == state["deployment_id"]
@@ -141,7 +141,7 @@ def test_an_image_that_the_engine_refuses(real_engine: RealEngine, tmp_path: Pat
     package.write_bytes(written(image_members("legacy", reference, [layer()], config)))
     with ReceiverProcess(tmp_path / "store") as receiver:
         state = finished(receiver.url, curl(receiver.url, package, announced(package, reference))[1])
-    assert (state["status"], state["error_code"]) == ("failed", "BUILD_FAILED")
+    assert ("failed", "BUILD_FAILED") == (state["status"], state["error_code"])
     assert "windows" in state["error_message"]
 
 
@@ -156,14 +156,14 @@ def test_a_killed_receiver_continues_after_a_restart(real_engine: RealEngine, tm
         receiver.wait_for("received: DOCKER_UNAVAILABLE")
         receiver.kill()
     with ReceiverProcess(tmp_path / "store") as receiver:
-        assert finished(receiver.url, receipt)["status"] == "loaded"
+        assert "loaded" == finished(receiver.url, receipt)["status"]
     assert image_id(real_engine, reference)
 
 
 def test_it_exits_with_0_after_a_signal(tmp_path: Path) -> None:
     """At once, if no upload is in progress."""
     with ReceiverProcess(tmp_path / "store") as receiver:
-        assert receiver.stop() == 0
+        assert 0 == receiver.stop()
     assert receiver.lines == [f"listening on {receiver.url}", "stopping"]
 
 
@@ -235,7 +235,7 @@ def test_a_replayed_upload_is_refused_after_a_restart(signed: Callable[[], Recei
         with signed() as receiver:
             response = httpx.post(f"{receiver.url}/deploy", data=fields, files={"package": package}, headers=headers)
             statuses.append(response.status_code)
-    assert statuses == [201, 401]
+    assert [201, 401] == statuses
 
 
 @pytest.mark.parametrize("expect", [["-H", "Expect:"], []])
@@ -248,7 +248,7 @@ def test_curl_reads_that_a_package_is_too_large(tmp_path: Path, expect: list[str
         command = ["curl", "-sS", "-w", "\n%{http_code}", *expect, "-F", "a=b", "-F", f"package=@{package}"]
         done = subprocess.run([*command, f"{receiver.url}/deploy"], check=True, capture_output=True, timeout=60)
     body, _, status = done.stdout.rpartition(b"\n")
-    assert (status, json.loads(body)["error_code"]) == (b"413", "PACKAGE_TOO_LARGE")
+    assert (b"413", "PACKAGE_TOO_LARGE") == (status, json.loads(body)["error_code"])
 
 
 def test_memory_does_not_grow_with_the_package(tmp_path: Path) -> None:
@@ -277,5 +277,5 @@ def test_a_client_that_does_not_send_http_disturbs_no_other(tmp_path: Path) -> N
         with socket.create_connection((url.host, url.port)) as connection:
             connection.sendall(b"\x16\x03\x01 hello\r\n\r\n")
             assert connection.recv(100).startswith(b"HTTP/1.1 400 ")
-        assert httpx.get(f"{receiver.url}/healthz").status_code == 200
+        assert 200 == httpx.get(f"{receiver.url}/healthz").status_code
     assert receiver.lines == [f"listening on {receiver.url}", "stopping"]

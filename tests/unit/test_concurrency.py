@@ -204,7 +204,7 @@ async def test_the_result_of_finished_work_is_returned_at_once() -> None:
     """Nothing has to be awaited."""
     work: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     work.set_result(3)
-    assert await result_when_done(work) == 3
+    assert 3 == await result_when_done(work)
 
 
 async def test_a_retrieved_exception_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import InvalidInputError
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, InvalidInputError
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.onex import (
     EffectCall,
     ModelContainer,
@@ -138,7 +138,7 @@ def test_refused_correlation_id(correlation_id: str) -> None:
 
 def test_own_contract_refuses_other_keys() -> None:
     """The stand-in contract has two fields; a third is the caller's mistake."""
-    with pytest.raises(InvalidInputError, match="ModelContractEffect: input_state: Extra inputs"):
+    with pytest.raises(DeploymentSenderError, match="ModelContractEffect: input_state: Extra inputs"):
         ModelContractEffect(input_data=STATE, input_state=STATE)  # type: ignore[call-arg]
 
 

@@ -140,7 +140,7 @@ async def test_open_clients_have_names(tmp_path: Path) -> None:
     names = resources.open_names
     await resources.close()
 
-    assert (["uploader"], []) == (names, resources.open_names)
+    assert (["connections to receivers"], []) == (names, resources.open_names)
 
 
 async def test_a_publisher_without_a_broker_is_a_mistake(tmp_path: Path) -> None:

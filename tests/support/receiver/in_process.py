@@ -11,6 +11,7 @@ from uuid import uuid4
 import httpx
 from blake3 import blake3
 
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.telemetry.prometheus import read_samples
 from support.engine.engines import FakeEngine
 
 __all__ = ["Running", "Start", "form"]
@@ -54,7 +55,7 @@ class Running:
     async def counted(self, name: str, value: int) -> None:
         """Wait until a counter of `GET /metrics` has a value."""
         while True:
-            if f"deployment_receiver_{name} {value}\n" in (await self.client.get("/metrics")).text:
+            if value == read_samples((await self.client.get("/metrics")).text)[f"deployment_receiver_{name}"]:
                 return
             await asyncio.sleep(0.01)
 

@@ -57,7 +57,7 @@ def test_round_trip(kind: Compression, size: int) -> None:
     """What was compressed comes out again, split anyhow."""
     packed = compressed(kind, *_split(_DATA, size))
 
-    assert _unpacked(_split(packed, size), kind) == _DATA
+    assert _DATA == _unpacked(_split(packed, size), kind)
 
 
 @pytest.mark.parametrize("kind", _KINDS)
@@ -93,7 +93,7 @@ def test_errors_of_the_source_are_raised(kind: Compression) -> None:
 
 def test_gzip_for_any_gunzip() -> None:
     """The standard library reads our gzip."""
-    assert gzip.decompress(compressed("gzip", _DATA)) == _DATA
+    assert _DATA == gzip.decompress(compressed("gzip", _DATA))
 
 
 @pytest.mark.parametrize("kind", _PACKED)
@@ -101,7 +101,7 @@ def test_several_parts_are_one_stream(kind: Compression) -> None:
     """Gzip members and zstd frames in a row are one stream, empty ones included."""
     packed = compressed(kind, _DATA) + compressed(kind, b"") + compressed(kind, b"end")
 
-    assert _unpacked(_split(packed, 100), kind) == _DATA + b"end"
+    assert _DATA + b"end" == _unpacked(_split(packed, 100), kind)
 
 
 @pytest.mark.parametrize("kind", _PACKED)
@@ -179,7 +179,7 @@ def test_flipped_bits_never_pass(kind: Compression) -> None:
     for position in range(0, len(packed), 5):
         packed[position] ^= 0x10
         with contextlib.suppress(CompressionError):
-            assert _unpacked([bytes(packed)], kind) == _DATA
+            assert _DATA == _unpacked([bytes(packed)], kind)
         packed[position] ^= 0x10
 
 
@@ -188,7 +188,7 @@ def test_limit(kind: Compression) -> None:
     """A stream may unpack to the limit, and not to one byte more."""
     packed = compressed(kind, _DATA)
 
-    assert _unpacked([packed], kind, max_bytes=len(_DATA)) == _DATA
+    assert _DATA == _unpacked([packed], kind, max_bytes=len(_DATA))
     with pytest.raises(PackageTooLargeError):
         _unpacked([packed], kind, max_bytes=len(_DATA) - 1)
 
@@ -228,7 +228,7 @@ def test_zstd_window(window_log: int, passes: bool) -> None:
     frame = b"\x28\xb5\x2f\xfd\x00" + bytes([(window_log - 10) << 3]) + b"\x09\x00\x00x"
 
     if passes:
-        assert _unpacked([frame], "zstd") == b"x"
+        assert b"x" == _unpacked([frame], "zstd")
     else:
         with pytest.raises(CompressionError):
             _unpacked([frame], "zstd")

@@ -49,7 +49,7 @@ def test_every_format_at_any_split(style: Style, size: int) -> None:
 
     archive = _read(data, size)
 
-    assert archive.references == ("team/hello:1.0",)
+    assert ("team/hello:1.0",) == archive.references
     assert archive.config_digest == f"sha256:{sha256(config_of(_LAYERS))}"
     assert archive.size_bytes == len(data)
     assert archive.layers == tuple(

@@ -75,7 +75,7 @@ def test_sizes_of_documents(size: int, expected: bool) -> None:
 
 def test_field() -> None:
     """A field of the right kind is returned."""
-    assert field(_parsed(b'{"Config": "c"}'), "Config", str, "x") == "c"
+    assert "c" == field(_parsed(b'{"Config": "c"}'), "Config", str, "x")
 
 
 @pytest.mark.parametrize("document", [{}, {"Config": None}])

@@ -331,7 +331,7 @@ def test_too_many_members() -> None:
     """There is a limit to the members."""
     data = written({str(number): b"" for number in range(11)})
 
-    assert len(_read(data, limits=ArchiveLimits(members=11))) == 11
+    assert 11 == len(_read(data, limits=ArchiveLimits(members=11)))
     with pytest.raises(ArchiveError, match="more than 10"):
         _read(data, limits=ArchiveLimits(members=10))
 

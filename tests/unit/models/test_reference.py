@@ -38,7 +38,7 @@ def test_parts() -> None:
     expected = ImageReference("registry.example:5000", "team/hello", "1.0", _DIGEST)
 
     assert expected == ImageReference.parse(f"registry.example:5000/team/hello:1.0@{_DIGEST}")
-    assert expected.name == "registry.example:5000/team/hello"
+    assert "registry.example:5000/team/hello" == expected.name
 
 
 @pytest.mark.parametrize(

@@ -171,8 +171,8 @@ def test_the_payload_keeps_the_correlation_id_as_it_was_given() -> None:
 
 def test_the_namespace_is_derived_as_documented() -> None:
     """So others can compute the same ids."""
-    assert uuid5(NAMESPACE_DNS, "correlation.deployment-sender") == CORRELATION_NAMESPACE
-    assert UUID("7892e3f4-9e3e-5537-b2bb-215ba82fb9d5") == CORRELATION_NAMESPACE
+    assert CORRELATION_NAMESPACE == uuid5(NAMESPACE_DNS, "correlation.deployment-sender")
+    assert CORRELATION_NAMESPACE == UUID("7892e3f4-9e3e-5537-b2bb-215ba82fb9d5")
 
 
 def test_the_value_is_compact_utf_8() -> None:

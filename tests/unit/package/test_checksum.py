@@ -20,7 +20,7 @@ def test_an_empty_file(tmp_path: Path) -> None:
     """An empty file has the BLAKE3 of nothing."""
     (tmp_path / "empty").touch()
     with (tmp_path / "empty").open("rb") as file:
-        assert hash_file(file) == _OF_NOTHING
+        assert _OF_NOTHING == hash_file(file)
 
 
 def test_as_b3sum_prints_it() -> None:
@@ -28,7 +28,7 @@ def test_as_b3sum_prints_it() -> None:
     digest = hasher()
     digest.update(b"abc")
 
-    assert digest.hexdigest() == _OF_ABC
+    assert _OF_ABC == digest.hexdigest()
 
 
 def test_pieces_and_position(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import InvalidInputError
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.settings import DeploymentSenderSettings
 
 
@@ -36,14 +36,14 @@ def test_allowed_receivers_are_one_text_or_several() -> None:
 )
 def test_an_invalid_pattern_is_refused(pattern: str) -> None:
     """A pattern that never matches would be noticed too late."""
-    with pytest.raises(InvalidInputError, match=r"settings: allowed_receivers\.1: a receiver is allowed by a host"):
+    with pytest.raises(DeploymentSenderError, match=r"settings: allowed_receivers\.1: a receiver is allowed by a host"):
         DeploymentSenderSettings.load({"allowed_receivers": ["edge", pattern]}, {})
 
 
 @pytest.mark.parametrize("url", ["ftp://edge", "http://me:secret@edge", "edge:8001", "http://edge/?a=b"])
 def test_a_default_receiver_is_checked_as_an_input_is(url: str) -> None:
     """The error names the setting, and never its value."""
-    with pytest.raises(InvalidInputError, match="settings: default_receiver_url: the receiver's URL") as caught:
+    with pytest.raises(DeploymentSenderError, match="settings: default_receiver_url: the receiver's URL") as caught:
         DeploymentSenderSettings.load({}, {"DEFAULT_RECEIVER_URL": url})
 
     assert "secret" not in str(caught.value)

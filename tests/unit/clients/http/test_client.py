@@ -16,9 +16,9 @@ async def a_client() -> HttpClient:
     return await asyncio.to_thread(HttpClient, 5, 5, ssl.create_default_context(), AddressPolicy())
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:99999/", "http://[::1/", "http://\u00fc.example/"])
+@pytest.mark.parametrize("url", ["http://127.0.0.1:99999/", "http://[::1/", "http://127.0.0.1/\x07"])
 async def test_a_url_that_cannot_be_used_is_unreachable(url: str) -> None:
-    """The `ValueError` of the parser does not leak."""
+    """The exceptions of the parsers do not leak."""
     client = await a_client()
     with pytest.raises(ReceiverUnreachableError, match="is not an address that can be connected to") as caught:
         await client.exchange("GET", url)
@@ -33,7 +33,7 @@ async def test_a_url_that_cannot_be_used_is_unreachable(url: str) -> None:
         ("", "/"),
         ("/a b?c=d e", "/a%20b?c=d%20e"),
         ("/a%20b/", "/a%20b/"),
-        ('/"<>\\^`{|}\x07\u00fc', "/%22%3C%3E%5C%5E%60%7B%7C%7D%07%C3%BC"),
+        ('/"<>`{}\u00fc', "/%22%3C%3E%60%7B%7D%C3%BC"),
         ("/deployments/d-1?full=1#part", "/deployments/d-1?full=1"),
     ],
 )

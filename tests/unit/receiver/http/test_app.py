@@ -31,7 +31,7 @@ async def test_metrics_need_no_signature_and_name_no_image(start: Start, package
     async with start() as receiver:
         await receiver.finished((await receiver.upload(package)).json()["deployment_id"])
         response = await receiver.client.get("/metrics")
-    assert response.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert "text/plain; version=0.0.4; charset=utf-8" == response.headers["Content-Type"]
     samples = read_samples(response.text)
     assert {
         "uploads_stored_total": 1,

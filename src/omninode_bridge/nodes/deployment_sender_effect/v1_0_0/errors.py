@@ -149,8 +149,8 @@ class DeploymentSenderError(Exception):
         return f"{self.code}: {self.message}"
 
 
-class OperationError(DeploymentSenderError):
-    """A failure inside the package; its type decides how it is handled.
+class OperationError(Exception):
+    """A failure inside the package; its type decides how it is handled, and the edge chooses its public code.
 
     Args:
         message: What happened, in plain words; never a secret, never a build argument's value.
@@ -174,13 +174,12 @@ class OperationError(DeploymentSenderError):
         retry: bool | None = None,
         retry_after: float | None = None,
     ) -> None:
-        super().__init__(
-            self.public_code,
-            message,
-            recovery=recovery or self.default_recovery,
-            retry=retry,
-            retry_after=retry_after,
-        )
+        super().__init__(message)
+        row = ERRORS[self.public_code]
+        self.message = message
+        self.recovery = recovery or self.default_recovery or row.recovery
+        self.retry = row.retry if retry is None else retry
+        self.retry_after = retry_after
 
 
 class InvalidInputError(OperationError):

@@ -9,7 +9,7 @@ from http import HTTPStatus
 from ..clients.http.error_responses import error_of
 from ..clients.http.response import ReceiverResponse
 from ..clients.http.success_responses import read_info
-from ..errors import DeploymentSenderError, OperationError
+from ..errors import InvalidInputError, OperationError
 from ..models.platform import Platform, can_run
 from ..ports import EngineInfo, ReceiverInfo
 from ..protocol.info import INFO_PATH
@@ -67,7 +67,7 @@ def _read_info(response: ReceiverResponse) -> tuple[ReceiverInfo | None, Operati
 def _largest_package(settings: DeploymentSenderSettings) -> int:
     try:
         folder = settings.package_folder
-    except DeploymentSenderError:  # reported already, as the finding of the package folder
+    except InvalidInputError:  # reported already, as the finding of the package folder
         return 0
     return max((package.size_bytes for package in PackageStore(folder).list()), default=0)
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from ..errors import DeploymentSenderError, ErrorCode
+from ..errors import ErrorCode
 from ..models import (
     EventType,
     ModelContainerPackageInput,
@@ -19,6 +19,7 @@ from ..models import (
 from ..node import NodeDeploymentSenderEffect
 from ..ports import Progress
 from .console import Console
+from .failures import SHOWN_ERRORS, public_code
 from .watch import Watch
 
 __all__ = ["Shipment", "package_with_progress", "transfer_with_progress"]
@@ -127,8 +128,8 @@ class Shipment:
         """Publish a failure that has no output, too; a deployment that the receiver may continue has not failed."""
         try:
             yield
-        except DeploymentSenderError as error:
-            await self._publish_failure(error.code, error.message, error.recovery)
+        except SHOWN_ERRORS as error:
+            await self._publish_failure(public_code(error), error.message, error.recovery)
             raise
         except asyncio.CancelledError:
             if watch is None or not watch.may_continue:

@@ -74,13 +74,8 @@ def keep_image(
     """
     with store.begin(image.compression) as staged:
         try:
-            packed = pack(
-                _counted(chunks, on_bytes),
-                staged.file,
-                compression=image.compression,
-                max_bytes=max_bytes,
-                span=image.span,
-            )
+            exported = _counted(chunks, on_bytes)
+            packed = pack(exported, staged.file, compression=image.compression, max_bytes=max_bytes, span=image.span)
         except ArchiveCutShortError as exc:  # the connection ended: a client cannot see that within a run of zeros
             raise EngineUnavailableError(f"the image {image.reference} could not be exported: {exc}") from exc
         except ArchiveError as exc:

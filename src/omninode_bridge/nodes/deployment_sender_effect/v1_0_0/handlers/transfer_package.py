@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from ..concurrency import Turn
-from ..errors import DeploymentSenderError, ErrorCode, InvalidInputError, OperationError, StorageError
+from ..errors import DeploymentSenderError, ErrorCode, InvalidInputError, OperationError
 from ..models import ModelPackageTransferInput, ModelPackageTransferOutput
 from ..ports import DeployTarget, PackageContent, ProgressCallback, Receipt
 from ..resources import Resources
@@ -15,7 +15,7 @@ from ..transfers.attempt import AttemptLimits, PackageSender, TransferState
 from ..transfers.follow import Follower
 from ..transfers.retrying import Pauses
 from ..transfers.source import open_package, require_checksum, verify_while_sending
-from .outcome import Failure, errors_to_output, failure
+from .outcome import errors_to_output, failure
 
 if TYPE_CHECKING:
     from ..store.packages import StoredPackage
@@ -147,20 +147,13 @@ def _subject(request: ModelPackageTransferInput) -> str:
     return f"package {request.package_id}"
 
 
-def _failure(error: DeploymentSenderError) -> Failure:
-    fields = failure(error)
-    if isinstance(error, StorageError):  # the public codes have none for disks; here it is the transfer that failed
-        fields["error_code"] = ErrorCode.TRANSFER_FAILED
-    return fields
-
-
 def _output(
     request: ModelPackageTransferInput, state: TransferState, error: DeploymentSenderError | None = None
 ) -> ModelPackageTransferOutput:
     """Return the output; that of a failed transfer also has what did succeed."""
     receipt = state.receipt
     return ModelPackageTransferOutput(
-        **(_failure(error) if error else {"success": True}),
+        **(failure(error) if error else {"success": True}),
         transfer_success=error is None,
         correlation_id=request.correlation_id,
         package_id=request.package_id,

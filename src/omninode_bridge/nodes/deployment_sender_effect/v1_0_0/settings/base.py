@@ -132,7 +132,8 @@ class Settings(BaseModel):
             environ: The environment; `os.environ` if not given. Empty variables count as unset.
 
         Raises:
-            InvalidInputError: Settings are wrong; the message names each, never its value.
+            InvalidInputError: Settings are wrong; the message names each, never its value. The node's settings, which
+                programs load as well, raise `DeploymentSenderError` with `VALIDATION_ERROR`.
         """
         environ = os.environ if environ is None else environ
         cls._report_unknown(environ)
@@ -143,16 +144,19 @@ class Settings(BaseModel):
         try:
             return cls(**found)
         except ValidationError as exc:
-            raise validation_error("settings", exc) from exc
+            raise cls._error(validation_error("settings", exc)) from exc
+
+    @classmethod
+    def _error(cls, error: InvalidInputError) -> Exception:
+        """Return the error that `load` raises."""
+        return error
 
     @classmethod
     def _report_unknown(cls, environ: Mapping[str, str]) -> None:
         unknown = list(cls._unknown(environ))
         if unknown and cls.refuses_unknown_variables:
-            raise InvalidInputError(
-                "; ".join(unknown),
-                recovery="Correct the name, or unset the variable: docs/configuration.md lists the settings.",
-            )
+            advice = "Correct the name, or unset the variable: docs/configuration.md lists the settings."
+            raise cls._error(InvalidInputError("; ".join(unknown), recovery=advice))
         for sentence in unknown:
             _log.warning("%s", sentence)
 

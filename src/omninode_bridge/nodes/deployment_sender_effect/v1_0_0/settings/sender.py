@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from ..errors import DeploymentSenderError, ErrorCode, InvalidInputError
 from ..models.fields import ReceiverPattern, ReceiverUrl
 from .base import BYTES_PER_GB, AbsolutePath, Seconds, Settings, Several, SigningKey, together
 
@@ -65,8 +66,8 @@ class DeploymentSenderSettings(Settings):
     )
     default_folders: ClassVar[Mapping[str, str]] = {"package_dir": "~/.local/share/deployment-sender"}
 
-    # The defaults in seconds are generous: they end work that hangs, not work that is only slow. The largest package,
-    # 5 GB, takes 7 minutes at 100 Mbit/s and 67 minutes at 10 Mbit/s.
+    # The defaults in seconds end work that hangs, not work that is slow: the largest package, 5 GB, takes 7 minutes at
+    # 100 Mbit/s. Raise transfer_timeout_seconds for large packages below 12 Mbit/s.
     package_dir: AbsolutePath | None = None
     docker_host: str | None = None
     docker_tls_verify: bool = False
@@ -92,6 +93,11 @@ class DeploymentSenderSettings(Settings):
     deployment_timeout_seconds: Seconds = 1800
     publish_timeout_seconds: Seconds = 5
     signing_key: SigningKey | None = None
+
+    @classmethod
+    def _error(cls, error: InvalidInputError) -> Exception:
+        """Return the public error: programs load these settings themselves."""
+        return DeploymentSenderError(ErrorCode.VALIDATION_ERROR, error.message, recovery=error.recovery)
 
     @field_validator("client_key")
     @classmethod
