@@ -91,9 +91,7 @@ def test_a_path_in_a_missing_home_is_refused(monkeypatch: pytest.MonkeyPatch, pa
     """The error names the setting."""
     monkeypatch.setenv("HOME", "")
 
-    with pytest.raises(
-        DeploymentSenderError, match="settings: ca_file: is in a home directory, but this user"
-    ):
+    with pytest.raises(DeploymentSenderError, match="settings: ca_file: is in a home directory, but this user"):
         DeploymentSenderSettings.load({"ca_file": path}, {})
 
 
