@@ -102,7 +102,7 @@ async def test_a_413_is_read_every_time(sender: Sender, large: str, package: str
                 output = await sender.send(node, large, receiver.url)
 
                 assert (ErrorCode.PACKAGE_TOO_LARGE, 1) == failure_of(output)
-                assert "the receiver takes packages of up to 10000000 bytes" in str(output.error_message)
+                assert "the receiver accepts packages of up to 10000000 bytes" in str(output.error_message)
                 assert sender.sent_bytes < LARGE_BYTES
             assert (await sender.send(node, package, receiver.url)).success
 

@@ -23,14 +23,17 @@ from docker.errors import APIError
 
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.clients.docker.engine import DockerEngine, open_engine
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.concurrency import ThreadPool
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import DeploymentSenderError, ErrorCode
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.errors import EngineUnavailableError, OperationError
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.image.compression import decompressed, detect
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.image.docker_archive import ImageArchive
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.image.engine_archive import EngineArchive
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.image.tar import ArchiveLimits, TarReader
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.models.reference import ImageReference
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.protocol.form import UploadFields
-from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.image_loader import ImageLoader
+from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.image_loader import (
+    ImageLoader,
+    WrongImageError,
+)
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.packages import Packages
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.record import Deployment
 from omninode_bridge.nodes.deployment_sender_effect.v1_0_0.receiver.deployments.records import Deployments
@@ -198,7 +201,7 @@ class Differential:
         deployment = Deployment.new(staged.entry_id, fields, size_bytes=len(package))
         try:
             image = await self._packages.check(staged.path, deployment)
-        except DeploymentSenderError as exc:
+        except OperationError as exc:
             self.report.refused += 1
             await asyncio.to_thread(staged.abort)
             return exc.message
@@ -222,10 +225,11 @@ class Differential:
     ) -> str | None:
         try:
             loaded = await self._loading.load(opened, deployment, image)
-        except DeploymentSenderError as exc:
+        except OperationError as exc:
             self.report.declined[engine.host] += 1
-            gone = exc.code is ErrorCode.DOCKER_UNAVAILABLE
-            if gone or "another image" in exc.message:  # that was noticed, and should not have come so far
+            if isinstance(
+                exc, EngineUnavailableError | WrongImageError
+            ):  # that was noticed, and should not have come so far
                 self.report.faults.append(f"{label}: {engine.host}: {exc.message}")
             return None
         self.report.loaded[engine.host] += 1
