@@ -30,6 +30,7 @@ def main(arguments: list[str]) -> int:
     log = _begin_log(plan)
     for name in [name for name in os.environ if name.startswith(("DEPLOYMENT_SENDER_", "DEPLOYMENT_RECEIVER_"))]:
         del os.environ[name]  # no settings from outside
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
     signal.signal(signal.SIGTERM, _as_interrupt)
     try:
         evidence = run(plan, _report)
