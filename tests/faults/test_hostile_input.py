@@ -281,7 +281,7 @@ class Sender:
 
 @pytest.fixture(scope="module")
 def receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReceiverProcess]:
-    """A receiver without an engine, which bears with everything here: what it keeps is all that counts."""
+    """A receiver without an engine, which is not needed here: only what it stores is checked."""
     folder = tmp_path_factory.mktemp("receiver")
     with ReceiverProcess(folder, environ={"DOCKER_HOST": f"unix://{folder}/no-engine.sock"}) as process:
         yield process
