@@ -65,7 +65,6 @@ class DemoEngine:
         )
 
     async def _call(self, task: str, work: Callable[[EngineClient], T]) -> T:
-
         settings = self._settings
         endpoint = Endpoint(
             settings.docker_host,
