@@ -145,7 +145,10 @@ class HttpTarget:
             ChecksumMismatchError: The receiver got other bytes, or did not verify them; or what `content.verified`
                 raises.
         """
-        url, fields = deploy_url(self._url), _fields(content)
+        url = deploy_url(self._url)
+        fields = UploadFields.of(
+            content.identity, verify_checksum=content.verify_checksum, correlation_id=content.correlation_id
+        )
         body = MultipartBody(fields.form(), PACKAGE_PART, content)
         async with aclosing(body.chunks(on_sent)) as chunks:
             response = await self._exchange(
@@ -220,18 +223,3 @@ def _origin(url: str) -> tuple[str, str] | None:
     except ValueError:
         return None
     return None if "@" in parts.netloc else (parts.scheme, normal_host(parts.netloc, parts.scheme))
-
-
-def _fields(content: PackageContent) -> UploadFields:
-    identity = content.identity
-    return UploadFields(
-        package_id=identity.package_id,
-        checksum=identity.checksum,
-        container_name=identity.container_name,
-        image_tag=identity.image_tag,
-        verify_checksum=content.verify_checksum,
-        correlation_id=content.correlation_id,
-        compression=identity.compression,
-        image_id=identity.config_digest,
-        platform=identity.platform,
-    )
