@@ -46,16 +46,25 @@ async def wait_until_done(futures: Collection[asyncio.Future[T]], stop: Callable
         raise cancelled
 
 
-async def result_when_done(work: asyncio.Future[T]) -> T:
-    """Return the result of work that cannot be stopped; a cancellation is raised once the work has ended."""
-    await wait_until_done([work])
-    return work.result()
-
-
 def retrieve_exception(future: asyncio.Future[T]) -> None:
     """Mark the exception of a future that nobody awaits as seen; otherwise asyncio logs it as never retrieved."""
     if future.done() and not future.cancelled():
         future.exception()
+
+
+async def result_when_done(work: asyncio.Future[T], stop: Callable[[], None] = lambda: None) -> T:
+    """Return the result of work in progress; a cancellation is raised once the work has ended.
+
+    Args:
+        work: Goes on when its caller is cancelled.
+        stop: Called at each cancellation; makes the work end early.
+    """
+    try:
+        await wait_until_done([work], stop)
+    except asyncio.CancelledError:
+        retrieve_exception(work)
+        raise
+    return work.result()
 
 
 def start_in_thread(work: Callable[[], T], name: str) -> asyncio.Future[T]:
@@ -88,13 +97,7 @@ async def run_in_thread(work: Callable[..., T], *args: object, stop: Callable[[]
         args: Its arguments.
         stop: Called at each cancellation; makes the work end early.
     """
-    running = start_in_thread(partial(work, *args), "deployment-sender")
-    try:
-        await wait_until_done({running}, stop)
-    except asyncio.CancelledError:
-        retrieve_exception(running)
-        raise
-    return running.result()
+    return await result_when_done(start_in_thread(partial(work, *args), "deployment-sender"), stop)
 
 
 @asynccontextmanager

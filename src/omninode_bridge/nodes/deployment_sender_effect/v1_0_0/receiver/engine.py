@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 
+from ..concurrency import retrieve_exception
 from ..errors import OperationError
 from ..ports import ContainerEngine
 
@@ -54,7 +55,7 @@ class SharedEngine:
         """
         if self._ping is None or self._ping.done():
             self._ping = asyncio.create_task(self._check(), name="pinging the engine")
-            self._ping.add_done_callback(_retrieve_exception)
+            self._ping.add_done_callback(retrieve_exception)
         return await asyncio.shield(self._ping)
 
     async def wait_until_available(
@@ -96,9 +97,3 @@ class SharedEngine:
             raise
         self._reported = None
         return engine
-
-
-def _retrieve_exception(ping: asyncio.Task[ContainerEngine]) -> None:
-    """Retrieve the error of a request that no caller waits for any longer, so that asyncio does not log it."""
-    if not ping.cancelled():
-        ping.exception()

@@ -1,13 +1,15 @@
 """The Docker Engine and engines with its API."""
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Unpack
 
-from ...concurrency import run_in_thread
+from ...lazy_import import lazy_module, load
 
 if TYPE_CHECKING:
     from ...ports import ContainerEngine
+    from . import engine as client
     from .engine import EngineOptions
+else:
+    client = lazy_module(".engine", __package__)
 
 __all__ = ["open_engine"]
 
@@ -21,6 +23,5 @@ async def open_engine(**options: "Unpack[EngineOptions]") -> "ContainerEngine":
     Raises:
         EngineUnavailableError: Within `connect_timeout_seconds`; nothing is left open then.
     """
-    client = await run_in_thread(import_module, f"{__name__}.engine")
-    engine: ContainerEngine = await client.open_engine(**options)
-    return engine
+    await load(client)
+    return await client.open_engine(**options)

@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from ...concurrency import wait_until_done
+from ...concurrency import retrieve_exception, wait_until_done
 from ...errors import OperationError
 from .call import Call
 from .errors import engine_closed
@@ -95,5 +95,4 @@ async def _abort_and_wait(call: Call, future: Future[T], outcome: asyncio.Future
     future.cancel()  # while it waits for a thread, nothing else is needed
     call.abort()
     await wait_until_done((outcome,))
-    if not outcome.cancelled():
-        outcome.exception()  # retrieved, so that asyncio does not log it as never retrieved
+    retrieve_exception(outcome)

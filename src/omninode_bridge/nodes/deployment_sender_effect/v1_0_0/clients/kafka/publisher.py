@@ -8,7 +8,7 @@ import logging
 
 from aiokafka import AIOKafkaProducer, errors  # type: ignore[import-untyped]
 
-from ...concurrency import wait_until_done
+from ...concurrency import retrieve_exception, wait_until_done
 from ...errors import PublishError
 from ...ports import Delivery
 
@@ -72,8 +72,7 @@ async def _start_producer(server: str, request_timeout_seconds: float) -> AIOKaf
         await wait_until_done([starting])
         starting.result()
     except BaseException:
-        if not starting.cancelled():
-            starting.exception()  # retrieved, so that asyncio does not log it as never retrieved
+        retrieve_exception(starting)
         # A task too: a second cancellation must not leave the producer half-way open.
         await wait_until_done([loop.create_task(_stop(producer, server, request_timeout_seconds))])
         raise

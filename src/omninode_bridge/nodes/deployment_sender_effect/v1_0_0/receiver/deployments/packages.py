@@ -6,6 +6,7 @@ from collections.abc import Generator
 from functools import partial
 from pathlib import Path
 
+from ...concurrency import result_when_done
 from ...errors import InvalidInputError
 from ...image.docker_archive import ImageArchive
 from ...image.engine_archive import EngineArchive
@@ -26,13 +27,13 @@ class Packages:
     """Reads packages for all uploads and loads.
 
     Args:
-        shared: The receiver's state.
+        state: The receiver's state.
     """
 
-    def __init__(self, shared: ReceiverState) -> None:
-        self._workers = shared.workers
+    def __init__(self, state: ReceiverState) -> None:
+        self._workers = state.workers
         self._slots = asyncio.Semaphore(CHECKS_AT_ONCE)
-        self._max_bytes = shared.settings.max_package_size_bytes * UNPACKED_FACTOR
+        self._max_bytes = state.settings.max_package_size_bytes * UNPACKED_FACTOR
 
     async def check(self, path: Path, deployment: Deployment) -> ImageArchive:
         """Read a package through, as `check_package` does; a cancellation stops it.
@@ -53,14 +54,7 @@ class Packages:
             should_stop=stop.is_set,
         )
         async with self._slots:
-            work = self._workers.begin(check, path, deployment.identity)
-            try:
-                return await asyncio.shield(work)
-            except asyncio.CancelledError:
-                stop.set()
-                await asyncio.wait([work])
-                work.exception()  # it was stopped; nothing else asks for the result
-                raise
+            return await result_when_done(self._workers.begin(check, path, deployment.identity), stop.set)
 
     def written_for_engine(
         self, path: Path, deployment: Deployment, archive: EngineArchive

@@ -4,15 +4,15 @@ Through the event loop, the HTTP server and two parsers every byte would be copi
 (docs/adr/0009).
 """
 
-import asyncio
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
 from starlette.requests import ClientDisconnect
 
-from ...concurrency import ThreadPool
+from ...concurrency import ThreadPool, result_when_done
 from ..limits import DIRECT_READ_MIN_BYTES, PIECE_BYTES
 from .connection import BoundedProtocol
 from .request_body import RequestBody
@@ -80,14 +80,12 @@ class DirectBodyReader:
         self._read_bytes += count
         with self._connection.transport.get_extra_info("socket").dup() as sock:
             sock.settimeout(self._body.idle_timeout_seconds)
-            work = self._workers.begin(self._read, sock, count, consume)
-            try:
-                await asyncio.shield(work)
-            except asyncio.CancelledError:
-                sock.shutdown(socket.SHUT_RDWR)  # ends the thread's read
-                await asyncio.wait([work])
-                work.exception()  # retrieved, so that asyncio does not log it as never retrieved
-                raise
+
+            def end_read() -> None:
+                with suppress(OSError):  # the client was first
+                    sock.shutdown(socket.SHUT_RDWR)
+
+            await result_when_done(self._workers.begin(self._read, sock, count, consume), end_read)
 
     def mark_complete(self) -> None:
         """Record that the body was read to its end."""
